@@ -46,6 +46,29 @@ fn a_log_is_a_table_with_every_digit() {
     assert_eq!(String::from_utf8(output.stdout).unwrap(), LOG);
 }
 
+/// The first lines of a log decide about the columns of a file, unless later lines have more.
+#[test]
+fn columns_that_only_late_lines_of_a_long_log_have_are_in_the_table() {
+    let lines = 400_000;
+    let mut log = String::with_capacity(lines * 48);
+    for step in 0..lines {
+        let more = if step + 5 == lines { ",\"val_loss\":0.75" } else { "" };
+        log.push_str(&format!("{{\"step\":{step},\"lr\":[0.1,0.25],\"loss\":{step}.5{more}}}\n"));
+    }
+    let (folder, run) = run(&log);
+    let mut expected = String::from("step,lr.0,lr.1,loss,val_loss\n");
+    for step in 0..lines {
+        let more = if step + 5 == lines { "0.75" } else { "" };
+        expected.push_str(&format!("{step},0.1,0.25,{step}.5,{more}\n"));
+    }
+    let file = folder.path().join("out.csv");
+    assert!(inspect(&["log", text(&run), "-o", text(&file)]).status.success());
+    assert!(fs::read_to_string(file).unwrap() == expected);
+    assert!(String::from_utf8(inspect(&["log", text(&run)]).stdout).unwrap() == expected);
+    assert!(inspect(&["log", text(&run), "--format", "jsonl"]).stdout == log.as_bytes());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no half of a file is left");
+}
+
 #[test]
 fn lines_that_are_not_of_a_log_are_left_out_with_a_note() {
     let (_folder, run) = run(&format!("{LOG}garbage\n{{\"step\":3,\"lo"));

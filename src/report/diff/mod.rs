@@ -227,7 +227,7 @@ fn is_file(path: &Path) -> Result<bool, DiffError> {
     store::is_file(path).map_err(|error| DiffError::Read { path: path.to_owned(), error })
 }
 
-fn log_of(run: &Path) -> Result<Option<Box<dyn io::Read>>, DiffError> {
+fn log_of(run: &Path) -> Result<Option<Box<dyn io::Read + Send>>, DiffError> {
     train::run_dir::log::read(run).map_err(|error| DiffError::Read { path: run.join("log.jsonl"), error })
 }
 

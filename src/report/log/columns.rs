@@ -24,7 +24,7 @@ impl Kind {
             "null" => Self::Empty,
             "true" | "false" => Self::Boolean,
             _ if value.starts_with('"') => Self::Text,
-            _ if value.contains(['.', 'e', 'E']) => Self::Float,
+            _ if value.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')) => Self::Float,
             _ if value.len() < 18 || value.parse::<i64>().is_ok() => Self::Integer,
             _ => Self::Float,
         }
@@ -35,6 +35,14 @@ impl Kind {
         match self.min(other) {
             low if low == self.max(other) || low == Self::Empty || low == Self::Integer => self.max(other),
             _ => Self::Text,
+        }
+    }
+
+    /// Returns the type of a column of this one with one more value. Every number is a float.
+    fn with(self, value: &str) -> Self {
+        match self {
+            Self::Float if value.starts_with(|first: char| first.is_ascii_digit() || first == '-') => self,
+            _ => self.and(Self::of(value)),
         }
     }
 }
@@ -58,22 +66,35 @@ impl Columns {
     /// Adds the fields of a line.
     pub fn see(&mut self, fields: &[Field<'_>]) {
         for (place, (name, value)) in fields.iter().enumerate() {
-            let place = self.place(place, name).unwrap_or_else(|| {
-                self.fields.push(Named { name: (*name).to_owned(), elements: 0, kind: Kind::Empty });
-                self.fields.len() - 1
-            });
-            let field = &mut self.fields[place];
+            let field = self.field(place, name);
             match list(value) {
                 Some(items) => {
                     let (mut count, mut kind) = (0, field.kind);
                     for item in items {
-                        (count, kind) = (count + 1, kind.and(Kind::of(item)));
+                        (count, kind) = (count + 1, kind.with(item));
                     }
                     (field.elements, field.kind) = (field.elements.max(count), kind);
                 }
-                None => field.kind = field.kind.and(Kind::of(value)),
+                None => field.kind = field.kind.with(value),
             }
         }
+    }
+
+    /// Adds the columns of a later part of the log.
+    pub fn merge(&mut self, later: &Self) {
+        for (place, new) in later.fields.iter().enumerate() {
+            let field = self.field(place, &new.name);
+            (field.elements, field.kind) = (field.elements.max(new.elements), field.kind.and(new.kind));
+        }
+    }
+
+    /// Returns the field of this name, which is added if it is new.
+    fn field(&mut self, expected: usize, name: &str) -> &mut Named {
+        let place = self.place(expected, name).unwrap_or_else(|| {
+            self.fields.push(Named { name: name.to_owned(), elements: 0, kind: Kind::Empty });
+            self.fields.len() - 1
+        });
+        &mut self.fields[place]
     }
 
     /// Returns the place of a field, which is usually the one that it has in its line.
@@ -94,22 +115,47 @@ impl Columns {
         columns.collect()
     }
 
-    /// Returns the value of each column in a line: JSON, and empty if there is none.
-    pub fn row<'a>(&self, fields: &[Field<'a>]) -> Vec<&'a str> {
-        let starts: Vec<usize> =
-            self.fields.iter().scan(0, |at, field| Some(std::mem::replace(at, *at + field.elements.max(1)))).collect();
-        let width = self.fields.iter().map(|field| field.elements.max(1)).sum();
-        let mut row = vec![""; width];
-        for (place, (name, value)) in fields.iter().enumerate() {
-            let Some(start) = self.place(place, name).and_then(|place| starts.get(place)) else { continue };
-            match list(value) {
-                Some(items) => row.iter_mut().skip(*start).zip(items).for_each(|(cell, item)| *cell = item),
-                None => row[*start] = value,
+    /// Gives each column of a line to `cell`, in order: its number, and its value as JSON, which is empty if the line has
+    /// none. Returns whether each value of the line has a column; others are left out.
+    pub fn cells(&self, fields: &[Field<'_>], mut cell: impl FnMut(usize, &str)) -> bool {
+        let (mut number, mut next, mut found, mut is_whole) = (0, 0, 0, true);
+        for field in &self.fields {
+            // Lines have their fields in the order of the columns, unless another program has written them.
+            let value = match fields.get(next) {
+                Some((name, value)) if *name == field.name => {
+                    next += 1;
+                    Some(*value)
+                }
+                _ if next == fields.len() => None,
+                _ => fields.iter().find(|(name, _)| *name == field.name).map(|(_, value)| *value),
+            };
+            found += usize::from(value.is_some());
+            let end = number + field.elements.max(1);
+            match value.map(|value| (value, list(value))) {
+                Some((_, Some(mut items))) => {
+                    for item in items.by_ref().take(end - number) {
+                        cell(number, without_null(item));
+                        number += 1;
+                    }
+                    is_whole &= items.next().is_none();
+                }
+                Some((value, None)) => {
+                    cell(number, without_null(value));
+                    number += 1;
+                }
+                None => {}
+            }
+            while number < end {
+                cell(number, "");
+                number += 1;
             }
         }
-        row.iter_mut().filter(|cell| **cell == "null").for_each(|cell| *cell = "");
-        row
+        is_whole && found == fields.len()
     }
+}
+
+fn without_null(value: &str) -> &str {
+    if value == "null" { "" } else { value }
 }
 
 /// Returns the elements of a list.
@@ -121,6 +167,33 @@ fn list(value: &str) -> Option<impl Iterator<Item = &str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn row(columns: &Columns, fields: &[Field<'_>]) -> Vec<String> {
+        let mut row = Vec::new();
+        columns.cells(fields, |number, cell| {
+            assert_eq!(number, row.len());
+            row.push(cell.to_owned());
+        });
+        row
+    }
+
+    #[test]
+    fn columns_of_parts_are_those_of_the_whole() {
+        let lines = [
+            vec![("step", "0"), ("lr", "[0.1,1]"), ("loss", "null")],
+            vec![("step", "1"), ("lr", "[0.1]"), ("loss", "1"), ("skipped", "true")],
+            vec![("step", "2"), ("lr", "[0.1,2,3]"), ("loss", "1.5"), ("val_loss", "1")],
+            vec![("val_loss", "\"none\""), ("step", "3")],
+        ];
+        for split in 0..=lines.len() {
+            let (mut whole, mut first, mut later) = (Columns::default(), Columns::default(), Columns::default());
+            lines.iter().for_each(|line| whole.see(line));
+            lines.iter().take(split).for_each(|line| first.see(line));
+            lines.iter().skip(split).for_each(|line| later.see(line));
+            first.merge(&later);
+            assert_eq!(first.all(), whole.all());
+        }
+    }
 
     #[test]
     fn a_list_has_a_column_for_each_element_and_what_a_line_lacks_is_empty() {
@@ -139,8 +212,11 @@ mod tests {
             ("skipped", Kind::Boolean),
         ];
         assert_eq!(columns.all(), expected.map(|(name, kind)| (name.to_owned(), kind)));
-        assert_eq!(columns.row(&lines[0]), ["0", "0.1", "1", "0.5", "", ""]);
-        assert_eq!(columns.row(&lines[1]), ["1", "0.1", "2", "", "1e-3", "true"]);
+        assert_eq!(row(&columns, &lines[0]), ["0", "0.1", "1", "0.5", "", ""]);
+        assert_eq!(row(&columns, &lines[1]), ["1", "0.1", "2", "", "1e-3", "true"]);
+        // What other programs write: another order, a field that no line had, a longer list.
+        let other = [("loss", "0.5"), ("more", "1"), ("lr", "[1,2,3]"), ("step", "2")];
+        assert_eq!(row(&columns, &other), ["2", "1", "2", "0.5", "", ""]);
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! The lines of a log, field by field, with numbers as they are written: an export has every digit of them, and does not
 //! take the time of parsing.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 
 use serde_json::Value;
 
-/// Maximal length of a line in bytes.
-const LONGEST: u64 = 1 << 20;
+use super::blocks::{BLOCK, Blocks, LONGEST};
 
 /// A field: its name, and its value as JSON, which is a number, a word, a text or a list of these.
 pub(crate) type Field<'a> = (&'a str, &'a str);
@@ -17,21 +16,46 @@ pub(crate) fn each<E: From<io::Error>>(
     log: impl Read,
     mut work: impl FnMut(&str, &[Field<'_>]) -> Result<(), E>,
 ) -> Result<u64, E> {
-    let mut log = BufReader::with_capacity(1 << 20, log);
-    let (mut line, mut others) = (Vec::new(), 0);
-    loop {
-        line.clear();
-        if log.by_ref().take(LONGEST).read_until(b'\n', &mut line)? == 0 {
-            return Ok(others);
+    let (mut blocks, mut others) = (Blocks::of(log, BLOCK), 0);
+    while let Some(block) = blocks.next()? {
+        others += each_in(&block, &mut work)?;
+    }
+    Ok(others)
+}
+
+/// The same for a block of whole lines.
+pub(super) fn each_in<E>(block: &[u8], mut work: impl FnMut(&str, &[Field<'_>]) -> Result<(), E>) -> Result<u64, E> {
+    let (mut found, mut others) = (Vec::new(), 0);
+    // Usually the whole block is text, so that its lines need not be looked at one by one.
+    let whole = std::str::from_utf8(block).ok();
+    let mut at = 0;
+    while at < block.len() {
+        let rest = block.get(at..).unwrap_or_default();
+        let end = memchr::memchr(b'\n', rest);
+        let next = at + end.map_or(rest.len(), |end| end + 1);
+        let line = end.and_then(|end| match whole {
+            Some(whole) => whole.get(at..at + end),
+            None => std::str::from_utf8(rest.get(..end)?).ok(),
+        });
+        match line.filter(|line| fields(line, &mut found).is_some()) {
+            Some(line) => work(line, &found)?,
+            None => match line.and_then(compact) {
+                // Another program may have written it with spaces.
+                Some(line) => others += written_with_spaces(&line, &mut work)?,
+                None => others += u64::from(end.is_some() || rest.len() >= LONGEST),
+            },
         }
-        let is_torn_end = !line.ends_with(b"\n") && (line.len() as u64) < LONGEST;
-        let text = std::str::from_utf8(&line).ok().and_then(|text| text.strip_suffix('\n'));
-        // Another program may have written it with spaces.
-        let spaced = text.filter(|text| fields(text).is_none()).and_then(compact);
-        match text.map(|text| spaced.as_deref().unwrap_or(text)).and_then(|text| Some((text, fields(text)?))) {
-            Some((text, fields)) => work(text, &fields)?,
-            None => others += u64::from(!is_torn_end),
-        }
+        at = next;
+    }
+    Ok(others)
+}
+
+/// Gives an object that was written with spaces to `work`, and returns 1 if it is not a line of a log.
+fn written_with_spaces<E>(line: &str, work: &mut impl FnMut(&str, &[Field<'_>]) -> Result<(), E>) -> Result<u64, E> {
+    let mut found = Vec::new();
+    match fields(line, &mut found) {
+        Some(()) => work(line, &found).map(|()| 0),
+        None => Ok(1),
     }
 }
 
@@ -40,24 +64,47 @@ fn compact(text: &str) -> Option<String> {
     serde_json::from_str::<Value>(text).ok().filter(Value::is_object).map(|object| object.to_string())
 }
 
-/// Returns the fields of a line without spaces; `None` if it is not of that form, or has no step.
-fn fields(line: &str) -> Option<Vec<Field<'_>>> {
-    let mut rest = line.strip_prefix('{')?.strip_suffix('}')?;
-    let mut fields = Vec::with_capacity(8);
-    loop {
-        let after_quote = rest.strip_prefix('"')?;
-        let end_of_name = after_quote.bytes().position(|byte| matches!(byte, b'"' | b'\\'))?;
-        let (name, after_name) = after_quote.split_at_checked(end_of_name)?;
-        let value_and_rest = after_name.strip_prefix("\":")?;
-        let (value, after) = value_and_rest.split_at_checked(length_of_value(value_and_rest.as_bytes())?)?;
-        fields.push((name, value));
-        match after.strip_prefix(',') {
-            Some(after) => rest = after,
-            None if after.is_empty() => break,
-            None => return None,
+/// Finds the fields of a line without spaces; `None` if it is not of that form, or has no step.
+///
+/// What was found before is a guess at the names: lines usually have those of the line before them.
+fn fields<'a>(line: &'a str, found: &mut Vec<Field<'a>>) -> Option<()> {
+    let inside = line.strip_prefix('{')?.strip_suffix('}')?;
+    let (bytes, mut at, mut has_step) = (inside.as_bytes(), 0, false);
+    for number in 0.. {
+        let name = at + 1;
+        let end_of_name = name + length_of_name(bytes.get(at..)?, found.get(number).map(|(name, _)| *name))?;
+        let value = end_of_name + 2;
+        let end = value + length_of_value(bytes.get(value..)?)?;
+        let field = (inside.get(name..end_of_name)?, inside.get(value..end)?);
+        has_step |= field.0 == "step";
+        match found.get_mut(number) {
+            Some(place) => *place = field,
+            None => found.push(field),
+        }
+        match bytes.get(end) {
+            Some(b',') => at = end + 1,
+            None => {
+                found.truncate(number + 1);
+                return has_step.then_some(());
+            }
+            Some(_) => return None,
         }
     }
-    fields.iter().any(|(name, _)| *name == "step").then_some(fields)
+    None
+}
+
+/// Returns the length of the name in quotes at the beginning of `text`, which a colon follows. It may be `expected`.
+fn length_of_name(text: &[u8], expected: Option<&str>) -> Option<usize> {
+    let after_quote = text.strip_prefix(b"\"")?;
+    let is_whole = |length: usize| after_quote.get(length..length + 2) == Some(b"\":");
+    if let Some(expected) = expected
+        && is_whole(expected.len())
+        && after_quote.starts_with(expected.as_bytes())
+    {
+        return Some(expected.len());
+    }
+    let length = after_quote.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    is_whole(length).then_some(length)
 }
 
 /// Returns the length of the value at the beginning of `text`.
@@ -95,10 +142,21 @@ fn length_of_plain(text: &[u8]) -> Option<usize> {
     }
 }
 
+/// Returns the length of the part of a number after its first digit.
 fn length_of_number(text: &[u8]) -> usize {
-    let is_inside = |byte: &u8| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+' | b'e' | b'E');
-    text.iter().position(|byte| !is_inside(byte)).unwrap_or(text.len())
+    text.iter().position(|byte| !IS_IN_NUMBERS[usize::from(*byte)]).unwrap_or(text.len())
 }
+
+/// Whether a byte may be in a number, after its first digit.
+const IS_IN_NUMBERS: [bool; 256] = {
+    let mut are = [false; 256];
+    let (inside, mut at) = (b"0123456789.-+eE", 0);
+    while at < inside.len() {
+        are[inside[at] as usize] = true;
+        at += 1;
+    }
+    are
+};
 
 #[cfg(test)]
 mod tests {

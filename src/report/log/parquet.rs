@@ -1,22 +1,48 @@
-//! A log as a Parquet file, one row group after the other. A value that a line lacks is null.
+//! A log as a Parquet file, one group of rows after the other, which several threads encode. A value that a line lacks is
+//! null.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parquet::basic::{Compression, ConvertedType, Repetition, Type as PhysicalType, ZstdLevel};
-use parquet::column::writer::ColumnWriter;
+use parquet::column::writer::{ColumnCloseResult, ColumnWriter, get_column_writer};
 use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::Type;
+use parquet::file::properties::{WriterProperties, WriterPropertiesPtr};
+use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
+use parquet::schema::types::{SchemaDescPtr, SchemaDescriptor, Type};
 
 use super::columns::Kind;
 
-/// Number of rows kept in memory before they are written as a group.
-const GROUP: usize = 1 << 16;
+/// A table that is being written.
+pub(super) struct Table<W: Write + Send> {
+    file: SerializedFileWriter<W>,
+    encoder: Encoder,
+}
 
-/// The values of a column that are not null.
+/// What all groups of rows have in common.
+#[derive(Clone)]
+pub(super) struct Encoder {
+    kinds: Vec<Kind>,
+    schema: SchemaDescPtr,
+    properties: WriterPropertiesPtr,
+}
+
+/// Rows that become a group.
+pub(super) struct Rows<'a> {
+    encoder: &'a Encoder,
+    columns: Vec<Column>,
+}
+
+/// A column of a group.
+struct Column {
+    /// The values that are not null.
+    values: Values,
+    /// 1 for each row with a value, 0 for each without.
+    levels: Vec<i16>,
+}
+
 enum Values {
     Booleans(Vec<bool>),
     Integers(Vec<i64>),
@@ -24,56 +50,74 @@ enum Values {
     Texts(Vec<ByteArray>),
 }
 
-struct Column {
-    values: Values,
-    /// 1 for each row with a value, 0 for each without.
-    levels: Vec<i16>,
-}
-
-/// A table that is being written.
-pub(super) struct Table<W: Write + Send> {
-    file: SerializedFileWriter<W>,
-    columns: Vec<Column>,
-    rows: usize,
-}
+/// The encoded columns of a group of rows; empty if it has no rows.
+pub(super) struct Group(Vec<(Bytes, ColumnCloseResult)>);
 
 impl<W: Write + Send> Table<W> {
     pub fn new(columns: &[(String, Kind)], out: W) -> io::Result<Self> {
-        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
-        let schema = Arc::new(schema(columns).map_err(io::Error::other)?);
-        let file = SerializedFileWriter::new(out, schema, Arc::new(properties.build())).map_err(io::Error::other)?;
-        let columns = columns.iter().map(|(_, kind)| Column { values: Values::of(*kind), levels: Vec::new() });
-        Ok(Self { file, columns: columns.collect(), rows: 0 })
+        let compressed = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
+        let (properties, schema) = (Arc::new(compressed.build()), Arc::new(schema(columns).map_err(io::Error::other)?));
+        let file = SerializedFileWriter::new(out, Arc::clone(&schema), Arc::clone(&properties));
+        let kinds = columns.iter().map(|(_, kind)| *kind).collect();
+        let encoder = Encoder { kinds, schema: Arc::new(SchemaDescriptor::new(schema)), properties };
+        Ok(Self { file: file.map_err(io::Error::other)?, encoder })
     }
 
-    /// Adds a row of values as JSON.
-    pub fn write(&mut self, row: &[&str]) -> io::Result<()> {
-        for (column, value) in self.columns.iter_mut().zip(row) {
-            column.levels.push(i16::from(column.values.add(value)));
-        }
-        self.rows += 1;
-        if self.rows >= GROUP { self.write_group() } else { Ok(()) }
+    /// Returns what encodes the rows of this table, on any thread.
+    pub fn encoder(&self) -> Encoder {
+        self.encoder.clone()
     }
 
-    fn write_group(&mut self) -> io::Result<()> {
-        if self.rows == 0 {
+    /// Adds a group of rows.
+    pub fn write(&mut self, Group(columns): Group) -> io::Result<()> {
+        if columns.is_empty() {
             return Ok(());
         }
         let mut group = self.file.next_row_group().map_err(io::Error::other)?;
-        for column in &mut self.columns {
-            let Some(mut writer) = group.next_column().map_err(io::Error::other)? else { break };
-            column.write(writer.untyped()).map_err(io::Error::other)?;
-            writer.close().map_err(io::Error::other)?;
+        for (bytes, closed) in columns {
+            group.append_column(&bytes, closed).map_err(io::Error::other)?;
         }
-        group.close().map_err(io::Error::other)?;
-        self.rows = 0;
-        Ok(())
+        group.close().map(drop).map_err(io::Error::other)
     }
 
-    /// Writes the rest, and returns the output.
-    pub fn finish(mut self) -> io::Result<W> {
-        self.write_group()?;
+    /// Writes the end of the file, and returns the output.
+    pub fn finish(self) -> io::Result<W> {
         self.file.into_inner().map_err(io::Error::other)
+    }
+}
+
+impl Encoder {
+    /// Returns a group without rows.
+    pub fn rows(&self) -> Rows<'_> {
+        let column = |kind: &Kind| Column { values: Values::of(*kind), levels: Vec::new() };
+        Rows { encoder: self, columns: self.kinds.iter().map(column).collect() }
+    }
+}
+
+impl Rows<'_> {
+    /// Adds a value as JSON, which is empty if it is null, to a column.
+    pub fn add(&mut self, column: usize, value: &str) {
+        if let Some(column) = self.columns.get_mut(column) {
+            column.levels.push(i16::from(column.values.add(value)));
+        }
+    }
+
+    pub fn encode(&self) -> io::Result<Group> {
+        if self.columns.iter().all(|column| column.levels.is_empty()) {
+            return Ok(Group(Vec::new()));
+        }
+        let encoded = self.columns.iter().enumerate().map(|(number, column)| self.encoded(number, column));
+        encoded.collect::<Result<_, _>>().map(Group).map_err(io::Error::other)
+    }
+
+    fn encoded(&self, number: usize, column: &Column) -> Result<(Bytes, ColumnCloseResult), ParquetError> {
+        let Encoder { schema, properties, .. } = self.encoder;
+        let mut bytes = TrackedWrite::new(Vec::new());
+        let pages = Box::new(SerializedPageWriter::new(&mut bytes));
+        let mut writer = get_column_writer(schema.column(number), Arc::clone(properties), pages);
+        column.write(&mut writer)?;
+        let closed = writer.close()?;
+        Ok((bytes.into_inner()?.into(), closed))
     }
 }
 
@@ -104,29 +148,24 @@ impl Values {
 }
 
 impl Column {
-    fn write(&mut self, writer: &mut ColumnWriter<'_>) -> Result<(), ParquetError> {
+    fn write(&self, writer: &mut ColumnWriter<'_>) -> Result<(), ParquetError> {
         let levels = Some(&self.levels[..]);
-        match (writer, &mut self.values) {
+        match (writer, &self.values) {
             (ColumnWriter::BoolColumnWriter(writer), Values::Booleans(values)) => {
-                writer.write_batch(values, levels, None)?;
-                values.clear();
+                writer.write_batch(values, levels, None)
             }
             (ColumnWriter::Int64ColumnWriter(writer), Values::Integers(values)) => {
-                writer.write_batch(values, levels, None)?;
-                values.clear();
+                writer.write_batch(values, levels, None)
             }
             (ColumnWriter::DoubleColumnWriter(writer), Values::Floats(values)) => {
-                writer.write_batch(values, levels, None)?;
-                values.clear();
+                writer.write_batch(values, levels, None)
             }
             (ColumnWriter::ByteArrayColumnWriter(writer), Values::Texts(values)) => {
-                writer.write_batch(values, levels, None)?;
-                values.clear();
+                writer.write_batch(values, levels, None)
             }
-            _ => return Err(ParquetError::General("a column has another type than its schema".to_owned())),
+            _ => Err(ParquetError::General("a column has another type than its schema".to_owned())),
         }
-        self.levels.clear();
-        Ok(())
+        .map(drop)
     }
 }
 

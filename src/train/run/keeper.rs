@@ -128,7 +128,17 @@ impl Keeper {
         if let Some(told) = self.log.restore() {
             sink.message(&told);
         }
+        self.attend_to_log(Duration::ZERO, sink);
         Ok(())
+    }
+
+    /// Reports damage of a long log, which is found while the run trains. The log only has to be complete from here on,
+    /// so a failure to write it again does not end the run.
+    fn attend_to_log(&mut self, patience: Duration, sink: &mut dyn Sink) {
+        match self.log.attend(patience) {
+            Ok(messages) => messages.iter().for_each(|told| sink.message(&format!("warning: {told}"))),
+            Err(error) => sink.message(&format!("warning: {error}; training continues")),
+        }
     }
 
     /// Copies the state, and begins to write the copy.
@@ -218,7 +228,10 @@ impl Keeper {
 
     /// Saves the state if the newest checkpoint is older, and concludes the log.
     pub fn finish(&mut self, session: &Session, sink: &mut dyn Sink) -> Result<(), TrainError> {
+        /// Enough for a log of some GB in memory, and not long for somebody who stops a run.
+        const PATIENCE: Duration = Duration::from_secs(1);
         self.await_save(session, sink)?;
+        self.attend_to_log(PATIENCE, sink);
         if self.is_behind(session) {
             sink.saving(session.step());
             self.tend(sink)?;

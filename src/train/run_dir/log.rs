@@ -3,9 +3,11 @@
 //! The log of a resumed run is that of an uninterrupted one: it is truncated to the checkpoint first, and contains
 //! nothing that depends on the clock.
 
+mod examination;
 mod found;
 mod lines;
 mod parts;
+mod place;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, Write};
@@ -14,7 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use self::examination::Examination;
 use self::found::Found;
+use self::parts::PART;
 use super::held_disk::is_in_place;
 use super::mirror::Mirror;
 use crate::checkpoint::CheckpointError;
@@ -33,6 +37,8 @@ pub(crate) struct Log {
     flushed: Instant,
     /// The same log in an object store, if the run is in one.
     mirror: Option<Arc<Mutex<Mirror>>>,
+    /// That of the lines of earlier processes, if it has not ended.
+    examination: Option<Examination>,
 }
 
 /// Maximal time that a line stays in memory. Lines are flushed to disk only before a checkpoint.
@@ -41,13 +47,32 @@ const FLUSH_EVERY: Duration = Duration::from_millis(500);
 impl Log {
     /// Opens the log at `path` and truncates it to the lines of the updates in `steps`, also in the object store of its
     /// `mirror`. They begin later than at 0 if another trainer made the first updates of the run.
+    ///
+    /// Of a long log on the local disk only the end is looked at before the first step: see [`Log::attend`].
     pub fn open(path: &Path, steps: Range<u64>, mirror: Option<Arc<Mutex<Mirror>>>) -> Result<Self, TrainError> {
+        Self::open_in_parts(path, steps, mirror, PART)
+    }
+
+    /// The same, if a log of two parts of this size or more is a long one.
+    fn open_in_parts(
+        path: &Path,
+        steps: Range<u64>,
+        mirror: Option<Arc<Mutex<Mirror>>>,
+        part: u64,
+    ) -> Result<Self, TrainError> {
         let failed = |operation| TrainError::write(path, operation);
         let mut options = OpenOptions::new();
         regular::require_or_none(path).map_err(failed("open the log"))?;
         let file = options.read(true).append(true).create(true).open(path).map_err(failed("open the log"))?;
-        let mut found = Found::in_file(&file, steps.end).map_err(failed("read the log"))?;
-        let log = Self { path: path.to_owned(), file, pending: Vec::new(), flushed: Instant::now(), mirror };
+        let flushed = Instant::now();
+        let mut log = Self { path: path.to_owned(), file, pending: Vec::new(), flushed, mirror, examination: None };
+        if let Some(bytes) = log.end_of_long(steps.end, part).map_err(failed("read the log"))? {
+            log.file.set_len(bytes).map_err(failed("cut the log back"))?;
+            let examination = Examination::begin(&log.file, bytes, steps.end, part);
+            log.examination = Some(examination.map_err(failed("read the log"))?);
+            return Ok(log);
+        }
+        let mut found = Found::in_file(&log.file, steps.end).map_err(failed("read the log"))?;
         if found.is_disordered {
             log.put_in_order(&mut found, steps.end)?;
         }
@@ -55,6 +80,15 @@ impl Log {
         log.file.set_len(found.bytes).map_err(failed("cut the log back"))?;
         log.settle()?;
         Ok(log)
+    }
+
+    /// Returns where the lines before number `steps` end, if the log is a long one on the local disk and its end is in
+    /// order. In an object store all of it has just been read anyway.
+    fn end_of_long(&self, steps: u64, part: u64) -> io::Result<Option<u64>> {
+        if self.mirror.is_some() || self.file.metadata()?.len() < 2 * part {
+            return Ok(None);
+        }
+        place::end_of_lines_before(&self.file, steps)
     }
 
     /// Sorts lines that were duplicated or swapped, with a warning. The old log is kept.
@@ -88,9 +122,7 @@ impl Log {
         let next = found.next.max(start);
         let shown = self.with_mirror(|mirror| mirror.path()).unwrap_or_else(|| self.path.clone());
         let log = shown.display();
-        for (first, last) in &found.gaps {
-            tracing::warn!("{log} has no lines of steps {first} to {last}");
-        }
+        self.gaps(found).iter().for_each(|gap| tracing::warn!("{gap}"));
         if next >= steps {
             return Ok(());
         }
@@ -108,6 +140,13 @@ impl Log {
         }
         tracing::warn!("{log} has no lines of steps {next} to {last}");
         Ok(())
+    }
+
+    /// Returns a message for each range of steps without lines.
+    fn gaps(&self, found: &Found) -> Vec<String> {
+        let shown = self.with_mirror(|mirror| mirror.path()).unwrap_or_else(|| self.path.clone());
+        let told = |(first, last): &(u64, u64)| format!("{} has no lines of steps {first} to {last}", shown.display());
+        found.gaps.iter().map(told).collect()
     }
 
     fn length(&self) -> Result<u64, TrainError> {
@@ -245,7 +284,7 @@ fn damaged_copy_of(path: &Path) -> PathBuf {
 }
 
 /// Opens the log of the run at `run`, a directory or a URL; `None` if there is none.
-pub(crate) fn read(run: &Path) -> io::Result<Option<Box<dyn io::Read>>> {
+pub(crate) fn read(run: &Path) -> io::Result<Option<Box<dyn io::Read + Send>>> {
     if let Some(store) = store::at(run)? {
         return Mirror::stream(store, run);
     }

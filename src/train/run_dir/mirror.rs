@@ -40,7 +40,7 @@ impl Mirror {
     }
 
     /// Opens the log of the run at the URL `run` as a stream; `None` if it has none.
-    pub(super) fn stream(store: Arc<dyn Store>, run: &Path) -> io::Result<Option<Box<dyn Read>>> {
+    pub(super) fn stream(store: Arc<dyn Store>, run: &Path) -> io::Result<Option<Box<dyn Read + Send>>> {
         let segments = Segments::find(store, run)?;
         Ok((!segments.is_empty()).then(|| segments.read()))
     }

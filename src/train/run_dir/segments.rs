@@ -79,10 +79,10 @@ impl Segments {
     }
 
     /// Reads the log.
-    pub(super) fn read(&self) -> Box<dyn Read> {
+    pub(super) fn read(&self) -> Box<dyn Read + Send> {
         let reader = |path: &Path, bytes| Reader::whole(Arc::clone(&self.store), path.to_owned(), bytes);
         let mut end = self.whole.unwrap_or_default();
-        let mut stream: Box<dyn Read> = Box::new(reader(&self.path(), end));
+        let mut stream: Box<dyn Read + Send> = Box::new(reader(&self.path(), end));
         for segment in &self.following {
             let rest = reader(&segment.object.path, segment.object.bytes).after(end - segment.start);
             stream = Box::new(stream.chain(rest));

@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::sync::atomic::AtomicBool;
 
 use super::lines::{Beginning, Lines};
-use super::parts::{PART, Section, before_last_of_parts};
+use super::parts::{Parts, Section, before_last_of_parts};
 use crate::train::run_dir::log_order;
 
 /// The lines of a log before a step.
@@ -23,14 +24,18 @@ pub(super) struct Found {
 impl Found {
     /// Finds the lines of updates before number `steps`. They end at a line that is incomplete, not a log line, of a
     /// later update, or of an earlier one again.
-    pub fn in_file(mut file: &File, steps: u64) -> io::Result<Self> {
-        file.rewind()?;
-        let length = file.metadata()?.len();
-        Self::search(|at| Section { file, at }, length, steps, PART, log_order::step_of)
+    pub fn in_file(file: &File, steps: u64) -> io::Result<Self> {
+        Self::in_part(file, file.metadata()?.len(), steps, Parts::BESIDE_EACH_OTHER, None)
     }
 
-    /// [`Found::in_file`] for what `open` reads from a place on, `length` bytes in all. Parts of this size that follow
-    /// the rule are read by several threads.
+    /// [`Found::in_file`] for the first `length` bytes of a file; an error once `stop` is set.
+    pub fn in_part(file: &File, length: u64, steps: u64, parts: Parts, stop: Option<&AtomicBool>) -> io::Result<Self> {
+        let section = |at| Section { file, at, end: length, stop };
+        Self::search(section, length, steps, parts, log_order::step_of)
+    }
+
+    /// [`Found::in_file`] for what `open` reads from a place on, `length` bytes in all. Only parts that follow the rule are
+    /// read by several threads.
     ///
     /// A log of two parts or more may have millions of lines, so `step_of` parses few of them; of a shorter one it parses
     /// all. A line counts unparsed if it begins with the step after that of the line before it, ends like one, and is
@@ -41,13 +46,13 @@ impl Found {
         open: impl Fn(u64) -> R + Sync,
         length: u64,
         steps: u64,
-        part: u64,
+        parts: Parts,
         step_of: impl Fn(&[u8]) -> Option<u64> + Sync,
     ) -> io::Result<Self> {
-        let (bytes, next) = before_last_of_parts(&open, length, steps, part, &step_of)?;
+        let (bytes, next) = before_last_of_parts(&open, length, steps, parts, &step_of)?;
         let mut found = Self { bytes, next, is_disordered: false, gaps: Vec::new() };
         let source = open(bytes);
-        let is_long = length >= 2 * part;
+        let is_long = length >= 2 * parts.bytes;
         let (mut lines, mut beginning) = (Lines::of(source), Beginning::of(0));
         // Whether the line before is not parsed yet.
         let mut is_guessed = false;
@@ -90,13 +95,18 @@ impl Found {
     }
 
     /// Returns the sorted lines before number `steps`, if the log has more of them out of place.
-    pub fn put_in_order(&self, mut file: &File, steps: u64) -> io::Result<Option<Vec<u8>>> {
+    pub fn put_in_order(&self, file: &File, steps: u64) -> io::Result<Option<Vec<u8>>> {
+        self.put_in_order_within(file, u64::MAX, steps)
+    }
+
+    /// The same for the first `length` bytes of a log.
+    pub fn put_in_order_within(&self, mut file: &File, length: u64, steps: u64) -> io::Result<Option<Vec<u8>>> {
         if !self.is_disordered {
             return Ok(None);
         }
         let mut content = Vec::new();
         file.rewind()?;
-        file.read_to_end(&mut content)?;
+        file.take(length).read_to_end(&mut content)?;
         Ok(Some(log_order::in_order(&content, steps)).filter(|ordered| ordered.len() as u64 > self.bytes))
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::lines::{Beginning, Lines};
 use crate::cpu::map_tasks;
@@ -10,15 +11,37 @@ use crate::cpu::map_tasks;
 /// Bytes of a part: many lines, and few enough for many threads.
 pub(super) const PART: u64 = 8 << 20;
 
-/// A file from a place on.
+/// How the parts of a log are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts {
+    /// Their size. A log of two parts or more is a long one.
+    pub bytes: u64,
+    /// Whether several threads read them.
+    pub in_parallel: bool,
+}
+
+impl Parts {
+    /// The usual ones, read by all threads.
+    pub const BESIDE_EACH_OTHER: Self = Self { bytes: PART, in_parallel: true };
+}
+
+/// A file from a place on, as if it ended at another.
 pub(super) struct Section<'a> {
     pub file: &'a File,
     pub at: u64,
+    pub end: u64,
+    /// Nothing more is read once this is set.
+    pub stop: Option<&'a AtomicBool>,
 }
 
 impl Read for Section<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.at)?;
+        if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Err(io::Error::other("no more of the log is read"));
+        }
+        let length =
+            usize::try_from(self.end.saturating_sub(self.at)).map_or(buffer.len(), |rest| rest.min(buffer.len()));
+        let read = self.file.read_at(buffer.get_mut(..length).unwrap_or_default(), self.at)?;
         self.at += read as u64;
         Ok(read)
     }
@@ -41,14 +64,15 @@ pub(super) fn before_last_of_parts<R: Read>(
     open: &(impl Fn(u64) -> R + Sync),
     length: u64,
     steps: u64,
-    part: u64,
+    parts: Parts,
     step_of: &(impl Fn(&[u8]) -> Option<u64> + Sync),
 ) -> io::Result<(u64, u64)> {
+    let part = parts.bytes;
     if length < 2 * part {
         return Ok((0, 0));
     }
     let tasks = usize::try_from(length / part).unwrap_or(usize::MAX);
-    let parts = map_tasks(tasks, true, |number| {
+    let parts = map_tasks(tasks, parts.in_parallel, |number| {
         let start = number as u64 * part;
         regular(open, start, start + part, step_of)
     });

@@ -1,0 +1,118 @@
+//! The lines of a long log that a resume keeps are examined while the run trains: its first step does not wait for them.
+//! A log that is damaged is then treated as one that is found damaged at once.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::Log;
+use super::found::Found;
+use super::parts::Parts;
+use crate::atomic_file::AtomicFile;
+use crate::threads::Task;
+use crate::train::TrainError;
+
+/// The examination of a log's lines before a place, in the background.
+pub(super) struct Examination {
+    task: Option<Task<io::Result<Found>>>,
+    stop: Arc<AtomicBool>,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// The number of the update after them.
+    pub steps: u64,
+}
+
+impl Examination {
+    /// Begins to examine the first `bytes` of a log, which end with the line of update number `steps` - 1.
+    pub fn begin(log: &File, bytes: u64, steps: u64, part: u64) -> io::Result<Self> {
+        let (log, stop) = (log.try_clone()?, Arc::new(AtomicBool::new(false)));
+        let parts = Parts { bytes: part, in_parallel: false };
+        let look = Arc::clone(&stop);
+        let task = Task::begin_aside("log", move || Found::in_part(&log, bytes, steps, parts, Some(&look)));
+        Ok(Self { task: Some(task), stop, bytes, steps })
+    }
+
+    /// Returns what was found, once; `None` if it takes longer than `patience`, or cannot be read.
+    pub fn result(&mut self, patience: Duration) -> Option<Found> {
+        let began = Instant::now();
+        while !self.task.as_ref()?.is_finished() {
+            if began.elapsed() >= patience {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.task.take()?.wait()?.ok()
+    }
+}
+
+impl std::fmt::Debug for Examination {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Examination").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Examination {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Log {
+    /// Returns messages about the lines that were examined, once that has ended; it may take as long as `patience` more.
+    /// If they are damaged, the log is written again without what is damaged, and a copy of all of it is kept.
+    ///
+    /// # Errors
+    /// The log cannot be written again. It stays as it is; the next resume examines it too.
+    pub fn attend(&mut self, patience: Duration) -> Result<Vec<String>, TrainError> {
+        let Some(examination) = &mut self.examination else { return Ok(Vec::new()) };
+        let Some(found) = examination.result(patience) else { return Ok(Vec::new()) };
+        let (bytes, steps) = (examination.bytes, examination.steps);
+        self.examination = None;
+        let mut messages = self.gaps(&found);
+        if found.is_disordered || found.bytes < bytes {
+            self.write_out().map_err(TrainError::write(&self.path, "write the log"))?;
+            messages.extend(self.mended(&found, bytes, steps)?);
+        }
+        Ok(messages)
+    }
+
+    /// Writes the log again: of its first `examined` bytes only `found`, in order, and then all lines after them.
+    fn mended(&mut self, found: &Found, examined: u64, steps: u64) -> Result<Vec<String>, TrainError> {
+        let failed = |operation| TrainError::write(&self.path, operation);
+        let ordered = found.put_in_order_within(&self.file, examined, steps).map_err(failed("read the log"))?;
+        let kept = self.keep_damaged()?;
+        self.file = written_again(&self.path, &self.file, ordered.as_deref(), found.bytes, examined)
+            .map_err(failed("write the damaged log again"))?;
+        let (log, kept) = (self.path.display(), kept.display());
+        if ordered.is_some() {
+            return Ok(vec![format!(
+                "{log} had duplicate or swapped lines; it is sorted, and the old log is kept in {kept}"
+            )]);
+        }
+        let next = found.next;
+        Ok(vec![
+            format!("{log} is damaged at step {next}; a copy of all of it is kept in {kept}"),
+            format!("{log} has no lines of steps {next} to {}", steps - 1),
+        ])
+    }
+}
+
+/// Puts a new log in the place of `log`, and opens it: `ordered` or else the first `good` bytes, and then all from the
+/// byte `rest` on.
+fn written_again(path: &Path, mut log: &File, ordered: Option<&[u8]>, good: u64, rest: u64) -> io::Result<File> {
+    let mut new = AtomicFile::create_as(path.with_extension("jsonl.tmp"), path.to_owned())?;
+    match ordered {
+        Some(ordered) => new.write_all(ordered)?,
+        None => {
+            log.rewind()?;
+            io::copy(&mut log.take(good), &mut new)?;
+        }
+    }
+    log.seek(SeekFrom::Start(rest))?;
+    io::copy(&mut log, &mut new)?;
+    new.finish()?;
+    File::options().read(true).append(true).open(path)
+}
