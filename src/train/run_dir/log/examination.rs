@@ -103,7 +103,7 @@ impl Log {
 /// Puts a new log in the place of `log`, and opens it: `ordered` or else the first `good` bytes, and then all from the
 /// byte `rest` on.
 fn written_again(path: &Path, mut log: &File, ordered: Option<&[u8]>, good: u64, rest: u64) -> io::Result<File> {
-    let mut new = AtomicFile::create_as(path.with_extension("jsonl.tmp"), path.to_owned())?;
+    let mut new = AtomicFile::create_as(path.with_file_name(".log.jsonl.tmp"), path.to_owned())?;
     match ordered {
         Some(ordered) => new.write_all(ordered)?,
         None => {
