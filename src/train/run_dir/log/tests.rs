@@ -221,15 +221,18 @@ fn a_log_may_begin_where_the_run_was_taken_over() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), line(10) + &line(11));
 }
 
-/// Opens a log of 300 lines as a long one, adds a line, and returns what is told about it and what is in it then.
+/// Lines of a log that is several times as long as what is read at its end.
+const MANY: u64 = 6000;
+
+/// Opens a log as a long one, cut back to these lines, adds two, and returns what is told about it and what is in it then.
 fn told_of_long(content: &str) -> (Vec<String>, String, Option<String>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.jsonl");
     std::fs::write(&path, content).unwrap();
-    let mut log = Log::open_in_parts(&path, 0..300, None, 1000).unwrap();
-    log.record(&record(300));
+    let mut log = Log::open_in_parts(&path, 0..MANY, None, 1000).unwrap();
+    log.record(&record(MANY));
     let told = log.attend(Duration::from_secs(60)).unwrap();
-    log.record(&record(301));
+    log.record(&record(MANY + 1));
     log.written().unwrap().sync().unwrap();
     let told = told.into_iter().map(|told| told.replace(&folder.path().display().to_string(), ""));
     let kept = std::fs::read_to_string(folder.path().join("log.jsonl.damaged")).ok();
@@ -238,8 +241,8 @@ fn told_of_long(content: &str) -> (Vec<String>, String, Option<String>) {
 
 #[test]
 fn a_long_log_is_cut_back_at_once_and_examined_meanwhile() {
-    let whole = (0..302).map(line).collect::<String>();
-    for more in [300, 301, 302, 400] {
+    let whole = (0..MANY + 2).map(line).collect::<String>();
+    for more in [MANY, MANY + 1, MANY + 2, MANY + 100] {
         let content = (0..more).map(line).collect::<String>();
         assert_eq!(told_of_long(&content), (vec![], whole.clone(), None));
         assert_eq!(told_of_long(&(content + &line(more)[..7])), (vec![], whole.clone(), None));
@@ -249,30 +252,30 @@ fn a_long_log_is_cut_back_at_once_and_examined_meanwhile() {
 /// All that a resume of a short log finds before its first step is found later in a long one, and ends in the same.
 #[test]
 fn damage_in_the_middle_of_a_long_log_is_told_and_mended_while_it_grows() {
-    let (all, whole) = ((0..302).map(line).collect::<String>(), (0..302).map(line).collect::<String>());
+    let (all, whole) = ((0..MANY + 2).map(line).collect::<String>(), (0..MANY + 2).map(line).collect::<String>());
     let swapped = all.replacen(&(line(100) + &line(101)), &(line(101) + &line(100)), 1);
     let (told, content, kept) = told_of_long(&swapped);
     let expected =
         "/log.jsonl had duplicate or swapped lines; it is sorted, and the old log is kept in /log.jsonl.damaged";
     assert_eq!((told, content), (vec![expected.to_owned()], whole));
-    assert_eq!(kept.unwrap(), swapped.replace(&line(301), ""));
+    assert_eq!(kept.unwrap(), swapped.replace(&line(MANY + 1), ""));
 
     let broken = all.replacen("\"step\":100", "\"stop\":100", 1);
     let (told, content, kept) = told_of_long(&broken);
     let damaged = "/log.jsonl is damaged at step 100; a copy of all of it is kept in /log.jsonl.damaged";
-    assert_eq!(told, [damaged, "/log.jsonl has no lines of steps 100 to 299"]);
-    assert_eq!(content, (0..100).chain(300..302).map(line).collect::<String>());
-    assert_eq!(kept.unwrap(), broken.replace(&line(301), ""));
+    assert_eq!(told, [damaged, "/log.jsonl has no lines of steps 100 to 5999"]);
+    assert_eq!(content, (0..100).chain(MANY..MANY + 2).map(line).collect::<String>());
+    assert_eq!(kept.unwrap(), broken.replace(&line(MANY + 1), ""));
 
     let (told, content, kept) = told_of_long(&all.replacen(&line(100), "", 1));
     assert_eq!(told, ["/log.jsonl has no lines of steps 100 to 100"]);
-    assert_eq!((content, kept), ((0..100).chain(101..302).map(line).collect(), None));
+    assert_eq!((content, kept), ((0..100).chain(101..MANY + 2).map(line).collect(), None));
 }
 
 /// The remains of a crash of the system at the end of a log are found before the first step, like in a short one.
 #[test]
 fn a_long_log_without_the_line_before_the_checkpoint_is_examined_at_once() {
-    let content = (0..299).map(line).collect::<String>();
+    let content = (0..MANY - 1).map(line).collect::<String>();
     let (told, log, kept) = told_of_long(&content);
-    assert_eq!((told, log, kept), (vec![], content + &line(300) + &line(301), None));
+    assert_eq!((told, log, kept), (vec![], content + &line(MANY) + &line(MANY + 1), None));
 }
