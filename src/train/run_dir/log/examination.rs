@@ -71,12 +71,11 @@ impl Log {
         let Some(found) = examination.result(patience) else { return Ok(Vec::new()) };
         let (bytes, steps) = (examination.bytes, examination.steps);
         self.examination = None;
-        let mut messages = self.gaps(&found);
-        if found.is_disordered || found.bytes < bytes {
-            self.write_out().map_err(TrainError::write(&self.path, "write the log"))?;
-            messages.extend(self.mended(&found, bytes, steps)?);
+        if !found.is_disordered && found.bytes == bytes {
+            return Ok(self.gaps(&found));
         }
-        Ok(messages)
+        self.write_out().map_err(TrainError::write(&self.path, "write the log"))?;
+        self.mended(&found, bytes, steps)
     }
 
     /// Writes the log again: of its first `examined` bytes only `found`, in order, and then all lines after them.
@@ -87,16 +86,20 @@ impl Log {
         self.file = written_again(&self.path, &self.file, ordered.as_deref(), found.bytes, examined)
             .map_err(failed("write the damaged log again"))?;
         let (log, kept) = (self.path.display(), kept.display());
-        if ordered.is_some() {
-            return Ok(vec![format!(
-                "{log} had duplicate or swapped lines; it is sorted, and the old log is kept in {kept}"
-            )]);
+        let mut messages = Vec::new();
+        let good = if ordered.is_some() {
+            messages
+                .push(format!("{log} had duplicate or swapped lines; it is sorted, and the old log is kept in {kept}"));
+            &Found::in_file(&self.file, steps).map_err(failed("read the log"))?
+        } else {
+            messages.push(format!("{log} is damaged at step {}; a copy of all of it is kept in {kept}", found.next));
+            found
+        };
+        messages.extend(self.gaps(good));
+        if good.next < steps {
+            messages.push(format!("{log} has no lines of steps {} to {}", good.next, steps - 1));
         }
-        let next = found.next;
-        Ok(vec![
-            format!("{log} is damaged at step {next}; a copy of all of it is kept in {kept}"),
-            format!("{log} has no lines of steps {next} to {}", steps - 1),
-        ])
+        Ok(messages)
     }
 }
 
