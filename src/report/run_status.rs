@@ -18,13 +18,14 @@ use crate::train::{Kept, TrainError, base_of};
 /// Number of future rates in the status.
 const RATES_SHOWN: u64 = 5;
 
-/// Status of a run.
+/// Status of a run. Of our own it has a step, files with digests and the build that wrote it; another trainer's has other
+/// types in their place ([`PeerStatus`](crate::peers::report::PeerStatus)).
 #[derive(Debug, Serialize)]
-pub struct RunStatus {
+pub struct RunStatus<S = u64, F = FileEntry, W = WrittenBy> {
     /// The checkpoint's directory.
     pub path: PathBuf,
     /// Updates made; the number of the next.
-    pub step: u64,
+    pub step: S,
     /// Updates of the whole run, if the checkpoint contains it.
     pub total_steps: Option<u64>,
     /// Updates of one epoch, if the checkpoint contains it.
@@ -79,11 +80,11 @@ pub struct RunStatus {
     /// Statistics of every tensor.
     pub tensors: Vec<TensorSummary>,
     /// The files.
-    pub files: Vec<FileEntry>,
+    pub files: Vec<F>,
     /// Whether each file was read and its digest is right.
     pub is_verified: bool,
     /// The build and the machine that wrote it.
-    pub written_by: WrittenBy,
+    pub written_by: W,
 }
 
 /// Status of a parameter group.

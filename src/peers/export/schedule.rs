@@ -6,7 +6,7 @@ use super::classes::{Class, class};
 use super::cycles;
 use super::error::ExportError;
 use super::optimizer::GroupRates;
-use super::python::{Form, number};
+use super::python::{Form, number, without_brackets};
 use super::source::{Source, SourceGroup};
 use super::unsaid;
 use crate::checkpoint::Outline;
@@ -235,7 +235,8 @@ impl Placing<'_> {
         let mut functions = String::new();
         for (index, form) in forms.iter().enumerate() {
             let name = if own { format!("rate_{index}") } else { "rate".to_owned() };
-            functions += &format!("def {name}(t, base):\n    return {}\n", form.expression("t", "base")?);
+            let rate = form.expression("t", "base")?;
+            functions += &format!("def {name}(t, base):\n    return {}\n", without_brackets(&rate));
         }
         let lambda = |(base, ours): (&f64, &usize)| {
             let (name, base) = (if own { format!("rate_{ours}") } else { "rate".to_owned() }, number(*base));

@@ -186,22 +186,32 @@ fn arguments(source: &Source<'_>, parts: &Parts<'_>) -> Arguments {
         others.push(("learning_rate", python::number(base)));
         others.push(("weight_decay", python::number(group.weight_decay)));
     }
-    if source.kind != "adamw" {
+    // Other optimizers are handed over: the Trainer refuses a name that it has not.
+    if is_known && source.kind != "adamw" {
         others.push(("optim", python::text(&source.kind)));
     }
     if scheduler.is_none_or(|(_, _, most)| most.is_none()) {
         others.extend(source.total.map(|total| ("max_steps", total.to_string())));
     }
-    if let Some(batch) = source.config("/data/batch_size").as_u64() {
-        others.push(("per_device_train_batch_size", batch.to_string()));
-    }
-    if let Some(micro) = source.config("/train/accumulate").as_u64().filter(|micro| *micro > 1) {
-        others.push(("gradient_accumulation_steps", micro.to_string()));
-    }
+    others.extend(batches(source));
     // The Trainer clips to 1.0 unless it is told not to.
     let clip = source.config("/train/clip_norm").as_f64().unwrap_or_default();
     others.push(("max_grad_norm", python::number(clip)));
     Arguments { scheduler, others }
+}
+
+/// Returns the size and number of the batches of an update. An update here has `batch_size` rows in all; a number that
+/// they cannot be divided by is left out, which changes nothing but the memory that is needed.
+fn batches(source: &Source<'_>) -> Vec<(&'static str, String)> {
+    let Some(rows) = source.config("/data/batch_size").as_u64() else { return Vec::new() };
+    let divides = |micro: &u64| *micro > 1 && rows.is_multiple_of(*micro);
+    match source.config("/train/accumulate").as_u64().filter(divides) {
+        None => vec![("per_device_train_batch_size", rows.to_string())],
+        Some(micro) => vec![
+            ("per_device_train_batch_size", (rows / micro).to_string()),
+            ("gradient_accumulation_steps", micro.to_string()),
+        ],
+    }
 }
 
 /// Returns the name, the warm-up and the length of a schedule that the Trainer has.

@@ -21,6 +21,7 @@ mod rules;
 mod settled;
 mod sizes;
 mod state;
+mod tails;
 mod updates;
 mod weights;
 mod written;
@@ -109,6 +110,7 @@ impl Import<'_> {
         let refused = |refusal| ImportError::refused(&self.peer, refusal);
         let draft = Session::new(settled::draft(self)?)?;
         let (parameters, steps_per_epoch) = (draft.parameters().clone(), draft.steps_per_epoch());
+        let epoch = tails::Epoch::of(&draft);
         epochs::settle_units(&mut peer, steps_per_epoch, self.updates);
         let matched = weights::find(&ours(&parameters, draft.buffers()), &peer.model, &given).map_err(refused)?;
         drop(draft);
@@ -119,6 +121,9 @@ impl Import<'_> {
         account.translated.extend(made.note.clone());
         found.describe(&peer, &mut account);
         let is_decided = self.decides("data.batch_size");
+        if !is_decided && !self.decides("data.drop_last") {
+            account.missing.extend(tails::compare(&peer, epoch).map_err(refused)?);
+        }
         epochs::compare(&peer, made.step, steps_per_epoch, is_decided, &mut account).map_err(refused)?;
         let asked = Asked { import: self, peer: &peer, found: &found, parameters: &parameters };
         let config = asked.config(&mut account)?;

@@ -1,7 +1,7 @@
 //! Status of another trainer's run, under the names that the status of our own has.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use super::rates::{Rates, steps_per_epoch};
 use super::{details, tensors};
 use crate::peers::peer::{Group, Optimizer, Setting};
 use crate::peers::{Peer, PeerError};
-use crate::report::{Course, GroupStatus, Layer, Measured, TensorSummary, layers};
+use crate::report::{Course, GroupStatus, Measured, RunStatus, TensorSummary, layers};
 use crate::shell;
 
 /// The part of a file that is read for a status.
@@ -23,66 +23,13 @@ pub enum Reading {
     Everything,
 }
 
-/// Status of another trainer's run. Its JSON has every key that [`RunStatus`](crate::report::RunStatus) has, and `peer`.
+/// Status of another trainer's run. Its JSON has every key of [`RunStatus`], and `peer`.
 #[derive(Debug, Serialize)]
 pub struct PeerStatus {
-    /// The file or folder.
-    pub path: PathBuf,
-    /// Updates made, where the file tells.
-    pub step: Option<u64>,
-    /// Updates of the whole run, where the file tells.
-    pub total_steps: Option<u64>,
-    /// Updates of one epoch, where the counters tell.
-    pub steps_per_epoch: Option<u64>,
-    /// Epochs completed.
-    pub epoch: Option<u64>,
-    /// Updates made in the current epoch.
-    pub step_in_epoch: Option<u64>,
-    /// Number of samples seen.
-    pub samples: Option<u64>,
-    /// The seed of the run.
-    pub seed: Option<u64>,
-    /// The schedule of the first optimizer in our terms.
-    pub schedule: Option<String>,
-    /// The memory of that schedule.
-    pub memory: Value,
-    /// The schedule of the momentum, where one moves it.
-    pub momentum_schedule: Option<String>,
-    /// Always null.
-    pub momentum_memory: Value,
-    /// Always `None`.
-    pub weight_decay_schedule: Option<String>,
-    /// Always null.
-    pub weight_decay_memory: Value,
-    /// The class of the first optimizer.
-    pub optimizer: Option<String>,
-    /// Settings that all groups of the first optimizer share.
-    pub hyperparameters: Value,
-    /// The groups of the first optimizer.
-    pub groups: Vec<GroupStatus>,
-    /// The loss scale, if the model computes in f16.
-    #[serde(skip_serializing_if = "Value::is_null")]
-    pub loss_scale: Value,
-    /// Always null: no peer's file identifies its data.
-    pub data: Value,
-    /// The settings of the run that the file tells.
-    pub config: Value,
-    /// Always empty.
-    pub history: Vec<Value>,
-    /// Always empty.
-    pub measured: Measured,
-    /// The next steps of the run.
-    pub course: Course,
-    /// The tensors of the model by layer.
-    pub layers: Vec<Layer>,
-    /// Every tensor, with statistics if everything was read.
-    pub tensors: Vec<TensorSummary>,
-    /// The files.
-    pub files: Vec<PeerFile>,
-    /// Always false: `inspect verify` compares sums.
-    pub is_verified: bool,
-    /// The program that wrote it.
-    pub written_by: Writer,
+    /// The things that a run here has too. The file may not tell how many updates were made; groups, schedule and
+    /// settings are those of the first optimizer.
+    #[serde(flatten)]
+    pub run: RunStatus<Option<u64>, PeerFile, Writer>,
     /// All that only a peer has.
     #[serde(rename = "peer")]
     pub details: Value,
@@ -125,49 +72,9 @@ impl PeerStatus {
         let unreadable = |what| PeerError::unsupported(&peer.path, what);
         let tensors = tensors::summaries(&peer, &labels, reading == Reading::Everything).map_err(unreadable)?;
         let rates: Vec<Rates> = (0..peer.optimizers.len()).map(|index| Rates::of(&peer, index)).collect();
-        let (first, steps_per_epoch) = (peer.optimizers.first(), steps_per_epoch(&peer));
-        let (step, total_steps) = (peer.updates, total_steps(&peer));
-        let of_first = rates.first();
-        let next = next_command(&peer);
-        Ok(Self {
-            path: peer.path.clone(),
-            step,
-            total_steps,
-            steps_per_epoch,
-            epoch: peer.epochs.filter(|epochs| *epochs >= 0.0).map(|epochs| epochs.floor() as u64),
-            step_in_epoch: step.zip(steps_per_epoch).and_then(|(step, steps)| step.checked_rem(steps)),
-            samples: counter(&peer, |name, counts| name.ends_with("samples") || counts.contains("samples")),
-            seed: setting(&peer, &["seed"]),
-            schedule: of_first.and_then(|rates| rates.schedule.clone()),
-            memory: of_first.map(|rates| rates.memory.clone()).unwrap_or_default(),
-            momentum_schedule: of_first.and_then(|rates| rates.momentum_schedule.clone()),
-            momentum_memory: Value::Null,
-            weight_decay_schedule: None,
-            weight_decay_memory: Value::Null,
-            optimizer: first.map(|optimizer| optimizer.class.clone()),
-            hyperparameters: first.map(|first| details::settings(&shared(first)).into()).unwrap_or_default(),
-            groups: groups(&peer, &labels, 0, of_first),
-            loss_scale: peer.loss_scale.as_ref().map(details::loss_scale).unwrap_or_default(),
-            data: Value::Null,
-            config: settings_of_the_run(&peer),
-            history: Vec::new(),
-            measured: Measured::default(),
-            course: Course {
-                is_finished: step.zip(total_steps).is_some_and(|(step, total)| step >= total),
-                epoch: step.zip(steps_per_epoch).and_then(|(step, steps)| Some(step.checked_div(steps)? + 1)),
-                next_save: None,
-                next_validation: None,
-            },
-            layers: layers(&tensors),
-            tensors,
-            files: files(&peer.path),
-            is_verified: false,
-            written_by: Writer { trainer: peer.trainer.name().to_owned(), version: peer.version.clone() },
-            details: details::details(&peer, &labels, &next),
-            rates,
-            labels,
-            peer,
-        })
+        let details = details::details(&peer, &labels, &next_command(&peer));
+        let run = run(&peer, groups(&peer, &labels, 0, rates.first()), rates.first(), tensors);
+        Ok(Self { run, details, rates, labels, peer })
     }
 
     /// Returns the command that continues the run here.
@@ -178,6 +85,56 @@ impl PeerStatus {
     /// Returns the peer.
     pub fn peer(&self) -> &Peer {
         &self.peer
+    }
+}
+
+/// Returns the things that a run here has too.
+fn run(
+    peer: &Peer,
+    groups: Vec<GroupStatus>,
+    rates: Option<&Rates>,
+    tensors: Vec<TensorSummary>,
+) -> RunStatus<Option<u64>, PeerFile, Writer> {
+    let (first, steps_per_epoch) = (peer.optimizers.first(), steps_per_epoch(peer));
+    let (step, total_steps) = (peer.updates, total_steps(peer));
+    RunStatus {
+        path: peer.path.clone(),
+        step,
+        total_steps,
+        steps_per_epoch,
+        epoch: peer.epochs.filter(|epochs| *epochs >= 0.0).map(|epochs| epochs.floor() as u64),
+        step_in_epoch: step.zip(steps_per_epoch).and_then(|(step, steps)| step.checked_rem(steps)),
+        samples: counter(peer, |name, counts| name.ends_with("samples") || counts.contains("samples")),
+        seed: setting(peer, &["seed"]),
+        schedule: rates.and_then(|rates| rates.schedule.clone()),
+        memory: rates.map(|rates| rates.memory.clone()).unwrap_or_default(),
+        momentum_schedule: rates.and_then(|rates| rates.momentum_schedule.clone()),
+        momentum_memory: Value::Null,
+        weight_decay_schedule: None,
+        weight_decay_memory: Value::Null,
+        optimizer: first.map(|optimizer| optimizer.class.clone()),
+        hyperparameters: first.map(|first| details::settings(&shared(first)).into()).unwrap_or_default(),
+        groups,
+        loss_scale: peer.loss_scale.as_ref().map(details::loss_scale).unwrap_or_default(),
+        skipped: None,
+        // No peer's file identifies its data.
+        data: Value::Null,
+        config: settings_of_the_run(peer),
+        history: Vec::new(),
+        kept: None,
+        measured: Measured::default(),
+        course: Course {
+            is_finished: step.zip(total_steps).is_some_and(|(step, total)| step >= total),
+            epoch: step.zip(steps_per_epoch).and_then(|(step, steps)| Some(step.checked_div(steps)? + 1)),
+            next_save: None,
+            next_validation: None,
+        },
+        layers: layers(&tensors),
+        tensors,
+        files: files(&peer.path),
+        // `inspect verify` compares sums.
+        is_verified: false,
+        written_by: Writer { trainer: peer.trainer.name().to_owned(), version: peer.version.clone() },
     }
 }
 

@@ -14,13 +14,13 @@ use crate::report::{GroupStatus, layers_text};
 
 impl fmt::Display for PeerStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "checkpoint  {}", self.path.display())?;
+        writeln!(f, "checkpoint  {}", self.run.path.display())?;
         let standing = if f.alternate() { format!("{:#}", Standing(self)) } else { Standing(self).to_string() };
         standing.lines().try_for_each(|line| writeln!(f, "{}", wrapped(line, "            ")))?;
         writeln!(f, "next        {}", self.next_command())?;
         writeln!(f, "            (it proposes a configuration; --config FILE imports with one)\n")?;
         // `{:#}` includes statistics of every tensor.
-        if f.alternate() { write_tensors(f, &self.tensors) } else { f.write_str(&layers_text(&self.tensors)) }
+        if f.alternate() { write_tensors(f, &self.run.tensors) } else { f.write_str(&layers_text(&self.run.tensors)) }
     }
 }
 
@@ -45,19 +45,19 @@ impl fmt::Display for Standing<'_> {
             }
         }
         write_training(f, peer)?;
-        if let Some(seed) = status.seed {
+        if let Some(seed) = status.run.seed {
             writeln!(f, "seed        {seed}")?;
         }
         for (word, lines) in [("missing", &peer.missing), ("left", &peer.left), ("note", &peer.remarks)] {
             lines.iter().try_for_each(|line| writeln!(f, "{word:<11} {line}"))?;
         }
-        let bytes: u64 = status.files.iter().map(|file| file.bytes).sum();
-        let was_read = if status.tensors.iter().any(|tensor| tensor.non_finite.is_some()) {
+        let bytes: u64 = status.run.files.iter().map(|file| file.bytes).sum();
+        let was_read = if status.run.tensors.iter().any(|tensor| tensor.non_finite.is_some()) {
             "all numbers were read"
         } else {
             "only headers were read"
         };
-        let file = counted(status.files.len(), "file");
+        let file = counted(status.run.files.len(), "file");
         writeln!(f, "integrity   {was_read}, no sums compared: {file}, {bytes} bytes")
     }
 }
@@ -71,12 +71,12 @@ fn format_of(peer: &Peer) -> String {
 
 fn write_progress(f: &mut fmt::Formatter<'_>, status: &PeerStatus) -> fmt::Result {
     let of = |total: Option<u64>| total.map(|total| format!(" of {total}")).unwrap_or_default();
-    match status.step {
-        Some(step) => writeln!(f, "step        {step}{}", of(status.total_steps))?,
+    match status.run.step {
+        Some(step) => writeln!(f, "step        {step}{}", of(status.run.total_steps))?,
         None => writeln!(f, "step        unknown: the file does not tell the number of updates")?,
     }
     if let Some(epochs) = status.peer.epochs {
-        let steps = status.steps_per_epoch.map(|steps| format!(", of {} each", counted(steps, "update")));
+        let steps = status.run.steps_per_epoch.map(|steps| format!(", of {} each", counted(steps, "update")));
         writeln!(f, "epoch       {}{}", exact(epochs), steps.unwrap_or_default())?;
     }
     status.peer.counters.iter().try_for_each(|counter| {
