@@ -43,6 +43,9 @@ mod aligned;
 mod atomic_file;
 mod backtrace;
 pub mod checkpoint;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod command_line;
 mod cpu;
 #[cfg(feature = "trainer")]
 #[doc(hidden)]
@@ -107,6 +110,9 @@ pub mod threads;
 pub mod train;
 #[cfg(feature = "trainer")]
 pub mod trained;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod watch;
 
 #[doc(hidden)]
 pub use cuda::kernel_launches;

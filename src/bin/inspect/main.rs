@@ -12,14 +12,16 @@ mod report;
 mod request;
 mod serve;
 mod verify;
+mod watch;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use rekindle::checkpoint::Folder;
+use rekindle::command_line::{Completions, Manual};
 use rekindle::peers::PeerError;
 use rekindle::peers::import::ImportError;
 use rekindle::report::{RunStatus, Runs};
@@ -29,6 +31,7 @@ use rekindle::{store, threads};
 /// Show the status of a run: step, current and next rates, optimizer, tensors, integrity.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(help_template = HELP)]
 #[command(after_help = "Exit codes: 0 done; 1 the inspected files are bad; 2 the request is wrong.")]
 struct Cli {
     /// A run directory, a folder of checkpoints, or one checkpoint, here or at a URL; a folder of runs, which are
@@ -48,8 +51,22 @@ struct Cli {
     command: Option<Command>,
 }
 
+const HELP: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+Examples:
+  inspect runs                       # all runs in a folder
+  inspect runs/digits                # one run
+  inspect watch runs/digits          # its curves, live in the terminal
+  inspect verify runs/digits         # every byte of every checkpoint
+
+{all-args}{after-help}";
+
 #[derive(Subcommand)]
 enum Command {
+    /// Follow a run in the terminal: curves, progress, time left
+    Watch(watch::Watch),
     /// Check every byte of one checkpoint, or of all in a run
     Verify(verify::Verify),
     /// Show where two runs or two checkpoints differ
@@ -74,6 +91,10 @@ enum Command {
     Pin(prune::Pin),
     /// Allow a pinned checkpoint to be deleted again
     Unpin(prune::Pin),
+    /// Print a script that completes the words of `inspect` in a shell
+    Completions(Completions),
+    /// Write the manual pages of `inspect`
+    Man(Manual),
 }
 
 fn main() -> ExitCode {
@@ -86,6 +107,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let answer = match (&cli.command, &cli.path) {
+        (Some(Command::Watch(arguments)), _) => watch::watch(arguments).map(|()| Answer::good(String::new())),
         (Some(Command::Lr(lr)), _) => lr::show(lr).map(|()| Answer::good(String::new())),
         (Some(Command::Plot(plot)), _) => plot::draw(plot).map(|()| Answer::good(String::new())),
         (Some(Command::Report(report)), _) => report::write(report).map(|()| Answer::good(String::new())),
@@ -98,6 +120,12 @@ fn main() -> ExitCode {
         (Some(Command::Prune(arguments)), _) => prune::prune(arguments),
         (Some(Command::Pin(arguments)), _) => prune::pin(arguments),
         (Some(Command::Unpin(arguments)), _) => prune::unpin(arguments),
+        (Some(Command::Completions(shell)), _) => {
+            Ok(Answer::good(String::from_utf8_lossy(&shell.script(Cli::command().name("inspect"))).into_owned()))
+        }
+        (Some(Command::Man(manual)), _) => {
+            manual.write(Cli::command().name("inspect")).map(Answer::good).map_err(Into::into)
+        }
         (None, Some(path)) => show(path, &cli).map(Answer::good),
         (None, None) => unreachable!("the parser requires one of the two"),
     };
