@@ -51,7 +51,9 @@ pub use config::load::{Setting, from_file};
 pub(crate) use config::paths::base_of;
 #[doc(hidden)]
 pub use config::paths::relative as relative_path;
-pub use config::{CheckpointConfig, Config, DistributedConfig, LogConfig, TrainConfig, ValidationConfig};
+pub use config::{
+    CheckpointConfig, Config, DistributedConfig, HooksConfig, LogConfig, TimeLimit, TrainConfig, ValidationConfig,
+};
 pub use error::{ConfigPlace, RanksError, TrainError};
 pub use find_lr::{RangePoint, RangeTest, RangeTestOptions, find_lr};
 pub use forecast::Forecast;
@@ -72,7 +74,6 @@ pub(crate) use run::adopt;
 pub use run_dir::directory::RunDirectory;
 #[doc(hidden)]
 pub use run_dir::log_order::Order as LogOrder;
-#[doc(hidden)]
 pub use run_dir::outcome::{Ending, RunEnd};
 #[doc(hidden)]
 pub use run_dir::traces::Traces;

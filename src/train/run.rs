@@ -2,6 +2,7 @@
 
 #[cfg(feature = "peers")]
 mod adopted;
+mod hooked;
 mod keeper;
 
 use std::path::{Path, PathBuf};
@@ -137,11 +138,13 @@ impl Run {
         }
         // A store that has just failed would only take more time.
         let is_unsaved = matches!(outcome, Err(TrainError::Checkpoint(_) | TrainError::Write { .. }));
+        let end = RunEnd::now(&outcome, session.step());
+        let has_parted = session.world() > 1 && !self.has_ended_together;
+        let end = if has_parted { end.parted() } else { end };
         if !(is_unsaved && store::is_url(&self.path)) {
-            let end = RunEnd::now(&outcome, session.step());
-            let has_parted = session.world() > 1 && !self.has_ended_together;
-            keeper.directory.write_outcome(&if has_parted { end.parted() } else { end });
+            keeper.directory.write_outcome(&end);
         }
+        sink.ended(&end);
         outcome
     }
 

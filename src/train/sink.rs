@@ -6,6 +6,7 @@ use std::path::Path;
 use super::TrainError;
 use super::agenda::Agenda;
 use super::record::StepRecord;
+use super::run_dir::outcome::RunEnd;
 use crate::optim::MeasuredGradients;
 use crate::parameters::Parameters;
 
@@ -82,6 +83,10 @@ pub trait Sink {
     /// Called when a save begins, after `done` updates; it continues in the background.
     fn saving(&mut self, _done: u64) {}
 
+    /// Called when the checkpoint at `path`, of the state after `done` updates, is complete. One that is written before
+    /// [`Sink::begin`] is not reported.
+    fn saved(&mut self, _done: u64, _path: &Path) {}
+
     /// Shows a message to the user.
     fn message(&mut self, _text: &str) {}
 
@@ -95,6 +100,9 @@ pub trait Sink {
 
     /// Called when the loop has ended.
     fn end(&mut self) {}
+
+    /// Called last, with how the run ended, when all files of the run are written.
+    fn ended(&mut self, _end: &RunEnd) {}
 }
 
 impl Sink for () {}
@@ -124,6 +132,10 @@ impl<S: Sink + ?Sized> Sink for &mut S {
         (**self).saving(done);
     }
 
+    fn saved(&mut self, done: u64, path: &Path) {
+        (**self).saved(done, path);
+    }
+
     fn message(&mut self, text: &str) {
         (**self).message(text);
     }
@@ -134,6 +146,10 @@ impl<S: Sink + ?Sized> Sink for &mut S {
 
     fn end(&mut self) {
         (**self).end();
+    }
+
+    fn ended(&mut self, end: &RunEnd) {
+        (**self).ended(end);
     }
 }
 
@@ -172,6 +188,10 @@ impl Sink for Sinks<'_> {
         self.each(|sink| sink.saving(done));
     }
 
+    fn saved(&mut self, done: u64, path: &Path) {
+        self.each(|sink| sink.saved(done, path));
+    }
+
     fn message(&mut self, text: &str) {
         self.each(|sink| sink.message(text));
     }
@@ -184,6 +204,10 @@ impl Sink for Sinks<'_> {
 
     fn end(&mut self) {
         self.each(|sink| sink.end());
+    }
+
+    fn ended(&mut self, end: &RunEnd) {
+        self.each(|sink| sink.ended(end));
     }
 }
 

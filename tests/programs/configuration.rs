@@ -149,6 +149,8 @@ fn whole() -> Vec<Value> {
         "checkpoint": {"every": "10 minutes",
             "keep": {"last": 1, "best": 2, "metric": "validation_loss", "every": "3 epochs"}},
         "log": {"tensorboard": true, "histograms": "500 steps"},
+        "hooks": {"on_start": ["a"], "on_checkpoint": ["a"], "on_validation": ["a", "b"], "on_end": ["a"],
+            "on_failure": ["a"], "timeout": "5 min"},
         "distributed": {"shard_optimizer": true},
         // Only user programs have components.
         "components": {},

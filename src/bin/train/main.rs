@@ -25,7 +25,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use rekindle::command_line::{Completions, Manual};
 use rekindle::distributed::Launched;
 use rekindle::duration::duration;
 use rekindle::train::resume::{ResumeOptions, Resumed};
@@ -43,29 +44,32 @@ use self::summary::summarize;
 /// Train a model so that the run survives being killed: after a resume it has the same bits as without the
 /// interruption.
 #[derive(Parser)]
-#[command(version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(version, help_template = HELP, after_help = EXIT_CODES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
-    /// The configuration of a new run, a TOML file.
+    /// The configuration of a new run, a TOML file
     #[arg(required_unless_present = "resume", conflicts_with = "resume")]
     config: Option<PathBuf>,
-    /// Continue a run: its directory, a folder of checkpoints, or one checkpoint; here, or at a URL.
+    /// Continue a run: its directory, or a checkpoint; here, or at a URL.
     #[arg(long, value_name = "PATH")]
     resume: Option<PathBuf>,
-    /// With --resume, refuse when the newest checkpoint is damaged, instead of falling back to an older one.
+    /// With --resume, refuse a damaged newest checkpoint.
     #[arg(long, conflicts_with = "config")]
     strict: bool,
-    /// The run directory, or a URL such as s3://bucket/run; by default `runs/` and the name of the configuration.
+    /// The run directory, or a URL; `runs/` and CONFIG's name if not given.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Change a setting, such as `optimizer.lr=0.01`, or remove it: `train.clip_norm=`; may be given again.
+    /// Change a setting, as `optimizer.lr=0.01`; may be given again.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     #[command(flatten)]
     device: OnDevice,
-    /// Show the run and leave it: as `train check` does, with its memory and its time, from a few updates in memory.
+    /// Start the commands of `[hooks]` in the configuration.
+    #[arg(long, conflicts_with = "plan")]
+    hooks: bool,
+    /// Show the run, its memory and its time, without training.
     #[arg(long, conflicts_with = "resume")]
     plan: bool,
-    /// With --plan, the mean time between two failures of the machines, such as `6h`; a day if not given.
+    /// With --plan, the mean time between failures, as `6h`; or a day.
     #[arg(long, value_name = "TIME", requires = "plan", value_parser = duration)]
     failures_every: Option<Duration>,
     #[command(flatten)]
@@ -76,29 +80,43 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Find a learning rate: train for some steps at increasing rates, and find where the loss falls fastest.
+    /// Find a learning rate: where does the loss fall fastest?
     FindLr(find_lr::FindLr),
-    /// Test that a run survives being killed: run it, run it again with SIGKILL at random moments, compare every bit.
+    /// Run it, run it again with kills at random moments, compare every bit.
     Prove(prove::Prove),
-    /// Start a run, and start it again by itself when it is killed or fails.
+    /// Start a run, and start it again when it is killed or fails.
     Supervise(supervise::Supervise),
-    /// Evaluate a trained model: loss and accuracy on the run's rows, or on others.
+    /// Evaluate a trained model on the run's rows, or on others.
     Eval(eval::Eval),
     /// Predict classes with their probabilities, or values, for new rows.
     Predict(predict::Predict),
     /// Generate text from a prompt.
     Sample(sample::Sample),
-    /// Write a commented configuration for data: a table, tensors, a folder of images, or a text.
+    /// Write a commented configuration for data.
     Init(init::Init),
-    /// Show how a run would interpret a configuration, and likely mistakes in it, without training.
+    /// Show how a run reads a configuration, and likely mistakes in it.
     Check(check::Check),
-    /// Print every key of a configuration with its type, default, range and meaning; or its JSON schema.
+    /// Print every key of a configuration, or its JSON schema.
     Reference(reference::Reference),
+    /// Print a script that completes the words of `train` in a shell.
+    Completions(Completions),
+    /// Write the manual pages of `train`.
+    Man(Manual),
 }
 
-const EXIT_CODES: &str = "Examples:\n  train config.toml\n  train --resume runs/config\n  \
-                          train supervise -- train config.toml\n\n\
-                          Exit codes: 0 done; 1 the run failed; 2 the request is wrong; \
+const HELP: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+Examples:
+  train init data.csv                 # writes a first configuration
+  train config.toml                   # trains, in runs/config
+  train --resume runs/config          # continues after a stop or a kill
+  train supervise -- train config.toml
+
+{all-args}{after-help}";
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 the run failed; 2 the request is wrong; \
                           128 and the number of a signal (130 SIGINT, 143 SIGTERM): stopped by it, after saving. A \
                           second signal, a second or more after the first, stops at once without saving, with 1.";
 
@@ -153,6 +171,19 @@ fn main() -> ExitCode {
         Some(Command::Reference(arguments)) => {
             return reference::print(arguments).map(done).unwrap_or_else(|error| failed(&error, &mut console));
         }
+        Some(Command::Completions(shell)) => {
+            return used(
+                print(&String::from_utf8_lossy(&shell.script(Arguments::command().name("train")))).map(done),
+                &mut console,
+            );
+        }
+        Some(Command::Man(manual)) => {
+            let written = manual.write(Arguments::command().name("train")).map_err(anyhow::Error::from);
+            return written
+                .and_then(|told| Ok(print(&told)?))
+                .map(done)
+                .unwrap_or_else(|error| failed(&error, &mut console));
+        }
         Some(Command::Prove(arguments)) => {
             return prove::run(arguments, &mut console).unwrap_or_else(|error| failed(&error, &mut console));
         }
@@ -176,11 +207,12 @@ fn keep(arguments: &Arguments, ranks: &Ranks, console: &mut Console) -> Ended {
     };
     ranks.give_up_with(&control);
     match prepare(arguments, ranks, control) {
-        Ok(Resumed { mut run, messages }) => {
+        Ok(Resumed { run, messages }) => {
             messages.iter().for_each(|message| console.message(message));
             if console.shows_progress() {
                 opening::plan(&run).iter().for_each(|line| console.message(line));
             }
+            let mut run = with_hooks(run, arguments.hooks, console);
             ranks.line().iter().chain(&opening::lines(&run)).for_each(|line| console.message(line));
             let code = train(&mut run, arguments.output.records(), console);
             let together = ranks::is_together(&run);
@@ -195,6 +227,22 @@ fn keep(arguments: &Arguments, ranks: &Ranks, console: &mut Console) -> Ended {
             console.message(&format!("error: {error}"));
             Ended::together(ranks::code_of(&error))
         }
+    }
+}
+
+/// Returns the run with its hooks, if they are allowed.
+fn with_hooks(run: Run, allowed: bool, console: &mut Console) -> Run {
+    match (run.has_hooks(), allowed) {
+        (true, true) => run.with_hooks(),
+        (true, false) => {
+            console.message("note: the commands of [hooks] in the configuration are not started without --hooks");
+            run
+        }
+        (false, true) => {
+            console.message("note: --hooks starts nothing: the configuration has no commands in [hooks]");
+            run
+        }
+        (false, false) => run,
     }
 }
 

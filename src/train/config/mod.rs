@@ -6,6 +6,7 @@ mod dotted;
 pub(super) mod edits;
 pub(super) mod every;
 pub(super) mod figure;
+pub(super) mod hooks;
 pub(super) mod keep;
 pub(crate) mod keys;
 pub(super) mod load;
@@ -18,5 +19,6 @@ mod wording;
 pub(super) mod written_config;
 
 pub(super) use figure::{NO_ACCURACY, word};
+pub use hooks::{HooksConfig, TimeLimit};
 pub use log::LogConfig;
 pub use run_config::{CheckpointConfig, Config, DistributedConfig, TrainConfig, ValidationConfig};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::every::{self, Interval};
 use super::figure::{Metric, word};
+use super::hooks::HooksConfig;
 use super::keep::KeepConfig;
 use super::log::LogConfig;
 use super::paths;
@@ -74,6 +75,9 @@ pub struct Config {
     /// Files for other programs.
     #[serde(default)]
     pub log: LogConfig,
+    /// Commands that are started when something happens in the run.
+    #[serde(default, skip_serializing_if = "HooksConfig::is_default")]
+    pub hooks: HooksConfig,
     /// How several processes share the work.
     #[serde(default)]
     pub distributed: DistributedConfig,
@@ -225,6 +229,7 @@ impl Config {
             validation: ValidationConfig::default(),
             checkpoint: CheckpointConfig::default(),
             log: LogConfig::default(),
+            hooks: HooksConfig::default(),
             distributed: DistributedConfig::default(),
             components: BTreeMap::new(),
         }
@@ -243,6 +248,7 @@ impl Config {
         self.model.validate()?;
         self.loss.validate()?;
         self.log.validate()?;
+        self.hooks.validate()?;
         component::validate(&self.components)?;
         match (self.train.epochs, self.train.steps) {
             (None, None) => return Err(TrainError::NoLength),

@@ -7,6 +7,7 @@ pub(super) mod console;
 pub(super) mod control;
 #[cfg(feature = "cli")]
 mod heartbeat;
+pub(super) mod hooks;
 pub(super) mod json_lines;
 #[cfg(feature = "cli")]
 mod lines;

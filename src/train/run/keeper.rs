@@ -181,6 +181,7 @@ impl Keeper {
                 not_saved(self.saving.0, &error, sink);
             }
             Some(Ok(())) => {
+                self.tell_saved(sink);
                 if let Some(step) = self.asked.take() {
                     sink.message(&format!("saved step {step}"));
                 }
@@ -188,6 +189,13 @@ impl Keeper {
             None => {}
         }
         Ok(())
+    }
+
+    /// Tells `sink` of the checkpoint that is now complete.
+    fn tell_saved(&self, sink: &mut dyn Sink) {
+        if let Some(path) = &self.last_checkpoint {
+            sink.saved(self.saving.0, path);
+        }
     }
 
     fn saved(&mut self, session: &Session, ended: Result<Saved, CheckpointError>) -> Result<(), TrainError> {
@@ -236,6 +244,7 @@ impl Keeper {
             sink.saving(session.step());
             self.tend(sink)?;
             self.save(session)?;
+            self.tell_saved(sink);
         }
         self.log.conclude()
     }

@@ -69,6 +69,7 @@ pub(super) fn samples() -> Vec<Sample> {
         with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("rmsprop")})),
         with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("adagrad")})),
         with("checkpoint", json!({"keep": {"last": 1}})),
+        with("hooks", json!({"on_end": ["true"]})),
         with("validation", json!({"metrics": [{"kind": "top_k_accuracy"}]})),
     ];
     all.into_iter().filter_map(|(format, typed)| Sample::new(format, typed)).collect()
@@ -89,7 +90,7 @@ mod tests {
 
     #[test]
     fn each_sample_is_a_configuration() {
-        assert_eq!(samples().len(), 36);
+        assert_eq!(samples().len(), 37);
         for sample in samples() {
             let config: Config = serde_json::from_value(sample.complete.clone()).unwrap();
             assert_eq!(serde_json::to_value(config.complete()).unwrap(), sample.complete);

@@ -144,7 +144,7 @@ fn hyperparameters(config: &Config) -> Vec<(String, Value)> {
     }
     let mut found = Vec::new();
     for (key, value) in whole.as_object().into_iter().flatten() {
-        if !["log", "checkpoint", "distributed"].contains(&key.as_str()) {
+        if !["log", "hooks", "checkpoint", "distributed"].contains(&key.as_str()) {
             collect(key.clone(), value, &mut found);
         }
     }

@@ -1,0 +1,107 @@
+//! Shell completions and manual pages, as a user installs them. What a missing tool would check is said loudly.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::common::programs::{INSPECT, TRAIN, Workplace};
+
+/// Whether a program is installed; says so if it is not.
+fn has(program: &str) -> bool {
+    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output().unwrap().status.success();
+    if !found {
+        eprintln!("NOT TESTED: `{program}` is not installed");
+    }
+    found
+}
+
+#[test]
+fn every_shell_has_a_script_that_knows_the_commands() {
+    let place = Workplace::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let train = place.train(&["completions", shell]);
+        assert!(train.code == Some(0) && train.out.contains("find-lr") && train.out.contains("resume"), "{shell}");
+        let inspect = place.inspect(&["completions", shell]);
+        assert!(inspect.code == Some(0) && inspect.out.contains("watch") && inspect.out.contains("verify"), "{shell}");
+        let script = place.path(&format!("script.{shell}"));
+        fs::write(&script, train.out).unwrap();
+        if ["bash", "zsh", "fish"].contains(&shell) && has(shell) {
+            let checked = Command::new(shell).arg("-n").arg(&script).output().unwrap();
+            assert!(checked.status.success(), "{shell}: {}", String::from_utf8_lossy(&checked.stderr));
+        }
+    }
+    place.train_refuses(&["completions", "tcsh"], &["bash"]);
+    place.inspect_refuses(2, &["completions"], &["SHELL"]);
+}
+
+/// What Tab makes of `line` in bash. The function of the script answers first, and files come if it has no answer.
+fn completed(place: &Workplace, line: &str) -> Vec<String> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let (last, program) = (words[words.len() - 1], words[0]);
+    let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    let script = format!(
+        "source script.bash\nCOMP_WORDS=({})\nCOMP_CWORD={}\n_{program} {program} '{last}' '{}'\n\
+         [ ${{#COMPREPLY[@]}} = 0 ] && COMPREPLY=($(compgen -f -- '{last}'))\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
+        quoted.join(" "),
+        words.len() - 1,
+        words[words.len() - 2],
+    );
+    let output = Command::new("bash").args(["--norc", "-c", &script]).current_dir(place.path("")).output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_commands_options_and_files() {
+    if !has("bash") {
+        return;
+    }
+    let place = Workplace::new();
+    fs::create_dir(place.path("examples")).unwrap();
+    fs::write(place.path("examples/digits.toml"), "").unwrap();
+    fs::write(place.path("script.bash"), place.train(&["completions", "bash"]).out).unwrap();
+    assert_eq!(completed(&place, "train find"), ["find-lr"]);
+    assert_eq!(completed(&place, "train --res"), ["--resume"]);
+    assert_eq!(completed(&place, "train examples/d"), ["examples/digits.toml"]);
+    assert_eq!(completed(&place, "train --resume examples/d"), ["examples/digits.toml"]);
+    fs::write(place.path("script.bash"), place.inspect(&["completions", "bash"]).out).unwrap();
+    assert_eq!(completed(&place, "inspect wat"), ["watch"]);
+    assert_eq!(completed(&place, "inspect plot --sm"), ["--smooth"]);
+}
+
+#[test]
+fn manual_pages_are_written_and_render_without_a_warning() {
+    let place = Workplace::new();
+    place.train(&["man", "man/man1"]).says(0, &[]);
+    assert!(place.inspect(&["man", "man/man1"]).out.contains("`man inspect` shows the first"));
+    let pages: Vec<_> = fs::read_dir(place.path("man/man1")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    for name in ["train.1", "train-find-lr.1", "inspect.1", "inspect-watch.1"] {
+        assert!(pages.iter().any(|page| page.ends_with(name)), "{name}");
+    }
+    if has("man") && has("groff") {
+        pages.iter().for_each(|page| render(page));
+    }
+    fs::write(place.path("file"), "").unwrap();
+    place.train_refuses(&["man", "file/man1"], &["file/man1 cannot be written", "choose another folder"]);
+}
+
+fn render(page: &Path) {
+    let mut man = Command::new("man");
+    let output =
+        man.args(["--warnings", "-l"]).arg(page).env("MANWIDTH", "80").env("LC_ALL", "C.UTF-8").output().unwrap();
+    let (text, warnings) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && warnings.is_empty(), "{}: {warnings}", page.display());
+    assert!(text.contains("SYNOPSIS") && text.contains("OPTIONS"), "{}: {text}", page.display());
+}
+
+#[test]
+fn the_help_of_both_programs_fits_a_screen_and_has_examples_first() {
+    for program in [TRAIN, INSPECT] {
+        let output = Command::new(program).arg("--help").env("COLUMNS", "80").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let lines = text.lines().count();
+        assert!(lines <= 60, "{program}: {lines} lines\n{text}");
+        let (examples, options) = (text.find("Examples:"), text.find("Options:"));
+        assert!(examples < options && examples.is_some(), "{text}");
+    }
+}
