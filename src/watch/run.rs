@@ -131,13 +131,13 @@ impl WatchedRun {
             self.outlined = newest;
         }
         let is_growing = self.growth.back().is_some_and(|(at, _)| at.elapsed() < 2 * LOOK_EVERY);
-        // The lock is looked at only if the log does not tell.
-        let is_running = is_growing || RunDirectory::is_held(&self.path);
-        self.facts.state = match (is_running, RunEnd::read(&self.path)) {
-            (true, _) => State::Running(RunDirectory::holder(&self.path)),
-            (false, Some(end)) => State::Ended(said(&end)),
-            (false, None) if self.facts.done == 0 && self.facts.save.is_none() => State::NotBegun,
-            (false, None) => State::Interrupted,
+        // A process that begins removes the word about the end of the one before. The lock comes last: to look at a free
+        // one it has to be held for a moment.
+        self.facts.state = match RunEnd::read(&self.path) {
+            Some(end) => State::Ended(said(&end)),
+            None if is_growing || RunDirectory::is_held(&self.path) => State::Running(RunDirectory::holder(&self.path)),
+            None if self.facts.done == 0 && self.facts.save.is_none() => State::NotBegun,
+            None => State::Interrupted,
         };
         self.facts.speed = self.speed().or(self.facts.earlier_speed);
     }

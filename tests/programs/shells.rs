@@ -10,7 +10,7 @@ use crate::common::programs::{INSPECT, TRAIN, Workplace};
 fn has(program: &str) -> bool {
     let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output().unwrap().status.success();
     if !found {
-        eprintln!("NOT TESTED: `{program}` is not installed");
+        eprintln!("SKIPPED: `{program}` is not installed");
     }
     found
 }

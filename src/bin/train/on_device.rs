@@ -7,8 +7,7 @@ use rekindle::train::{Setting, TrainError};
 /// The option.
 #[derive(Args)]
 pub struct OnDevice {
-    /// The device: `cpu`, `cuda`, `cuda:1`, `metal`, or `auto`, the first GPU or else the CPU. The same as `--set
-    /// device=NAME`.
+    /// The device: `cpu`, `cuda`, `cuda:1`, `metal`, or `auto`, the first GPU or else the CPU.
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     device: Option<String>,
 }
