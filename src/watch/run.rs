@@ -221,6 +221,10 @@ mod tests {
             run.series.keys().map(String::as_str).collect::<Vec<_>>(),
             ["loss", "lr.0", "lr.1", "val_accuracy", "val_loss"]
         );
+        // Somebody has just written.
+        assert_eq!(run.facts.state, State::Running(None));
+        run.growth.clear();
+        look(&mut run);
         // A killed run leaves no word about its end.
         assert_eq!(run.facts.state, State::Interrupted);
         OpenOptions::new().write(true).open(&log).unwrap().set_len(line(0, "").len() as u64).unwrap();
