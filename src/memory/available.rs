@@ -42,6 +42,11 @@ impl Available {
     }
 }
 
+/// Returns the bytes of this process that are in memory; `None` if the system does not report it.
+pub(crate) fn resident() -> Option<u64> {
+    kilobytes(&std::fs::read_to_string("/proc/self/status").ok()?, "VmRSS")
+}
+
 /// Returns the minimum over all limits in the files that `read` finds.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 fn smallest(read: impl Fn(&Path) -> Option<String>, address_space: Option<u64>) -> Option<Available> {

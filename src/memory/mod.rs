@@ -19,6 +19,7 @@ use thiserror::Error;
 
 pub use self::address_space::address_space_limit;
 pub use self::available::Available;
+pub(crate) use self::available::resident;
 pub use self::device_full::DeviceFull;
 pub use self::size::Size;
 pub(crate) use self::size::grouped;

@@ -206,7 +206,7 @@ impl Times {
         let mut times: Vec<(u64, f64)> = Vec::new();
         for event in text.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok()) {
             // A save ends later than its step.
-            if !["copied", "end"].contains(&event.event.as_str()) {
+            if !["copied", "step", "end"].contains(&event.event.as_str()) {
                 continue;
             }
             // Steps after a kill are made again, and count from then on.

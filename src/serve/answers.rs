@@ -92,7 +92,7 @@ pub async fn view(State(app): Shared, RawQuery(query): RawQuery) -> Response {
 }
 
 fn page_of(live: &[Arc<Live>], has_list: bool) -> String {
-    let options = PageOptions { buckets: BUCKETS, tensors: true };
+    let options = PageOptions { buckets: BUCKETS, tensors: true, predictions: false };
     let (mut pages, mut seen) = (Vec::new(), SeenRuns::new());
     for one in live {
         let (curves, now) = one.curves();
@@ -113,7 +113,7 @@ pub async fn rest(State(app): Shared, RawQuery(query): RawQuery) -> Response {
     };
     let Some(run) = runs.into_iter().next() else { return failed() };
     let made = task::spawn_blocking(move || {
-        let options = PageOptions { buckets: BUCKETS, tensors: false };
+        let options = PageOptions { buckets: BUCKETS, tensors: false, predictions: false };
         let page = RunPage::with_curves(&run.path, run.name, &Curves::new(BUCKETS), &options);
         let RunPage { total_steps, steps_per_epoch, curves, ahead, times, events, facts, config, .. } = page;
         json!({

@@ -4,6 +4,7 @@
 mod adopted;
 mod hooked;
 mod keeper;
+mod pace;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,6 +63,8 @@ impl Run {
         last_checkpoint: Option<PathBuf>,
     ) -> Result<Self, TrainError> {
         let path = directory.path().to_owned();
+        // Without an end after it, the process was killed.
+        directory.record_time("begin", session.step(), 0.0);
         let keeper = Keeper::enter(&session, directory, control.clone(), last_checkpoint)?;
         let sinks = observe::configured_sinks(&session, &path);
         Ok(Self { session, sinks, control, path, keeper: Some(keeper), has_ended_together: false })
@@ -228,6 +231,7 @@ impl Run {
         record.next = self.session.rates();
         if let Some(keeper) = &mut self.keeper {
             keeper.log.record(&record);
+            keeper.record_pace(record.done());
             sink.record(&record);
             if sink.wants_tensors(&record) {
                 sink.tensors(&StepTensors { record: &record, weights: self.session.parameters(), gradients });

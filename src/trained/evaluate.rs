@@ -11,8 +11,7 @@ use crate::Notice;
 use crate::data::{
     Batch, DataConfig, DataError, Dataset, Format, Input, RowReader, Vocabulary, lines_before_rows, open_text,
 };
-use crate::state::Stateful;
-use crate::train::{evaluate, refuse_other_content};
+use crate::train::evaluate;
 
 /// Rows of a run's data for an evaluation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,9 +69,7 @@ impl Trained {
         rows: EvaluationRows,
         watch: &mut dyn FnMut(usize, usize),
     ) -> Result<Evaluated, TrainedError> {
-        let mut data = self.data()?;
-        refuse_other_content(&self.config, &data, self.fingerprint.as_ref())?;
-        data.check(&self.memory).and_then(|()| data.load(&self.memory)).map_err(DataError::from)?;
+        let data = self.data_in_its_state()?;
         let rows_of_run = match rows {
             EvaluationRows::Validation => data.validation_rows().clone(),
             EvaluationRows::Train => data.train_rows().clone(),

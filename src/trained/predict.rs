@@ -46,7 +46,7 @@ impl Trained {
     }
 
     /// Interprets outputs, the first of which belongs to row number `first`.
-    fn interpret(&self, outputs: &Tensor, first: usize) -> Result<Predicted, TrainedError> {
+    pub(super) fn interpret(&self, outputs: &Tensor, first: usize) -> Result<Predicted, TrainedError> {
         let rows = outputs.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
         if let Some(row) = rows.iter().position(|row| !row.iter().all(|output| output.is_finite())) {
             return Err(TrainedError::NotFinite { what: format!("row {} (counted from 0)", first + row) });

@@ -30,7 +30,11 @@ pub fn write(report: &Report) -> Result<()> {
     if report.output.is_none() && io::stdout().is_terminal() {
         anyhow::bail!("a page cannot be shown on the terminal; name a file with --output");
     }
-    let runs = read_runs(&report.runs, |count| PageOptions { tensors: !report.quick, ..PageOptions::for_runs(count) })?;
+    let runs = read_runs(&report.runs, |count| PageOptions {
+        tensors: !report.quick,
+        predictions: !report.quick,
+        ..PageOptions::for_runs(count)
+    })?;
     let page = page(&runs, None);
     match &report.output {
         Some(file) => Ok(write_to(&page, file)?),

@@ -139,7 +139,7 @@ mod tests {
         curves.take(&[("step", "2"), ("epoch", "2"), ("lr", "[0.1,0.3]"), ("val_loss", "1e-7"), ("loss", "2")]);
         let found: Vec<_> = curves.curves().into_iter().map(|curve| (curve.name, curve.x, curve.y)).collect();
         let expected = [
-            ("lr.0", vec![0, 2], vec![Some(0.1), Some(0.1)]),
+            ("lr.0", vec![0, 1, 1], vec![Some(0.1), Some(0.1), Some(0.1)]),
             ("lr.1", vec![0, 1, 1], vec![Some(0.2), Some(0.3), Some(0.3)]),
             ("loss", vec![0, 1, 1], vec![Some(0.300_000_000_000_000_04), None, Some(2.0)]),
             ("val_loss", vec![2], vec![Some(1e-7)]),

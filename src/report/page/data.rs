@@ -1,4 +1,4 @@
-//! What a page shows of one run.
+//! The content of a page about one run.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::curves::Curves;
+use super::outcome::{self, Predictions};
 use super::rates;
 use super::settings::{self, Setting};
 use super::thin::Curve;
@@ -32,6 +33,8 @@ pub struct PageOptions {
     pub buckets: usize,
     /// Whether the tensors of the newest checkpoint are read.
     pub tensors: bool,
+    /// Whether rows are predicted with it.
+    pub predictions: bool,
 }
 
 impl PageOptions {
@@ -40,7 +43,7 @@ impl PageOptions {
         let share = BUCKETS / (CURVES * runs.max(1));
         // A power of two, because thinning halves the number of buckets.
         let buckets = if share.is_power_of_two() { share } else { share.next_power_of_two() / 2 };
-        Self { buckets: buckets.max(256), tensors: true }
+        Self { buckets: buckets.max(256), tensors: true, predictions: true }
     }
 }
 
@@ -77,6 +80,8 @@ pub struct RunPage {
     pub config: Vec<Setting>,
     /// The tensors of its newest checkpoint.
     pub weights: Option<Weights>,
+    /// Predictions of its newest checkpoint.
+    pub predictions: Option<Predictions>,
 }
 
 impl RunPage {
@@ -106,6 +111,7 @@ impl RunPage {
             facts: Vec::new(),
             config: Vec::new(),
             weights: None,
+            predictions: None,
         };
         if !run.is_file() {
             page.look_around(run, options);
@@ -137,7 +143,7 @@ impl RunPage {
         let saved: Vec<u64> = folder.list().unwrap_or_default().into_iter().map(|(step, _)| step).collect();
         self.events = times::events(run, &timed, &saved, &history, is_alive);
         self.curves.extend(times::curves(&timed, options.buckets));
-        self.times = Times::of(run).map(|times| times.0).unwrap_or_default();
+        self.times = times::thinned(Times::of(run).map(|times| times.0).unwrap_or_default());
     }
 
     fn take_checkpoint(&mut self, run: &Path, checkpoint: &Outline, options: &PageOptions) {
@@ -151,6 +157,7 @@ impl RunPage {
         self.facts = facts(&status);
         self.ahead = rates::ahead(checkpoint, self.total_steps, options.buckets);
         self.weights = options.tensors.then(|| weights::of_run(run, checkpoint));
+        self.predictions = options.predictions.then(|| outcome::of_run(run));
     }
 }
 
@@ -179,7 +186,7 @@ fn facts(status: &RunStatus) -> Vec<Setting> {
     let facts = [
         ("model", word(&status.config["model"]["kind"])),
         ("parameters", Some(crate::memory::grouped(numbers))),
-        ("data", word(&status.config["data"]["path"])),
+        ("data", word(&status.config["data"]["path"]).as_deref().map(last_name)),
         ("optimizer", status.optimizer.clone()),
         ("schedule", status.schedule.clone()),
         ("device", word(&status.config["device"])),
@@ -196,4 +203,9 @@ fn written(run: &Path) -> Option<u64> {
     let log = if run.is_file() { run.to_owned() } else { run.join("log.jsonl") };
     let modified = std::fs::metadata(log).ok()?.modified().ok()?;
     Some(modified.duration_since(UNIX_EPOCH).ok()?.as_secs())
+}
+
+/// Returns the last name of a path.
+fn last_name(path: &str) -> String {
+    Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
 }

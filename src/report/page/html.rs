@@ -10,15 +10,20 @@ use super::data::RunPage;
 use crate::atomic_file::AtomicFile;
 use crate::report::LogError;
 
-/// uPlot 1.6.32, a library for charts; its licence is in `assets/uPlot.LICENSE`.
+/// uPlot 1.6.32, a library for charts.
 const UPLOT: [&str; 2] = [include_str!("assets/uPlot.iife.min.js"), include_str!("assets/uPlot.min.css")];
 
+/// Its licence, which every copy has to have.
+const LICENSE_OF_UPLOT: &str = include_str!("assets/uPlot.LICENSE");
+
 /// Our scripts, in their order.
-const SCRIPTS: [&str; 6] = [
+const SCRIPTS: [&str; 8] = [
     include_str!("assets/format.js"),
     include_str!("assets/curves.js"),
     include_str!("assets/chart.js"),
+    include_str!("assets/timeline.js"),
     include_str!("assets/tables.js"),
+    include_str!("assets/predictions.js"),
     include_str!("assets/controls.js"),
     include_str!("assets/report.js"),
 ];
@@ -53,23 +58,23 @@ pub fn page(runs: &[RunPage], live: Option<&str>) -> String {
          base-uri 'none'; form-action 'none'"
     );
     // Writing to a text does not fail.
-    let _ = write!(
+    let _ = writeln!(
         page,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <link rel=\"icon\" href=\"data:,\">\n\
-         <title>{}</title>\n",
+         <title>{}</title>\n<!-- uPlot 1.6.32\n\n{LICENSE_OF_UPLOT}-->",
         in_text(&title)
     );
     for style in [UPLOT[1], STYLE] {
-        let _ = write!(page, "<style nonce=\"{nonce}\">{style}</style>\n");
+        let _ = writeln!(page, "<style nonce=\"{nonce}\">{style}</style>");
     }
-    let _ = write!(page, "</head>\n<body>\n{BODY}\n<script type=\"application/json\" id=\"data\">{data}</script>\n");
+    let _ = writeln!(page, "</head>\n<body>\n{BODY}\n<script type=\"application/json\" id=\"data\">{data}</script>");
     let start = "show(JSON.parse(document.getElementById(\"data\").textContent));";
     for script in [UPLOT[0]].into_iter().chain(SCRIPTS).chain([start]).chain(live) {
-        let _ = write!(page, "<script nonce=\"{nonce}\">{script}</script>\n");
+        let _ = writeln!(page, "<script nonce=\"{nonce}\">{script}</script>");
     }
     page + "</body>\n</html>\n"
 }
@@ -93,4 +98,59 @@ fn escaped(json: &str) -> String {
 /// Escapes text for HTML.
 fn in_text(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+    use crate::report::page::PageOptions;
+
+    fn run_of(name: &str, log: &str) -> RunPage {
+        let folder = tempfile::tempdir().unwrap();
+        let log_file = folder.path().join("log.jsonl");
+        std::fs::write(&log_file, log).unwrap();
+        RunPage::read(&log_file, name.to_owned(), &PageOptions::for_runs(1)).unwrap()
+    }
+
+    #[test]
+    fn no_text_of_a_run_leaves_its_place() {
+        let scripts = |page: &str| page.matches("<script").count();
+        let harmless = page(&[run_of("a", "{\"step\":0,\"loss\":1}\n")], None);
+        let name = "</script><script>alert(1)</script><!-- \u{2028} </title>";
+        let page = page(&[run_of(name, "{\"step\":0,\"loss\":1}\n")], None);
+        assert_eq!(scripts(&page), scripts(&harmless));
+        assert!(!page.contains("<script>alert") && page.matches("</title>").count() == 1);
+        let data = page.split("id=\"data\">").nth(1).unwrap().split("</script>").next().unwrap();
+        let data: serde_json::Value = serde_json::from_str(data).unwrap();
+        assert_eq!(data["runs"][0]["name"], name);
+    }
+
+    #[test]
+    fn only_a_live_page_may_connect_and_every_script_has_the_word_of_the_policy() {
+        let run = [run_of("a", "{\"step\":0,\"loss\":1}\n")];
+        let (still, live) = (page(&run, None), page(&run, Some("listen();")));
+        assert!(!still.contains("connect-src") && live.contains("connect-src 'self'; script-src 'nonce-"));
+        assert!(live.contains(">listen();</script>") && live.contains("\"is_live\":true"));
+        let words = still.matches("<script nonce=\"").count() + still.matches("<style nonce=\"").count();
+        assert_eq!(words, still.matches("<script").count() - 1 + still.matches("<style").count());
+    }
+
+    #[test]
+    fn a_page_about_a_million_steps_has_less_than_three_megabytes() {
+        let options = PageOptions::for_runs(1);
+        let mut log = String::new();
+        // Noise, so that nothing can be left out; every eighth step of a million, because a test is not optimized.
+        for step in (0..1_000_000_u64).step_by(8) {
+            let noise = |seed: u64| ((step + 1) * seed % 1_000_003) as f64 / 1_000_003.0;
+            let (lr, loss, norm) = (noise(7919), noise(104_729), noise(1_299_709));
+            writeln!(log, "{{\"step\":{step},\"epoch\":1,\"lr\":[{lr}],\"loss\":{loss},\"grad_norm\":{norm}}}")
+                .unwrap();
+        }
+        let run = run_of("a", &log);
+        assert!(run.curves.iter().all(|curve| curve.x.len() <= 4 * options.buckets && curve.x.len() > options.buckets));
+        let bytes = page(&[run], None).len();
+        assert!(bytes < 3_000_000, "{bytes} bytes");
+    }
 }

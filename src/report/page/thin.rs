@@ -3,6 +3,9 @@
 
 use serde::Serialize;
 
+/// Points of a curve that keeps all of them.
+const SHORT: usize = 500;
+
 /// A step and its value.
 type Point = (u64, f64);
 
@@ -172,7 +175,10 @@ impl Thinner {
 
     fn curve_of(&self, name: &str, buckets: &[Bucket]) -> Curve {
         let mut points: Vec<(u64, Option<f64>)> = buckets.iter().flat_map(Bucket::points).collect();
-        drop_flat(&mut points);
+        // A short curve may be drawn as points.
+        if points.len() > SHORT {
+            drop_flat(&mut points);
+        }
         let means = (self.width > 1).then(|| {
             let filled = buckets.iter().filter(|bucket| bucket.count > 0);
             let (x, y): (Vec<u64>, Vec<f64>) =

@@ -26,7 +26,7 @@ pub struct Weights {
     pub step: u64,
     /// The tensors of the model, and then those of the other parts.
     pub tensors: Vec<WeightsOfTensor>,
-    /// What is left out, and why.
+    /// The parts that are left out, and why.
     pub note: Option<String>,
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::pace::Pace;
 use crate::checkpoint::Outcome::Replaced;
 use crate::checkpoint::fs::{Disk, LocalDisk};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Folder, Saved, Saver};
@@ -37,6 +38,7 @@ pub(super) struct Keeper {
     /// Whether the newest save replaces one of the same step from before its validation.
     supersedes: bool,
     control: Control,
+    pace: Pace,
     /// Dropped last, because a save may still be in flight.
     pub directory: RunDirectory,
 }
@@ -72,6 +74,7 @@ impl Keeper {
             is_asked: false,
             supersedes: false,
             control,
+            pace: Pace::from(Instant::now()),
             directory,
         };
         match keeper.last_checkpoint {
@@ -87,6 +90,13 @@ impl Keeper {
     /// Returns for how long training waited for the last save, and its whole time; zero before the first one.
     pub fn save_times(&self) -> (Duration, Duration) {
         (self.copied, self.saves.cost)
+    }
+
+    /// Records now and then, when `done` updates are made, the time and the memory of the process.
+    pub fn record_pace(&mut self, done: u64) {
+        if let Some(seconds) = self.pace.due(Instant::now()) {
+            self.directory.record_step(done, seconds);
+        }
     }
 
     /// Whether a save is due after this step.

@@ -18,7 +18,7 @@ use crate::checkpoint::fs::Disk;
 use crate::store::{self, Guarded, Store};
 use crate::train::TrainError;
 use crate::train::config::{Config, written_config};
-use crate::{free_name, regular};
+use crate::{free_name, memory, regular};
 
 /// A run directory, locked by this process until the value is dropped or the process ends in any way.
 ///
@@ -228,7 +228,12 @@ impl RunDirectory {
 
     /// Appends an event with its step and duration to the log of times.
     pub(crate) fn record_time(&self, event: &str, step: u64, seconds: f64) {
-        self.timing.record(event, step, seconds);
+        self.timing.record(event, step, seconds, None);
+    }
+
+    /// Appends the time at which `done` updates are made, `seconds` after the process began, and its memory.
+    pub(crate) fn record_step(&self, done: u64, seconds: f64) {
+        self.timing.record("step", done, seconds, memory::resident());
     }
 
     /// Uploads the log of times. Nothing depends on it, so a failure does not fail the run.

@@ -27,10 +27,13 @@ impl Timing {
         &self.path
     }
 
-    /// Appends a line.
-    pub(super) fn record(&self, event: &str, step: u64, seconds: f64) {
+    /// Appends a line, with the memory of the process in bytes if it is given.
+    pub(super) fn record(&self, event: &str, step: u64, seconds: f64, memory: Option<u64>) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let line = json!({"event": event, "step": step, "seconds": seconds, "unix_time": now});
+        let mut line = json!({"event": event, "step": step, "seconds": seconds, "unix_time": now});
+        if let Some(bytes) = memory {
+            line["memory"] = bytes.into();
+        }
         // In one write; a formatted one makes one of each word.
         if let Err(error) = self.with(|mut file| file.write_all(format!("{line}\n").as_bytes())) {
             tracing::warn!("{}: cannot write the times: {error}", self.path.display());

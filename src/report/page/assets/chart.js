@@ -35,12 +35,11 @@ let isMoving = false;
 class Chart {
   /**
    * `options`: `title`, `unit` (formats a value), `isWide`, and `lines(view)`, which returns the lines:
-   * `{ run, label, x, y, stroke, width, dash, points, isQuiet }` with steps in `x`. Quiet lines have no value at the
-   * cursor and no column in the table.
+   * `{ run, label, x, y, stroke, width, dash, points, isAhead }` with steps in `x`.
    */
   constructor(options, view) {
     Object.assign(this, { options, view, logY: false, plot: null, lines: [] });
-    this.summary = make("p", {});
+    this.summary = make("p", { class: "unseen" });
     this.readout = make("div", { class: "readout" });
     this.log = make("button", { type: "button", "aria-pressed": "false", onclick: () => this.toggleLog() }, "log");
     this.log.title = "Logarithmic vertical axis";
@@ -52,7 +51,7 @@ class Chart {
       make("summary", {}, "Data"), this.data);
     this.element = make("figure", { class: options.isWide ? "wide" : null },
       make("figcaption", {}, make("h2", {}, options.title), this.log, this.summary),
-      this.readout, this.box, this.details);
+      this.box, this.readout, this.details);
     new ResizeObserver(() => this.resize()).observe(this.box);
     charts.push(this);
   }
@@ -102,7 +101,7 @@ class Chart {
 
   table() {
     const tables = this.lines.map((line) => placed(line.x, line.y, line.run, this.view, this.logY));
-    return tables.length ? uPlot.join(tables) : [[]];
+    return withEnds(tables.length ? uPlot.join(tables) : [[]], this.view);
   }
 
   plotOptions(width) {
@@ -127,7 +126,7 @@ class Chart {
         sync: { key: "report", scales: ["x", null] },
         drag: { x: true, y: false },
         dataIdx: (plot, place, closest) => nearest(plot.data[place], closest),
-        points: { show: (_, place) => (this.lines[place - 1].isQuiet ? undefined : make("div", { class: "u-cursor-pt" })) , size: 7 },
+        points: { size: 7 },
       },
       hooks: {
         setCursor: [() => this.read()],
@@ -159,17 +158,20 @@ class Chart {
     const entries = [];
     const at = plot.cursor.idx;
     this.lines.forEach((line, place) => {
-      if (line.isQuiet) return;
       const values = plot.data[place + 1];
       const index = at === null || at === undefined ? nearest(values, values.length - 1) : plot.cursor.idxs[place + 1];
       if (index === null || index === undefined || values[index] === null || values[index] === undefined) return;
       entries.push({ line, at: plot.data[0][index], value: values[index] });
     });
     const shown = this.options.unit ?? number;
-    this.readout.replaceChildren(...entries.map(({ line, at, value }) => {
+    const here = at === null || at === undefined ? null : plot.data[0][at];
+    const where = here === null ? "last" : placeName(this.view, here);
+    this.readout.replaceChildren(make("span", { class: "muted" }, where), ...entries.map(({ line, at, value }) => {
       const swatch = make("i", { class: "swatch" });
       swatch.style.background = line.stroke();
-      return make("span", {}, swatch, line.label, make("b", {}, shown(value)), make("span", { class: "muted" }, `at ${placeName(this.view, at)}`));
+      // A line with fewer points has its nearest one.
+      const elsewhere = at === here ? null : make("span", { class: "muted" }, `at ${number(Number(at.toPrecision(7)))}`);
+      return make("span", {}, swatch, line.label, make("b", {}, shown(value)), elsewhere);
     }));
     return entries.map(({ line, at, value }) => `${line.label} ${shown(value)} at ${placeName(this.view, at)}`);
   }
@@ -177,7 +179,7 @@ class Chart {
   /** Says in words what the chart shows. */
   say() {
     const shown = this.options.unit ?? number;
-    const sentences = this.lines.filter((line) => !line.isQuiet && !line.isAhead).map((line) => {
+    const sentences = this.lines.filter((line) => !line.isAhead).map((line) => {
       const known = line.y.map((value, place) => [value, line.x[place]]).filter(([value]) => value !== null);
       if (!known.length) return `${line.label}: no numbers`;
       const [first, last] = [known[0], known[known.length - 1]];
@@ -187,8 +189,8 @@ class Chart {
         `highest ${shown(high[0])} at step ${number(high[1])}`;
     });
     const text = sentences.join(". ");
-    this.box.setAttribute("aria-label", `${this.options.title}. ${text}`);
-    this.summary.textContent = sentences.length === 1 ? text : "";
+    this.box.setAttribute("aria-label", this.options.title);
+    this.summary.textContent = text;
     this.read();
   }
 
@@ -218,7 +220,7 @@ class Chart {
 
   /** Writes the values of the lines as a table: at most 200 rows, evenly spread. */
   fillTable() {
-    const lines = this.lines.filter((line) => !line.isQuiet);
+    const { lines } = this;
     const all = [...new Set(lines.flatMap((line) => line.x))].sort((a, b) => a - b);
     const stride = Math.max(1, Math.ceil(all.length / 200));
     const rows = all.filter((_, place) => place % stride === 0 || place === all.length - 1);
@@ -227,6 +229,20 @@ class Chart {
     this.data.replaceChildren(table(caption, ["step", ...lines.map((line) => line.label)],
       rows.map((step) => [number(step), ...columns.map((column) => (column.has(step) ? String(column.get(step) ?? "not a number") : ""))])));
   }
+}
+
+/** Adds the ends of the horizontal axis, which are the same in all charts, to a table that does not reach them. */
+function withEnds([x, ...columns], view) {
+  const places = shownRuns().flatMap((run) => {
+    const place = placer(run, view.axis);
+    const firsts = [...run.curves.values()].map((curve) => curve.x[0] ?? Infinity);
+    return [place(Math.min(run.step, ...firsts)), place(Math.max(0, run.step - 1))];
+  }).filter((place) => place !== null && (!view.logX || place > 0));
+  const [low, high] = [Math.min(...places), Math.max(...places)];
+  const isBefore = places.length > 0 && x[0] > low, isAfter = places.length > 0 && x[x.length - 1] < high;
+  const widened = (values, first, last) => [...(isBefore ? [first] : []), ...values, ...(isAfter ? [last] : [])];
+  if (!isBefore && !isAfter) return [x, ...columns];
+  return [widened(x, low, high), ...columns.map((values) => widened(values, undefined, undefined))];
 }
 
 /** Returns the place of the value nearest to a place that has one. */

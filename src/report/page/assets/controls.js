@@ -70,6 +70,8 @@ function showChips() {
 
 function showControls() {
   find("title").textContent = runs.length === 1 ? runs[0].name : `${runs.length} runs`;
+  const facts = runs.length === 1 ? runs[0].facts.map(({ key, value }) => `${key} ${value}`) : [];
+  find("subtitle").textContent = facts.join(" · ");
   const axes = Object.keys(AXES).filter((axis) => axis === "step" ||
     runs.some((run) => (axis === "epoch" ? run.steps_per_epoch : run.times.length > 1)));
   find("axis").replaceChildren(...axes.map((axis) => make("option", { value: axis }, AXES[axis])));

@@ -78,7 +78,7 @@ function placer(run, axis) {
   return (step) => step;
 }
 
-/** Returns the hours since the beginning at which so many updates were made: on the line through its neighbours. */
+/** Returns the hours since the beginning at which this number of updates was made: on the line through its neighbours. */
 function timeOf(times, done) {
   let low = 1, high = times.length - 1;
   while (low < high) {

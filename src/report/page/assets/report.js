@@ -9,26 +9,29 @@ let runs = [];
 
 const shownRuns = () => runs.filter((run) => !view.hidden.has(run.name));
 
-/** A label of a line: with several runs, the run; and what it is where a chart has several. */
-const labelOf = (run, what) => (runs.length > 1 ? (what ? `${run.name}: ${what}` : run.name) : what);
+/** The label of a line: with several runs the run, and what it is if a run has several lines in the chart. */
+function labelOf(run, what, isOnly = false) {
+  if (runs.length === 1) return what;
+  return isOnly ? run.name : `${run.name}: ${what}`;
+}
 
 /** The lines of a curve that is noisy: the values, faint, and the smoothed ones. */
-function noisy(run, name, what) {
+function noisy(run, name, what, isOnly = false) {
   const curve = run.curves.get(name);
   if (!curve) return [];
   const smooth = curve.means ?? curve;
-  const line = { run, label: labelOf(run, what), stroke: () => color(run) };
+  const line = { run, label: labelOf(run, what, isOnly), stroke: () => color(run) };
   if (view.smooth === 0) return [{ ...line, x: curve.x, y: curve.y, width: 1.25 }];
   return [
-    { ...line, x: curve.x, y: curve.y, stroke: () => faint(color(run), 0.35), width: 1, dotColor: true },
+    { ...line, x: curve.x, y: curve.y, stroke: () => faint(color(run), 0.35), width: 1 },
     { ...line, label: `${line.label}, smoothed`, x: smooth.x, y: smoothed(smooth.y, view.smooth), width: 2 },
   ];
 }
 
 /** The line of a curve with few points. */
-function plain(run, name, what, more = {}) {
+function plain(run, name, what, { isOnly = true, ...more } = {}) {
   const curve = run.curves.get(name);
-  return curve ? [{ run, label: labelOf(run, what), x: curve.x, y: curve.y, stroke: () => color(run), ...more }] : [];
+  return curve ? [{ run, label: labelOf(run, what, isOnly), x: curve.x, y: curve.y, stroke: () => color(run), ...more }] : [];
 }
 
 /** The lines of a list in the log, one for each group, and of the groups' future. */
@@ -37,14 +40,15 @@ function groups(run, name) {
   const names = [...run.curves.keys()].filter((curve) => curve.startsWith(prefix));
   const dashes = [undefined, [8, 3], [3, 3], [10, 3, 3, 3]];
   return names.flatMap((curve, group) => {
-    const what = names.length > 1 ? `group ${group}` : "";
-    const lines = plain(run, curve, what || name.replace("_", " "), { dash: dashes[group % 4] });
+    const isOnly = names.length === 1;
+    const what = isOnly ? { lr: "rate" }[name] ?? name.replace("_", " ") : `group ${group}`;
+    const lines = plain(run, curve, what, { isOnly, dash: dashes[group % 4] });
     const ahead = run.ahead.get(curve);
     const last = run.curves.get(curve).x.at(-1) ?? -1;
     const from = ahead ? ahead.x.findIndex((step) => step > last) : -1;
     if (from < 0) return lines;
     const rest = { x: ahead.x.slice(Math.max(0, from)), y: ahead.y.slice(Math.max(0, from)) };
-    const label = labelOf(run, what ? `${what}, ahead` : "ahead");
+    const label = labelOf(run, isOnly ? "ahead" : `${what}, ahead`);
     return [...lines, { run, label, ...rest, stroke: () => faint(color(run), 0.8), dash: [4, 4], isAhead: true }];
   });
 }
@@ -57,11 +61,11 @@ function definitions() {
   if (has("loss") || has("val_loss")) {
     found.push({ title: "Loss", isWide: true, lines: each((run) => [
       ...noisy(run, "loss", "training"),
-      ...plain(run, "val_loss", "validation", { dash: [6, 3], points: true, width: 1.75 }),
+      ...plain(run, "val_loss", "validation", { isOnly: false, dash: [6, 3], points: true, width: 1.75 }),
     ]) });
   }
   if (has("lr.0")) found.push({ title: "Learning rate", lines: each((run) => groups(run, "lr")) });
-  if (has("grad_norm")) found.push({ title: "Gradient norm", lines: each((run) => noisy(run, "grad_norm", "norm")) });
+  if (has("grad_norm")) found.push({ title: "Gradient norm", lines: each((run) => noisy(run, "grad_norm", "norm", true)) });
   const known = ["loss", "val_loss", "grad_norm", "steps_per_second", "memory"];
   const others = [...new Set(runs.flatMap((run) => [...run.curves.keys()]))].filter((name) => !known.includes(name) && !name.startsWith("lr."));
   for (const name of new Set(others.map((name) => name.replace(/\.\d+$/, "")))) {
@@ -106,8 +110,16 @@ function show(data) {
   const place = document.getElementById("charts");
   charts.splice(0).forEach((chart) => chart.plot?.destroy());
   place.replaceChildren(...definitions().map((definition) => new Chart(definition, view).element));
-  showTables();
+  if (runs.some((run) => run.events.length)) {
+    const line = new Timeline(view).element;
+    if (place.firstChild) place.firstChild.after(line); else place.append(line);
+  }
   showControls();
+  showRuns();
+  showDifferences();
+  showPredictions();
+  showTensors();
+  showConfigs();
   redraw();
 }
 
@@ -131,7 +143,7 @@ function update(runName, newPoints) {
     extend(run.curves.get(name), x, y);
   }
   if (isNew) addCharts();
-  showTables();
+  showRuns();
   refreshSoon();
 }
 
