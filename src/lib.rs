@@ -27,7 +27,7 @@
 //! |---|---|
 //! | `trainer` | the trainer's loop for your program: [`data`], [`train`] and the other modules of 4 |
 //! | `charts` | charts as SVG and PNG, in [`report::chart`] |
-//! | `images` | PNG and JPEG images as data |
+//! | `images` | images as data: PNG, JPEG, WebP, BMP, GIF |
 //! | `cli` | the programs `train` and `inspect`, [`train::Console`], and [`serve`], runs in the browser |
 //! | `peers` | other trainers' checkpoints: read, continued and written back, in [`peers`] |
 //! | `parquet` | tables in Parquet files |

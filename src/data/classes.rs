@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use super::DataError;
 use super::error::quoted;
 use super::looks::FEW;
 use super::rounding::of_rounding;
 use super::rows::infer_classes;
+use super::{DataError, Problem, TableError};
 use crate::Notice;
+use crate::figures::counted;
 
 /// The source of labels, for messages.
 pub(super) struct LabelsOf<'a> {
@@ -39,7 +40,10 @@ impl LabelsOf<'_> {
     ) -> Result<(usize, Vec<Notice>), DataError> {
         let inferred = match declared {
             Some(declared) if names.is_none() => declared.get(),
-            _ => infer_classes(self.path, labels, self.too_many)?,
+            _ => {
+                let largest = labels.iter().copied().max().unwrap_or(0);
+                infer_classes(self.path, labels.len(), largest, self.too_many)?
+            }
         };
         let classes = declared.map_or(names.map_or(inferred, <[String]>::len), NonZeroUsize::get);
         let mut rows = BTreeMap::new();
@@ -83,6 +87,45 @@ impl LabelsOf<'_> {
         }
         let said = said.into_iter().map(|text| Notice::Warning(format!("{}: {text}", self.place()))).collect();
         Ok((classes, said))
+    }
+
+    /// Refuses whole numbers as names of classes if they are probably values: `distinct` of them in `rows` rows.
+    pub fn refuse_values(&self, distinct: usize, largest: i128, rows: usize) -> Result<(), DataError> {
+        if distinct * 2 <= rows {
+            return Ok(());
+        }
+        let largest = u32::try_from(largest).unwrap_or(0);
+        infer_classes(self.path, rows, largest, self.too_many).map(drop)
+    }
+
+    /// Says that labels which are whole numbers, in ascending order, are classes by their values.
+    pub fn by_value(&self, values: &[i128], labels: &[u32]) -> Notice {
+        let mut rows = vec![0_usize; values.len()];
+        labels.iter().for_each(|&label| rows[label as usize] += 1);
+        let of_each = values.iter().zip(rows).map(|(value, rows)| format!("{value} ({})", counted(rows, "row")));
+        let (count, of_each) = (values.len(), listed(of_each.collect()));
+        let largest = values.last().copied().unwrap_or(0);
+        let otherwise = if values.first().is_some_and(|&smallest| smallest >= 0) {
+            format!("; if they count from 0 and other classes have no rows here, set `data.classes = {}`", largest + 1)
+        } else {
+            String::new()
+        };
+        Notice::Note(format!("{}: the labels are {count} classes by value: {of_each}{otherwise}", self.place()))
+    }
+
+    /// Returns the error of the label in a row.
+    pub fn wrong(&self, row: usize, problem: Problem) -> DataError {
+        let (path, column) = (self.path.into(), self.place.clone().unwrap_or_default());
+        TableError::Label { path, row, column, problem }.into()
+    }
+
+    /// Says that some labels are numbers and others are not.
+    pub fn mixed(&self, number: &str, other: &str) -> Notice {
+        Notice::Warning(format!(
+            "{}: all labels are names, because {number} is a number and {other} is not; if that is meant, name the \
+             column in `data.categories`",
+            self.place()
+        ))
     }
 
     /// Returns likely mistakes in targets that are values.

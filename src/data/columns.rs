@@ -6,9 +6,11 @@ use std::path::Path;
 use super::encoding::EncodingOptions;
 use super::error::{describe, hint};
 use super::frame::{FrameOptions, Role};
+use super::labels::LabelKind;
 use super::options::{Label, MISSING_VALUES, Missing, Task};
 use super::{DataConfig, DataError, TableError};
 use crate::Notice;
+use crate::state::State;
 
 /// Options of a table's columns.
 pub(super) struct TableOptions<'a> {
@@ -20,11 +22,19 @@ pub(super) struct TableOptions<'a> {
 }
 
 impl<'a> TableOptions<'a> {
-    /// Creates the options for a run that may have begun; if it `has_begun`, likely mistakes are only reported, not
-    /// errors.
-    pub fn of_run(config: &'a DataConfig, has_begun: bool) -> Result<Self, DataError> {
+    /// Creates the options for a run that may have begun, with what it has `saved` about its table. Likely mistakes are
+    /// then only reported, not errors.
+    pub fn of_run(config: &'a DataConfig, saved: Option<&State>) -> Result<Self, DataError> {
         let mut options = Self::new(config)?;
-        options.frame.has_begun = has_begun;
+        let Some(saved) = saved else { return Ok(options) };
+        options.frame.has_begun = true;
+        // Without names, a label is the number of its class, as all whole numbers were in earlier versions, in which a
+        // word for missing values could be the name of a class.
+        let has_names = saved.json.get("classes").is_some_and(|names| !names.is_null());
+        if options.frame.labels == LabelKind::Classes && !has_names {
+            options.frame.labels = LabelKind::AsFirst;
+        }
+        options.frame.missing_labels = options.frame.missing_values.clone().unwrap_or_default();
         Ok(options)
     }
 
@@ -34,23 +44,27 @@ impl<'a> TableOptions<'a> {
         if task == Task::Regression && config.classes.is_some() {
             return Err(DataError::meaningless("classes", "regression"));
         }
-        let missing = config.missing.unwrap_or_default();
-        let allowed = missing != Missing::Error;
-        if !allowed && config.missing_values.is_some() {
-            return Err(DataError::meaningless("missing_values", "a table without missing values"));
-        }
+        let treatment = config.missing.unwrap_or_default();
+        let allowed = treatment != Missing::Error;
         if !allowed && config.missing_indicator.is_some() {
             return Err(DataError::meaningless("missing_indicator", "a table without missing values"));
         }
         let usual = || MISSING_VALUES.map(str::to_owned).to_vec();
-        let missing_values = allowed.then(|| config.missing_values.clone().unwrap_or_else(usual));
+        let missing = config.missing_values.clone().unwrap_or_else(usual);
+        let missing_values = allowed.then(|| missing.clone());
         Ok(Self {
             label: config.label.as_ref().unwrap_or(&Label::Index(-1)),
             ignore: config.ignore.as_deref().unwrap_or_default(),
             categories: config.categories.as_deref().unwrap_or_default(),
-            frame: FrameOptions { task, classes: config.classes, missing_values, has_begun: false },
+            frame: FrameOptions {
+                labels: if task == Task::Regression { LabelKind::Values } else { LabelKind::Classes },
+                missing_labels: missing,
+                classes: config.classes,
+                missing_values,
+                has_begun: false,
+            },
             encoding: EncodingOptions {
-                missing,
+                missing: treatment,
                 indicator: config.missing_indicator.unwrap_or(false),
                 encoding: config.encoding.unwrap_or_default(),
             },
@@ -58,10 +72,19 @@ impl<'a> TableOptions<'a> {
     }
 }
 
+/// The remedy for two columns of one name.
+const OF_NAMES: &str = "rename one of them in the file, or ignore one by its number with `data.ignore`";
+
+/// The same if the name is a number, which a row often has twice.
+const OF_A_ROW: &str =
+    "if the first line is a row, set `data.header = false`; otherwise rename one of them in the file";
+
 /// The columns of a table with their roles.
 pub(super) struct Selection {
     names: Option<Vec<String>>,
     roles: Vec<Role>,
+    /// Whether the label is one of the columns of categories.
+    pub label_is_named: bool,
 }
 
 impl Selection {
@@ -72,7 +95,7 @@ impl Selection {
         count: usize,
         options: &TableOptions,
     ) -> Result<Self, DataError> {
-        let mut columns = Self { names, roles: vec![Role::Feature; count] };
+        let mut columns = Self { names, roles: vec![Role::Feature; count], label_is_named: false };
         // A column with a duplicate name can be ignored by its number. After that a name identifies one column.
         let (numbers, names) = options.ignore.iter().partition::<Vec<_>, _>(|label| matches!(label, Label::Index(_)));
         for label in numbers {
@@ -80,8 +103,8 @@ impl Selection {
             columns.roles[column] = Role::Ignored;
         }
         if let Some((name, first, second)) = columns.doubled().filter(|_| !options.frame.has_begun) {
-            let (path, remedy) =
-                (path.into(), "rename one of them in the file, or ignore one by its number with `data.ignore`");
+            let remedy = if name.parse::<f64>().is_ok() { OF_A_ROW } else { OF_NAMES };
+            let path = path.into();
             return Err(TableError::DoubleName { path, name, first, second, remedy }.into());
         }
         let categories = options.categories.iter().collect();
@@ -94,8 +117,13 @@ impl Selection {
         let target = columns.find(path, "label", options.label)?;
         match columns.roles[target] {
             Role::Ignored => return Err(DataError::meaningless("ignore", "the column of the label")),
-            Role::Category => return Err(DataError::meaningless("categories", "the column of the label")),
-            Role::Feature | Role::Number | Role::Target => columns.roles[target] = Role::Target,
+            Role::Category if options.frame.labels == LabelKind::Values => {
+                return Err(DataError::meaningless("categories", "the column of a label that is a value"));
+            }
+            Role::Category | Role::Feature | Role::Number | Role::Target => {
+                columns.label_is_named = columns.roles[target] == Role::Category;
+                columns.roles[target] = Role::Target;
+            }
         }
         Ok(columns)
     }

@@ -1,18 +1,21 @@
 //! Options of data: one flat table, from which every format takes its own options.
 
-use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::de::{Deserializer, Error};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::delimiter::Delimiter;
+use super::delimiter::{CommentMark, Delimiter};
 use super::format_kind::{COMMON, Format};
-use super::options::{CategoryEncoding, Label, MISSING_VALUES, Missing, Task, TokenKind};
+use super::options::{
+    CategoryEncoding, Channels, Decimal, Label, MISSING_VALUES, Missing, Task, TokenKind, missing_values,
+    missing_values_schema,
+};
+use super::shaping::{Crop, Resize, Shaping};
 use super::{Augment, BatchSize, DataError, DatasetSpec, LastBatch};
 use crate::registry::{Chosen, Named};
 use crate::tagged;
@@ -25,10 +28,11 @@ use crate::tagged;
 #[serde(deny_unknown_fields, remote = "Self")]
 #[non_exhaustive]
 pub struct DataConfig {
-    /// The file, plain or gzip; for IDX and images the folder of the files. Custom data may have none.
+    /// The file, plain, gzip or zstd; for IDX and images the folder of the files. Custom data may have none.
     #[serde(skip_serializing_if = "is_nowhere")]
     pub path: PathBuf,
-    /// The format; left out, it follows from the ending of the file's name, ignoring `.gz`.
+    /// The format; left out, it follows from the ending of the file's name, ignoring `.gz`
+    /// and `.zst`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
     /// CSV: whether the first line names the columns. Default true.
@@ -37,10 +41,18 @@ pub struct DataConfig {
     /// CSV: number of lines to skip before the header or the first row. Default 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_lines: Option<usize>,
-    /// CSV: the character between columns, such as ",", ";" or "\t" (a tab). Default a comma, or a tab if the name of
-    /// the file ends in `.tsv`.
+    /// CSV: the character between columns, such as ",", ";" or "\t" (a tab). Default the one that divides the first
+    /// lines alike: a comma, or a tab if the name of the file ends in `.tsv`, before others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<Delimiter>,
+    /// CSV: the decimal mark of numbers, "." or ",". Default a comma if numbers in the first lines have one, otherwise a
+    /// point.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decimal: Option<Decimal>,
+    /// CSV: the character at the beginning of lines that are comments, such as "#". Default none, or the one that the
+    /// first lines show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<CommentMark>,
     /// Tables: the target column. Default -1, the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
@@ -60,8 +72,10 @@ pub struct DataConfig {
     /// Tables: treatment of missing values: "error", "mean", "median" or "zero". Default "error".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<Missing>,
-    /// CSV: the text of missing values. Default an empty field, `NA`, `N/A`, `NaN`, `nan`, `null`, `NULL` and `?`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// CSV: the text of missing values, or "pandas" for the words of that library. Default an empty field, `NA`, `N/A`,
+    /// `NaN`, `nan`, `null`, `NULL`, `None` and `?`. A label that is one of them is an error.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "missing_values")]
+    #[schemars(schema_with = "missing_values_schema")]
     pub missing_values: Option<Vec<String>>,
     /// Tables: whether a number column with missing values gets a second column that marks them. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +119,14 @@ pub struct DataConfig {
     /// Folders of images: 1 converts them to grey, 3 to colour. Default unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<Channels>,
+    /// Folders of images: the size that images are resized to, the length of the shorter side or [height, width], with
+    /// the bilinear filter of Pillow. Default unchanged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resize: Option<Resize>,
+    /// Folders of images: the part in the middle that is kept, after resizing: the length of both sides, or [height,
+    /// width]. Default the whole image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop: Option<Crop>,
     /// Folders of images: whether images that cannot be read are skipped. They are reported, and listed in the
     /// checkpoints. It can be set to true on a resume: then each is replaced by another image. Default false: an image
     /// that cannot be read is an error.
@@ -201,55 +223,13 @@ impl<'de> Deserialize<'de> for DataConfig {
     }
 }
 
-/// Number of channels of an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "u64", into = "u64")]
-#[non_exhaustive]
-pub enum Channels {
-    /// One, its brightness.
-    Grey,
-    /// Three: red, green and blue.
-    Colour,
-}
-
-impl TryFrom<u64> for Channels {
-    type Error = &'static str;
-
-    fn try_from(channels: u64) -> Result<Self, Self::Error> {
-        match channels {
-            1 => Ok(Self::Grey),
-            3 => Ok(Self::Colour),
-            _ => Err("must be 1 for grey or 3 for coloured images"),
-        }
-    }
-}
-
-impl From<Channels> for u64 {
-    fn from(channels: Channels) -> Self {
-        match channels {
-            Channels::Grey => 1,
-            Channels::Colour => 3,
-        }
-    }
-}
-
-impl JsonSchema for Channels {
-    fn schema_name() -> Cow<'static, str> {
-        "Channels".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"enum": [1, 3]})
-    }
-}
-
 fn default_batch_size() -> BatchSize {
     BatchSize::Rows(NonZeroUsize::MIN.saturating_add(31))
 }
 
 impl DataConfig {
     /// The words for missing values if a configuration gives none.
-    pub const MISSING_VALUES: [&str; 8] = MISSING_VALUES;
+    pub const MISSING_VALUES: [&str; 9] = MISSING_VALUES;
 
     /// The options that are paths, and do not describe the data.
     pub const PATHS: [&str; 4] = ["path", "tokenizer", "cache", "validation_path"];
@@ -262,6 +242,8 @@ impl DataConfig {
             header: None,
             skip_lines: None,
             delimiter: None,
+            decimal: None,
+            comment: None,
             label: None,
             task: None,
             ignore: None,
@@ -282,6 +264,8 @@ impl DataConfig {
             cache: None,
             validation_path: None,
             channels: None,
+            resize: None,
+            crop: None,
             skip_bad: None,
             check_images: None,
             classes: None,
@@ -315,18 +299,14 @@ impl DataConfig {
         if self.drop_last { LastBatch::Drop } else { LastBatch::Keep }
     }
 
+    /// Returns how images are brought to one size.
+    pub(super) fn shaping(&self) -> Shaping {
+        Shaping { resize: self.resize, crop: self.crop }
+    }
+
     /// Returns the character between the columns of a CSV file.
     pub(super) fn delimiter(&self) -> Delimiter {
         self.delimiter.unwrap_or_else(|| Delimiter::usual(&self.path))
-    }
-
-    /// Returns the same options for other rows, at `path`. If the name of that file implies another delimiter than the
-    /// name of this one, that delimiter is used.
-    pub(crate) fn for_other(&self, path: &Path) -> Self {
-        let named = Delimiter::usual(path);
-        let is_named_so = named != Delimiter::usual(&self.path);
-        let delimiter = if is_named_so { Some(named) } else { self.delimiter };
-        Self { path: path.into(), delimiter, ..self.clone() }
     }
 
     /// Returns the run's seed if the order is shuffled.

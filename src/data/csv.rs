@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use csv::{ReaderBuilder, StringRecord, Trim};
 
 use super::columns::TableOptions;
-use super::delimiter::Delimiter;
-use super::error::describe;
+use super::delimiter::{CommentMark, Delimiter};
+use super::error::{describe, quoted};
 use super::file::{self, DataFile};
+use super::first_lines::with_point;
 use super::frame::Frame;
+use super::options::Decimal;
+use super::packing::Packing;
 use super::quotes::{Quotes, Unclosed};
 use super::records::{self, Records};
 use super::value::Value;
@@ -22,9 +25,23 @@ pub(super) fn read(file: &DataFile, config: &DataConfig, options: &TableOptions)
     let has_names = records.names.is_some();
     let mut frame = records::frame(records, options)?;
     if has_names {
-        frame.notices.extend(remarks::of_header(file.path, &frame.columns));
+        frame.notices.extend(remarks::of_header(file.path, &frame));
     }
     Ok(frame)
+}
+
+/// A record as it is in the file, and with points in the place of decimal commas if it has any.
+pub(super) struct CsvRecord {
+    raw: StringRecord,
+    plain: Option<StringRecord>,
+}
+
+impl CsvRecord {
+    fn new(raw: StringRecord, decimal: Decimal) -> Self {
+        let has_commas = decimal == Decimal::Comma && raw.iter().any(|field| with_point(field).is_some());
+        let plain = |field: &str| with_point(field).unwrap_or_else(|| field.to_owned());
+        Self { plain: has_commas.then(|| raw.iter().map(plain).collect()), raw }
+    }
 }
 
 /// The records of a CSV text.
@@ -83,7 +100,7 @@ impl CsvRecords<'_> {
 }
 
 impl Records for CsvRecords<'_> {
-    type Record = StringRecord;
+    type Record = CsvRecord;
 
     fn path(&self) -> &Path {
         &self.text.path
@@ -97,9 +114,9 @@ impl Records for CsvRecords<'_> {
         self.head.len()
     }
 
-    fn next(&mut self) -> Result<Option<StringRecord>, DataError> {
+    fn next(&mut self) -> Result<Option<CsvRecord>, DataError> {
         if std::mem::take(&mut self.head_is_next) {
-            return Ok(Some(self.head.clone()));
+            return Ok(Some(CsvRecord::new(self.head.clone(), self.text.decimal)));
         }
         let record = self.text.next()?;
         match record.as_ref().filter(|record| record.len() != self.width()) {
@@ -110,20 +127,25 @@ impl Records for CsvRecords<'_> {
                 let hint = if is_broken { "; a field in it has a line break: there may be a stray quote" } else { "" };
                 Err(TableError::Ragged { path, line, found, expected, hint }.into())
             }
-            None => Ok(record),
+            None => Ok(record.map(|record| CsvRecord::new(record, self.text.decimal))),
         }
     }
 
-    fn value<'a>(&self, record: &'a StringRecord, column: usize) -> Result<Value<'a>, Problem> {
-        Ok(Value::Text(record.get(column).unwrap_or_default()))
+    fn value<'a>(&self, record: &'a CsvRecord, column: usize) -> Result<Value<'a>, Problem> {
+        let raw = record.raw.get(column).unwrap_or_default();
+        if self.text.decimal == Decimal::Comma && raw.contains('.') && raw.parse::<f64>().is_ok() {
+            return Err(Problem::PointAmongCommas(quoted(raw)));
+        }
+        let text = record.plain.as_ref().map_or(raw, |plain| plain.get(column).unwrap_or_default());
+        Ok(Value::Text(text))
     }
 
-    fn place(&self, record: &StringRecord) -> String {
-        format!("line {}", self.text.line(record))
+    fn place(&self, record: &CsvRecord) -> String {
+        format!("line {}", self.text.line(&record.raw))
     }
 
-    fn wrong(&self, record: &StringRecord, column: usize, problem: Problem) -> DataError {
-        let (path, line) = (self.text.path.clone(), self.text.line(record));
+    fn wrong(&self, record: &CsvRecord, column: usize, problem: Problem) -> DataError {
+        let (path, line) = (self.text.path.clone(), self.text.line(&record.raw));
         TableError::Field { path, line, column: describe(self.names(), column), problem }.into()
     }
 }
@@ -138,34 +160,39 @@ struct Text<'a> {
     /// Number of lines to skip before the first record.
     skip_lines: usize,
     delimiter: Delimiter,
-    is_packed: bool,
+    decimal: Decimal,
+    comment: Option<CommentMark>,
+    packing: Packing,
     reader: csv::Reader<Quotes<Box<dyn BufRead + 'a>>>,
 }
 
 impl<'a> Text<'a> {
     /// Reads `content`, that of the file at `path`.
     fn of(path: &Path, content: &'a [u8], config: &DataConfig) -> Result<Self, DataError> {
-        Self::new(path, Box::new(move || Ok(Box::new(content))), config, false)
+        Self::new(path, Box::new(move || Ok(Box::new(content))), config, Packing::None)
     }
 
     fn in_file(config: &DataConfig) -> Result<Text<'static>, DataError> {
         let path = config.path.clone();
         file::require_file(&path)?;
-        let (_, is_packed) = file::unpacked(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
-        Text::new(&config.path, Box::new(move || Ok(file::unpacked(&path)?.0)), config, is_packed)
+        let (_, packing) = file::unpacked(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+        file::require_readable(&path, packing)?;
+        Text::new(&config.path, Box::new(move || Ok(file::unpacked(&path)?.0)), config, packing)
     }
 
-    fn new(path: &Path, open: Open<'a>, config: &DataConfig, is_packed: bool) -> Result<Self, DataError> {
+    fn new(path: &Path, open: Open<'a>, config: &DataConfig, packing: Packing) -> Result<Self, DataError> {
         let (skip_lines, delimiter) = (config.skip_lines.unwrap_or(0), config.delimiter());
-        let text = after_lines(&open, skip_lines).map_err(|source| failed(path, is_packed, source))?;
+        let text = after_lines(&open, skip_lines).map_err(|source| failed(path, packing, source))?;
         // The caller checks the lengths, with better messages.
         let reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .trim(Trim::All)
             .delimiter(delimiter.byte())
-            .from_reader(Quotes::new(text, delimiter.byte(), skip_lines.saturating_add(1)));
-        Ok(Self { path: path.to_owned(), open, skip_lines, delimiter, is_packed, reader })
+            .comment(config.comment.map(CommentMark::byte))
+            .from_reader(Quotes::new(text, delimiter, config.comment, skip_lines.saturating_add(1)));
+        let (decimal, comment) = (config.decimal.unwrap_or_default(), config.comment);
+        Ok(Self { path: path.to_owned(), open, skip_lines, delimiter, decimal, comment, packing, reader })
     }
 
     fn next(&mut self) -> Result<Option<StringRecord>, DataError> {
@@ -175,7 +202,7 @@ impl<'a> Text<'a> {
             Err(error) => {
                 let byte = error.position().map_or(0, csv::Position::byte);
                 Err(match error.into_kind() {
-                    csv::ErrorKind::Io(source) => failed(&self.path, self.is_packed, source),
+                    csv::ErrorKind::Io(source) => failed(&self.path, self.packing, source),
                     _ => TableError::NotText { path: self.path.clone(), line: self.line_at(byte) }.into(),
                 })
             }
@@ -187,14 +214,26 @@ impl<'a> Text<'a> {
         self.line_at(record.position().map_or(0, csv::Position::byte))
     }
 
-    /// Returns the line of the record found after `byte`: the reader skips empty lines first.
+    /// Returns the line of the record found after `byte`: the reader skips empty lines and comments first.
     fn line_at(&self, byte: u64) -> usize {
-        let Ok(text) = after_lines(&self.open, self.skip_lines) else { return 1 + self.skip_lines };
+        let Ok(mut text) = after_lines(&self.open, self.skip_lines) else { return 1 + self.skip_lines };
         let is_end = |byte: &u8| *byte == b'\n';
-        let mut bytes = text.bytes().map_while(Result::ok);
-        let before = bytes.by_ref().take(byte as usize).filter(is_end).count();
-        let empty = bytes.take_while(|byte| b"\r\n".contains(byte)).filter(is_end).count();
-        1 + self.skip_lines + before + empty
+        let before = text.by_ref().take(byte).bytes().map_while(Result::ok).filter(is_end).count();
+        let mut skipped = 0;
+        // The bytes before a line decide; a long line is read only as far as needed.
+        while let Ok(&[first, ..]) = text.fill_buf() {
+            match first {
+                b'\n' | b'\r' => text.consume(1),
+                _ if self.comment.is_some_and(|mark| mark.byte() == first) => {
+                    if text.skip_until(b'\n').is_err() {
+                        break;
+                    }
+                }
+                _ => break,
+            }
+            skipped += usize::from(first != b'\r');
+        }
+        1 + self.skip_lines + before + skipped
     }
 }
 
@@ -209,12 +248,16 @@ fn after_lines<'a>(open: &Open<'a>, lines: usize) -> io::Result<Box<dyn BufRead 
     Ok(text)
 }
 
-fn failed(path: &Path, is_packed: bool, source: io::Error) -> DataError {
+fn failed(path: &Path, packing: Packing, source: io::Error) -> DataError {
     let path = path.to_owned();
     if let Some(&Unclosed { line }) = source.get_ref().and_then(|source| source.downcast_ref()) {
         return TableError::UnclosedQuote { path, line }.into();
     }
-    if is_packed { DataError::Gzip { path, source } } else { DataError::Read { path, source } }
+    if packing.is_packed() {
+        DataError::Unpack { path, kind: packing.name(), source }
+    } else {
+        DataError::Read { path, source }
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ impl DataConfig {
                 config.header.get_or_insert(true);
                 config.skip_lines.get_or_insert(0);
                 config.delimiter.get_or_insert(self.delimiter());
+                config.decimal.get_or_insert_default();
                 if config.missing.is_some_and(|missing| missing != Missing::Error) {
                     config.missing_values.get_or_insert_with(|| MISSING_VALUES.map(str::to_owned).to_vec());
                 }
@@ -74,9 +75,9 @@ mod tests {
             assert_eq!(written, expected, "{text}");
         };
         let table = "label task ignore categories encoding missing standardize";
-        has("path = 'a.csv'", &format!("header skip_lines delimiter {table}"));
+        has("path = 'a.csv'", &format!("header skip_lines delimiter decimal {table}"));
         let missing = "missing_values missing_indicator";
-        has("path = 'a.csv'\nmissing = 'mean'", &format!("header skip_lines delimiter {missing} {table}"));
+        has("path = 'a.csv'\nmissing = 'mean'", &format!("header skip_lines delimiter decimal {missing} {table}"));
         has("path = 'a.parquet'\nmissing = 'mean'", &format!("missing_indicator {table}"));
         has("path = 'a.safetensors'", "inputs targets standardize");
         has("path = 'a.txt'\ncontext = 8", "tokens context");

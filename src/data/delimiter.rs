@@ -1,4 +1,4 @@
-//! The character between the columns of a CSV file.
+//! Characters with a meaning in a CSV file: the one between columns, and the one that begins a comment.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -21,10 +21,11 @@ impl Delimiter {
     /// Used by exports of some databases.
     pub const BAR: Self = Self(b'|');
 
-    /// Returns the usual one for a file of this name, ignoring `.gz`.
+    /// Returns the usual one for a file of this name, ignoring `.gz` and `.zst`.
     pub fn usual(path: &Path) -> Self {
         let is = |path: &Path, ending| path.extension().is_some_and(|own| own.eq_ignore_ascii_case(ending));
-        let is_tab = is(path, "tsv") || (is(path, "gz") && is(&path.with_extension(""), "tsv"));
+        let is_packed = is(path, "gz") || is(path, "zst");
+        let is_tab = is(path, "tsv") || (is_packed && is(&path.with_extension(""), "tsv"));
         if is_tab { Self::TAB } else { Self::COMMA }
     }
 
@@ -69,6 +70,50 @@ impl From<Delimiter> for String {
 impl JsonSchema for Delimiter {
     fn schema_name() -> Cow<'static, str> {
         "Delimiter".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "minLength": 1, "maxLength": 1})
+    }
+}
+
+/// The character at the beginning of a line that is a comment in a CSV file, a single byte of ASCII.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CommentMark(u8);
+
+impl CommentMark {
+    /// The most common one.
+    pub const HASH: Self = Self(b'#');
+    /// Used in ARFF and by MATLAB.
+    pub const PERCENT: Self = Self(b'%');
+
+    /// Returns the byte.
+    pub fn byte(self) -> u8 {
+        self.0
+    }
+}
+
+impl TryFrom<String> for CommentMark {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_bytes() {
+            [byte] if byte.is_ascii_graphic() && *byte != b'"' => Ok(Self(*byte)),
+            _ => Err("must be one character such as \"#\", and no quote or blank"),
+        }
+    }
+}
+
+impl From<CommentMark> for String {
+    fn from(mark: CommentMark) -> Self {
+        char::from(mark.0).to_string()
+    }
+}
+
+impl JsonSchema for CommentMark {
+    fn schema_name() -> Cow<'static, str> {
+        "CommentMark".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {

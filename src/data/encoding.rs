@@ -110,6 +110,11 @@ impl Encoding {
         self.classes.as_deref()
     }
 
+    /// Returns the categories of the column at `place`, if it has categories.
+    pub fn categories(&self, place: usize) -> Option<&[String]> {
+        self.columns.get(place).and_then(|column| column.encoding.categories())
+    }
+
     /// Returns the remark about `unseen` categories of the column at `place`, in `rows` rows.
     pub fn remark(&self, place: usize, unseen: &Unseen, rows: usize) -> Option<String> {
         let ColumnEncoding { name, encoding } = self.columns.get(place)?;
@@ -266,15 +271,17 @@ fn mean(numbers: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Split;
     use super::super::frame::{Builder, FrameOptions, Role};
+    use super::super::labels::LabelKind;
     use super::super::value::{Number, Value};
-    use super::super::{Split, Task};
     use super::*;
 
     /// Encodes a table of one feature, whose last row is not a training row.
     fn learned(cells: &[&str], options: EncodingOptions) -> Result<(Encoding, Vec<f64>), DataError> {
         let missing_values = (options.missing != Missing::Error).then(|| vec![String::new()]);
-        let frame_options = FrameOptions { task: Task::Regression, classes: None, missing_values, has_begun: false };
+        let (labels, missing_labels) = (LabelKind::Values, Vec::new());
+        let frame_options = FrameOptions { labels, missing_labels, classes: None, missing_values, has_begun: false };
         let columns = [("x".to_owned(), Role::Feature), ("y".to_owned(), Role::Target)];
         let mut builder = Builder::new(columns, frame_options);
         for cell in cells {

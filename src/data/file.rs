@@ -1,4 +1,4 @@
-//! A data file: its content, decompressed if it is gzip, and its fingerprint.
+//! A data file: its content, decompressed if it is gzip or zstd, and its fingerprint.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::DataError;
-use super::gunzip::{Gunzip, MAGIC};
+use super::packing::Packing;
 use crate::memory::{self, Need};
 use crate::regular;
 
@@ -56,12 +56,24 @@ pub(super) struct DataFile<'a> {
     pub fingerprint: Fingerprint,
 }
 
-/// Opens the file at `path`, decompressed if it is gzip, and returns whether it is.
-pub(super) fn unpacked(path: &Path) -> io::Result<(Box<dyn BufRead>, bool)> {
+/// Opens the file at `path`, decompressed if it is gzip or zstd, and returns how it is packed.
+pub(super) fn unpacked(path: &Path) -> io::Result<(Box<dyn BufRead>, Packing)> {
     let mut file = BufReader::new(regular::open(path)?);
-    let is_packed = file.fill_buf()?.starts_with(&MAGIC);
-    let unpacked = |file| Box::new(BufReader::new(Gunzip::new(file)));
-    Ok((if is_packed { unpacked(file) } else { Box::new(file) }, is_packed))
+    let packing = Packing::of_reader(&mut file)?;
+    Ok((packing.unpack(file), packing))
+}
+
+/// Whether the file at `path` is gzip or zstd.
+pub(super) fn is_packed(path: &Path) -> io::Result<bool> {
+    Ok(Packing::of_reader(&mut BufReader::new(regular::open(path)?))?.is_packed())
+}
+
+/// Refuses a file that is packed in a way that is not read.
+pub(super) fn require_readable(path: &Path, packing: Packing) -> Result<(), DataError> {
+    match packing {
+        Packing::Other(kind, remedy) => Err(DataError::OtherPacking { path: path.into(), kind, remedy }),
+        Packing::None | Packing::Gzip | Packing::Zstd => Ok(()),
+    }
 }
 
 /// Refuses a path that is not a regular file, or an empty file.
@@ -86,14 +98,16 @@ impl<'a> DataFile<'a> {
         Ok(Fingerprint { blake3: hasher.finalize().to_hex().to_string(), bytes: hasher.count() })
     }
 
-    /// Reads `path`; gzip is recognized by its first bytes, not by its name.
+    /// Reads `path`; gzip and zstd are recognized by their first bytes, not by its name.
     pub fn read(path: &'a Path) -> Result<Self, DataError> {
         let unreadable = |source| DataError::Read { path: path.into(), source };
         require_file(path)?;
         require_room(path, std::fs::metadata(path).map_err(unreadable)?.len(), "the file")?;
         let bytes = regular::read(path).map_err(unreadable)?;
         let fingerprint = Fingerprint::of(&bytes);
-        let content = if bytes.starts_with(&MAGIC) { unpack(path, &bytes)? } else { bytes };
+        let packing = Packing::of(&bytes);
+        require_readable(path, packing)?;
+        let content = if packing.is_packed() { unpack(path, &bytes, packing)? } else { bytes };
         if content.is_empty() {
             return Err(DataError::EmptyFile { path: path.into() });
         }
@@ -114,11 +128,11 @@ pub(super) fn remedies() -> Vec<String> {
     vec!["a file of fewer rows".to_owned(), "a machine, or a limit, with more memory".to_owned()]
 }
 
-fn unpack(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
+fn unpack(path: &Path, bytes: &[u8], packing: Packing) -> Result<Vec<u8>, DataError> {
     /// Number of bytes decompressed between two checks of the memory.
     const PIECE: usize = 64 << 20;
     const MORE: &str = "more of its decompressed content";
-    let (mut content, mut packed) = (Vec::new(), Gunzip::new(bytes));
+    let (mut content, mut packed) = (Vec::new(), packing.unpack_bytes(bytes));
     loop {
         let unpacked = memory::expect_failure(|| packed.by_ref().take(PIECE as u64).read_to_end(&mut content));
         // A full vector is copied to a larger allocation.
@@ -131,7 +145,7 @@ fn unpack(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
                 let needs = vec![read_whole(MORE, more)];
                 return Err(memory::refusal(&path.display().to_string(), needs, remedies()).into());
             }
-            Err(source) => return Err(DataError::Gzip { path: path.into(), source }),
+            Err(source) => return Err(DataError::Unpack { path: path.into(), kind: packing.name(), source }),
         }
     }
 }

@@ -11,12 +11,15 @@ use super::file::DataFile;
 use super::format_kind::{COMMON, Format};
 use super::frame::Frame;
 use super::{DataConfig, DataError, Fingerprint, Recalled, Split, Table, csv, folder, idx, survey, tensors, text};
+use crate::Notice;
+use crate::state::State;
 
 impl Format {
     /// Returns the given format, otherwise the one for the ending of the file's name.
     pub(crate) fn of(config: &DataConfig) -> Result<Self, DataError> {
         let is = |path: &Path, ending| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
-        let bare = if is(&config.path, "gz") { config.path.with_extension("") } else { config.path.clone() };
+        let is_packed = ["gz", "zst"].into_iter().any(|ending| is(&config.path, ending));
+        let bare = if is_packed { config.path.with_extension("") } else { config.path.clone() };
         let named = match bare {
             path if is(&path, "csv") || is(&path, "tsv") => Some(Self::Csv),
             path if is(&path, "parquet") => Some(Self::Parquet),
@@ -79,13 +82,21 @@ pub(super) fn open(
     device: &Device,
     recalled: Option<Recalled<'_>>,
 ) -> Result<(Box<dyn Source>, Split), DataError> {
+    // A run has settled its options before; a program that opens data without one has not.
+    let (settled, said) = match recalled {
+        Some(_) => (config.clone(), Vec::new()),
+        None => config.settled()?,
+    };
+    let config = &settled;
     let format = Format::of(config)?;
     format.check(config)?;
     // Data that an earlier version accepted must still be accepted on a resume.
     let has_begun = recalled.is_some();
+    let nothing = State::default();
+    let saved = recalled.map(|recalled| recalled.memory.unwrap_or(&nothing));
     match format {
-        Format::Csv => read_csv(config, seed, device, has_begun),
-        Format::Parquet => read_parquet(config, seed, device, has_begun),
+        Format::Csv => read_csv(config, seed, device, saved, said),
+        Format::Parquet => read_parquet(config, seed, device, saved, said),
         Format::Safetensors => read_safetensors(config, seed, device, has_begun),
         Format::Idx => idx::open(config, seed, has_begun),
         Format::Text => text::open(config, recalled),
@@ -105,11 +116,14 @@ fn read_csv(
     config: &DataConfig,
     seed: u64,
     device: &Device,
-    has_begun: bool,
+    saved: Option<&State>,
+    said: Vec<Notice>,
 ) -> Result<(Box<dyn Source>, Split), DataError> {
-    let options = TableOptions::of_run(config, has_begun)?;
+    let options = TableOptions::of_run(config, saved)?;
     let file = DataFile::read(&config.path)?;
-    table(config, csv::read(&file, config, &options)?, options.encoding, file.fingerprint, seed, device)
+    let mut frame = csv::read(&file, config, &options)?;
+    frame.notices.extend(said);
+    table(config, frame, options.encoding, file.fingerprint, seed, device)
 }
 
 #[cfg(feature = "parquet")]
@@ -117,16 +131,25 @@ fn read_parquet(
     config: &DataConfig,
     seed: u64,
     device: &Device,
-    has_begun: bool,
+    saved: Option<&State>,
+    said: Vec<Notice>,
 ) -> Result<(Box<dyn Source>, Split), DataError> {
-    let options = TableOptions::of_run(config, has_begun)?;
+    let options = TableOptions::of_run(config, saved)?;
     let file = DataFile::read(&config.path)?;
     let fingerprint = file.fingerprint.clone();
-    table(config, super::parquet::read(file, &options)?, options.encoding, fingerprint, seed, device)
+    let mut frame = super::parquet::read(file, &options)?;
+    frame.notices.extend(said);
+    table(config, frame, options.encoding, fingerprint, seed, device)
 }
 
 #[cfg(not(feature = "parquet"))]
-fn read_parquet(config: &DataConfig, _: u64, _: &Device, _: bool) -> Result<(Box<dyn Source>, Split), DataError> {
+fn read_parquet(
+    config: &DataConfig,
+    _: u64,
+    _: &Device,
+    _: Option<&State>,
+    _: Vec<Notice>,
+) -> Result<(Box<dyn Source>, Split), DataError> {
     Err(super::TableError::NoParquet { path: config.path.clone() }.into())
 }
 
@@ -167,7 +190,7 @@ mod tests {
     #[test]
     fn the_ending_of_the_name_tells_the_format() {
         let format = |path: &str| Format::of(&DataConfig::new(path));
-        for csv in ["a.csv", "a.CSV", "a.csv.gz", "a.tsv", "dir.safetensors/a.csv"] {
+        for csv in ["a.csv", "a.CSV", "a.csv.gz", "a.csv.zst", "a.tsv", "dir.safetensors/a.csv"] {
             assert_eq!(format(csv).unwrap(), Format::Csv);
         }
         assert_eq!(format("a.safetensors").unwrap(), Format::Safetensors);

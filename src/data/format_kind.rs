@@ -56,6 +56,8 @@ const CSV: &[&str] = &[
     "header",
     "skip_lines",
     "delimiter",
+    "decimal",
+    "comment",
     "missing_values",
     "label",
     "task",
@@ -69,7 +71,7 @@ const CSV: &[&str] = &[
 ];
 
 /// Options of every table format.
-const TABLE: &[&str] = CSV.split_at(4).1;
+const TABLE: &[&str] = CSV.split_at(6).1;
 
 /// Options of every format: the place of the data, its split, its order, and changes at every step.
 pub(super) const COMMON: [&str; 7] = ["path", "format", "validation", "batch_size", "shuffle", "drop_last", "augment"];
@@ -116,7 +118,7 @@ impl Format {
             Self::Safetensors => &["inputs", "targets", "classes", "standardize"],
             Self::Idx => &["images", "labels", "validation_images", "validation_labels", "classes"],
             Self::Text => &["tokens", "tokenizer", "context", "cache"],
-            Self::Images => &["validation_path", "channels", "skip_bad", "check_images"],
+            Self::Images => &["validation_path", "channels", "resize", "crop", "skip_bad", "check_images"],
             // Settings of a registered format are checked when they are read.
             Self::Custom | Self::Own(_) => &[],
         }

@@ -6,9 +6,11 @@ use std::path::Path;
 
 use super::classes::LabelsOf;
 use super::error::quoted;
-use super::rows::{OF_A_TABLE, class_below};
-use super::value::{Value, class, number};
-use super::{Columns, DataError, Problem, Targets, Task};
+use super::labels::{LabelKind, Labels};
+use super::looks::is_missing_elsewhere;
+use super::rows::OF_A_TABLE;
+use super::value::{Value, number};
+use super::{Columns, DataError, Problem, Targets};
 use crate::Notice;
 
 /// A table in memory, with missing values.
@@ -74,7 +76,8 @@ pub(super) struct Words {
 }
 
 impl Words {
-    fn push(&mut self, word: &str) -> u32 {
+    /// Adds the word of the next row, and returns its index in [`Words::distinct`].
+    pub fn push(&mut self, word: &str) -> u32 {
         let number = match self.numbers.get(word) {
             Some(&number) => number,
             None => {
@@ -114,7 +117,10 @@ pub(super) enum Role {
 /// Options of reading values as targets and features.
 #[derive(Clone, Debug)]
 pub(super) struct FrameOptions {
-    pub task: Task,
+    /// How the label becomes a target.
+    pub labels: LabelKind,
+    /// The text of missing labels, which are an error.
+    pub missing_labels: Vec<String>,
     pub classes: Option<NonZeroUsize>,
     /// The text of missing values; `None` if no value may be missing.
     pub missing_values: Option<Vec<String>>,
@@ -142,19 +148,11 @@ enum ColumnBuilder {
     },
 }
 
-enum Labels {
-    Unknown { is_value: bool },
-    Values(Vec<f64>),
-    Numbers(Vec<u32>),
-    Names(Words),
-}
-
 impl Builder {
     /// Creates a builder for columns of these names and roles.
     pub fn new(columns: impl IntoIterator<Item = (String, Role)>, options: FrameOptions) -> Self {
-        let is_value = options.task == Task::Regression;
         let filling = |role| match role {
-            Role::Target => ColumnBuilder::Target(Labels::Unknown { is_value }),
+            Role::Target => ColumnBuilder::Target(Labels::Unknown(options.labels)),
             Role::Ignored => ColumnBuilder::Ignored,
             Role::Feature => ColumnBuilder::Unknown(0),
             Role::Number => ColumnBuilder::Numbers(Vec::new()),
@@ -166,17 +164,23 @@ impl Builder {
 
     /// Adds the next value of a column.
     pub fn push(&mut self, column: usize, value: Value) -> Result<(), Problem> {
+        if let (Some(ColumnBuilder::Target(labels)), value) = (self.columns.get_mut(column), value) {
+            let is_missing = |text: &str| self.options.missing_labels.iter().any(|missing| missing == text);
+            return match value {
+                Value::Text("") => Err(Problem::NoLabel),
+                Value::Text(text) if is_missing(text) => Err(Problem::LabelForMissing(quoted(text))),
+                value => labels.push(value, self.options.classes),
+            };
+        }
         let known = self.options.missing_values.as_ref();
         let is_missing = |text: &str| known.is_some_and(|known| known.iter().any(|missing| missing == text));
         let value = match value {
             Value::Text(text) if is_missing(text) => Value::Missing,
-            Value::Text("") if matches!(self.columns.get(column), Some(ColumnBuilder::Target(_))) => Value::Missing,
             Value::Text("") => return Err(Problem::Empty),
             value => value,
         };
         match self.columns.get_mut(column) {
-            Some(ColumnBuilder::Target(labels)) => labels.push(value, self.options.classes),
-            Some(ColumnBuilder::Ignored) | None => Ok(()),
+            Some(ColumnBuilder::Ignored | ColumnBuilder::Target(_)) | None => Ok(()),
             Some(_) if matches!(value, Value::Missing) && known.is_none() => Err(Problem::Empty),
             Some(feature) => feature.push(value),
         }
@@ -186,10 +190,10 @@ impl Builder {
     pub fn bytes(&self) -> u64 {
         let of_words = |words: &Words| words.rows().len() * 4;
         let sizes = self.columns.iter().map(|column| match column {
-            ColumnBuilder::Ignored | ColumnBuilder::Unknown(_) | ColumnBuilder::Target(Labels::Unknown { .. }) => 0,
-            ColumnBuilder::Numbers(numbers) | ColumnBuilder::Target(Labels::Values(numbers)) => numbers.len() * 8,
-            ColumnBuilder::Target(Labels::Numbers(labels)) => labels.len() * 4,
-            ColumnBuilder::Categories { words, .. } | ColumnBuilder::Target(Labels::Names(words)) => of_words(words),
+            ColumnBuilder::Ignored | ColumnBuilder::Unknown(_) => 0,
+            ColumnBuilder::Numbers(numbers) => numbers.len() * 8,
+            ColumnBuilder::Target(labels) => labels.bytes(),
+            ColumnBuilder::Categories { words, .. } => of_words(words),
         });
         sizes.sum::<usize>() as u64
     }
@@ -198,7 +202,7 @@ impl Builder {
     pub fn finish(self, path: &Path, label: String) -> Result<Frame, DataError> {
         let (declared, has_begun) = (self.options.classes, self.options.has_begun);
         let (columns, labels, layout) = self.into_columns();
-        let labels = labels.unwrap_or(Labels::Unknown { is_value: false });
+        let labels = labels.unwrap_or(Labels::Unknown(LabelKind::Classes));
         let labels_of = LabelsOf { path, place: Some(label), otherwise: OTHER_LABEL, too_many: OF_A_TABLE, has_begun };
         let (targets, classes, notices) = labels.finish(&labels_of, declared)?;
         Ok(Frame { columns, targets, classes, layout, notices })
@@ -263,7 +267,13 @@ impl ColumnBuilder {
                 match value {
                     Value::Missing => words.push(""),
                     Value::Text(text) if !*named && text.parse::<f64>().is_ok() => {
-                        return Err(Problem::NumberAmongWords(quoted(text)));
+                        let first = words.distinct().iter().find(|word| !word.is_empty());
+                        return Err(
+                            match first.filter(|_| words.distinct().iter().all(|word| is_missing_elsewhere(word))) {
+                                Some(word) => Problem::BeganWithMissing(quoted(word)),
+                                None => Problem::NumberAmongWords(quoted(text)),
+                            },
+                        );
                     }
                     Value::Text(text) | Value::Word(text) => words.push(text),
                     Value::Number(number) => words.push(&number.to_string()),
@@ -275,76 +285,6 @@ impl ColumnBuilder {
     }
 }
 
-impl Labels {
-    fn push(&mut self, value: Value, declared: Option<NonZeroUsize>) -> Result<(), Problem> {
-        if let Self::Unknown { is_value } = *self {
-            *self = match value {
-                _ if is_value => Self::Values(Vec::new()),
-                Value::Word(_) => Self::Names(Words::default()),
-                Value::Text(text) if !text.is_empty() && text.parse::<f64>().is_err() => Self::Names(Words::default()),
-                _ => Self::Numbers(Vec::new()),
-            };
-        }
-        let limit = declared.map_or(usize::MAX, NonZeroUsize::get);
-        match (self, value) {
-            (_, Value::Missing) => return Err(Problem::NoLabel),
-            (Self::Values(values), Value::Number(value)) => values.push(value.value()?),
-            (Self::Values(values), Value::Text(text) | Value::Word(text)) => values.push(number(text)?),
-            (Self::Numbers(labels), Value::Number(label)) => {
-                labels.push(class_below(class(&label.to_string())?, limit)?);
-            }
-            (Self::Numbers(labels), Value::Text(text) | Value::Word(text)) => {
-                labels.push(class_below(class(text)?, limit)?);
-            }
-            (Self::Names(_), Value::Text(text)) if text.parse::<f64>().is_ok() => {
-                return Err(Problem::NumberAmongNames(quoted(text)));
-            }
-            (Self::Names(words), Value::Text(name) | Value::Word(name)) => {
-                let too_many = |_| Problem::TooManyNames { name: quoted(name), classes: limit };
-                class_below(words.push(name), limit).map_err(too_many)?;
-            }
-            (Self::Names(_), Value::Number(number)) => {
-                return Err(Problem::NumberAmongNames(number.to_string()));
-            }
-            (Self::Unknown { .. }, _) => {}
-        }
-        Ok(())
-    }
-
-    /// Returns the targets, the names of the classes if they have names, and likely mistakes.
-    fn finish(self, labels_of: &LabelsOf, declared: Option<NonZeroUsize>) -> Result<Finished, DataError> {
-        match self {
-            Self::Unknown { .. } => Err(DataError::NoRows { path: labels_of.path.into() }),
-            Self::Values(values) => {
-                let notices = labels_of.values(&values);
-                let values = values.into_iter().map(|value| value as f32).collect();
-                Ok((Targets::Values { values, width: 1 }, None, notices))
-            }
-            Self::Numbers(labels) => {
-                let (count, notices) = labels_of.classes(&labels, None, declared)?;
-                Ok((Targets::Classes { labels, count }, None, notices))
-            }
-            Self::Names(words) => {
-                let (names, places) = sorted(words.distinct());
-                let labels: Vec<u32> = words.rows().iter().map(|&number| places[number as usize]).collect();
-                let (count, notices) = labels_of.classes(&labels, Some(&names), declared)?;
-                Ok((Targets::Classes { labels, count }, Some(names), notices))
-            }
-        }
-    }
-}
-
-type Finished = (Targets, Option<Vec<String>>, Vec<Notice>);
-
 /// The remedy if the label is another column.
 const OTHER_LABEL: &str = "set `data.label` to the column of the label (by default the last one), or \
                            `data.task = \"regression\"` if labels are values";
-
-/// Returns the words in ascending order, and the new index of each.
-fn sorted(words: &[String]) -> (Vec<String>, Vec<u32>) {
-    let mut order: Vec<usize> = (0..words.len()).collect();
-    order.sort_by_key(|&word| &words[word]);
-    let mut places = vec![0; words.len()];
-    order.iter().enumerate().for_each(|(place, &word)| places[word] = place as u32);
-    (order.into_iter().map(|word| words[word].clone()).collect(), places)
-}

@@ -1,17 +1,15 @@
-//! IDX files, the format of MNIST and similar data sets: images in one file, their labels in another.
-//!
-//! The format is that of Yann LeCun's page on MNIST: two zero bytes, the type of the elements (8 for unsigned bytes),
-//! the number of dimensions, each dimension as 4 bytes with the highest first, then the elements.
+//! A data set of IDX files, the format of MNIST and similar data sets: images in one file, their labels in another.
 
 use std::path::{Path, PathBuf};
 
 use super::classes::LabelsOf;
 use super::dataset::Source;
 use super::error::IdxError;
-use super::file::DataFile;
-use super::images::Images;
+use super::idx_file::{Element, IdxFile};
+use super::images::{Images, Samples};
 use super::rows::class_below;
 use super::{DataConfig, DataError, Fingerprint, Split};
+use crate::Notice;
 
 /// MNIST's file names.
 const TRAIN: [&str; 2] = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"];
@@ -41,8 +39,9 @@ pub(super) fn open(config: &DataConfig, seed: u64, has_begun: bool) -> Result<(B
     pair.check_labels(classes)?;
     let split = split.map_or_else(|| Split::new(train_rows, config.validation, seed), Ok)?;
     let fingerprint = Fingerprint::of_files(pair.files.iter().map(|file| (file.name(), &file.fingerprint)));
-    let images = Images::new(pair.shape, pair.bytes, pair.labels, classes, fingerprint)?;
-    Ok((Box::new(images.saying(notices)), split))
+    let said = pair.notice();
+    let images = Images::of(pair.shape, pair.samples, pair.labels, classes, fingerprint)?;
+    Ok((Box::new(images.saying(notices).saying(said)), split))
 }
 
 /// Refuses a file in place of the folder.
@@ -55,14 +54,8 @@ fn require_folder(path: &Path) -> Result<(), DataError> {
 pub(super) fn unlabelled(config: &DataConfig) -> Result<Images, DataError> {
     let name = config.images.as_deref().unwrap_or(Path::new(VALIDATION[0]));
     let path = if config.path.is_dir() { find(config.path.join(name)) } else { config.path.clone() };
-    let (count, dims, bytes, file) = elements(path, IMAGES)?;
-    if count == 0 {
-        return Err(DataError::NoRows { path: file.path });
-    }
-    if dims.contains(&0) {
-        return Err(IdxError::NoPixels { path: file.path, shape: dims }.into());
-    }
-    Images::new([1].into_iter().chain(dims).collect(), bytes, vec![0; count], 1, file.fingerprint)
+    let (shape, samples, file) = images(path)?;
+    Images::of(shape, samples, vec![0; file.count()], 1, file.fingerprint)
 }
 
 /// Opens all images in the folder `config.path` with their labels, each below `classes`: the training files and the
@@ -84,7 +77,7 @@ pub(super) fn labelled(config: &DataConfig, classes: usize) -> Result<Images, Da
         pair = pair.and(Pair::read(images, labels)?)?;
     }
     pair.check_labels(classes)?;
-    Images::new(pair.shape, pair.bytes, pair.labels, classes, Fingerprint::of(&[]))
+    Images::of(pair.shape, pair.samples, pair.labels, classes, Fingerprint::of(&[]))
 }
 
 /// Returns the files of validation images: the given ones, or the usual ones if all names are the usual ones and no
@@ -114,112 +107,83 @@ fn find(path: PathBuf) -> PathBuf {
     if !path.exists() && packed.exists() { packed } else { path }
 }
 
-/// A file that was read: its path and fingerprint.
-struct FileRead {
-    path: PathBuf,
-    fingerprint: Fingerprint,
-}
-
-impl FileRead {
-    fn name(&self) -> String {
-        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-    }
-}
-
 /// Images with their labels.
 struct Pair {
     shape: Vec<usize>,
-    bytes: Vec<u8>,
+    samples: Samples,
     labels: Vec<u32>,
-    /// Number of labels in each label file.
-    counts: Vec<usize>,
     /// Files of images and labels in turn.
-    files: Vec<FileRead>,
+    files: Vec<IdxFile>,
+}
+
+/// Reads the images of the file at `path`.
+fn images(path: PathBuf) -> Result<(Vec<usize>, Samples, IdxFile), DataError> {
+    let file = IdxFile::read(path, "images")?;
+    // A file of labels in the place of the images.
+    if file.dims.len() < 2 && file.element == Element::U8 {
+        return Err(
+            IdxError::Rank { path: file.path, rank: file.dims.len(), what: "images", expected: "at least 2" }.into()
+        );
+    }
+    if file.count() == 0 {
+        return Err(DataError::NoRows { path: file.path });
+    }
+    file.into_images()
 }
 
 impl Pair {
-    fn read(images: PathBuf, labels: PathBuf) -> Result<Self, DataError> {
-        let (count, dims, bytes, images) = elements(images, IMAGES)?;
-        let (expected, _, label_bytes, labels) = elements(labels, LABELS)?;
-        if count != expected {
+    fn read(images_path: PathBuf, labels_path: PathBuf) -> Result<Self, DataError> {
+        let (shape, samples, images) = images(images_path)?;
+        let labels = IdxFile::read(labels_path, "labels")?;
+        if !matches!(labels.dims[..], [_] | [_, 1]) {
+            let (path, rank) = (labels.path, labels.dims.len());
+            return Err(IdxError::Rank { path, rank, what: "labels", expected: "1" }.into());
+        }
+        let (found, expected) = (images.count(), labels.count());
+        if found != expected {
             let (images, labels) = (images.path, labels.path);
-            return Err(IdxError::Count { images, found: count, labels, expected }.into());
+            return Err(IdxError::Count { images, found, labels, expected }.into());
         }
-        if count == 0 {
-            return Err(DataError::NoRows { path: images.path });
-        }
-        if dims.contains(&0) {
-            return Err(IdxError::NoPixels { path: images.path, shape: dims }.into());
-        }
-        // A grey image has one channel, which the file's header omits.
-        let shape = [1].into_iter().chain(dims).collect();
-        let labels_read = label_bytes.into_iter().map(u32::from).collect();
-        Ok(Self { shape, bytes, labels: labels_read, counts: vec![count], files: vec![images, labels] })
+        Ok(Self { shape, samples, labels: labels.labels()?, files: vec![images, labels] })
     }
 
     /// Appends the images of `other`.
     fn and(mut self, other: Self) -> Result<Self, DataError> {
+        let path = |pair: &Self| pair.files[0].path.clone();
+        let paths = (path(&other), path(&self));
         if self.shape != other.shape {
-            let path = |pair: &Self| pair.files[0].path.clone();
-            let (path, train) = (path(&other), path(&self));
+            let (path, train) = paths;
             return Err(IdxError::Shape { path, found: other.shape, train, expected: self.shape }.into());
         }
-        self.bytes.extend(other.bytes);
+        let types = [&other, &self].map(|pair| pair.files[0].element.in_words());
+        if types[0] != types[1] || !self.samples.extend(other.samples) {
+            let ((path, train), [found, expected]) = (paths, types);
+            return Err(IdxError::Element { path, found, train, expected }.into());
+        }
         self.labels.extend(other.labels);
-        self.counts.extend(other.counts);
         self.files.extend(other.files);
         Ok(self)
     }
 
     fn check_labels(&self, classes: usize) -> Result<(), DataError> {
         let label_files = self.files.iter().skip(1).step_by(2);
-        let places =
-            label_files.zip(&self.counts).flat_map(|(file, &count)| (0..count).map(move |image| (file, image)));
+        let places = label_files.flat_map(|file| (0..file.count()).map(move |image| (file, image)));
         for ((file, image), &label) in places.zip(&self.labels) {
             class_below(label, classes).map_err(|problem| {
-                let byte = LABELS.header() + image;
+                let byte = file.byte(image);
                 DataError::from(IdxError::Label { path: file.path.clone(), image, byte, problem })
             })?;
         }
         Ok(())
     }
-}
 
-/// A kind of IDX file, recognized by its first bytes.
-#[derive(Clone, Copy)]
-struct Kind {
-    what: &'static str,
-    magic: [u8; 4],
-    shown: &'static str,
-}
-
-const IMAGES: Kind = Kind { what: "images", magic: [0, 0, 8, 3], shown: "00 00 08 03" };
-const LABELS: Kind = Kind { what: "labels", magic: [0, 0, 8, 1], shown: "00 00 08 01" };
-
-impl Kind {
-    /// Returns the number of bytes before the elements.
-    fn header(self) -> usize {
-        4 + 4 * usize::from(self.magic[3])
+    /// Returns a note about images that are not bytes.
+    fn notice(&self) -> Vec<Notice> {
+        let file = &self.files[0];
+        let said = || {
+            let (path, elements) = (file.path.display(), file.element.in_words());
+            Notice::Note(format!("{path}: the images are {elements}, and used as they are; bytes are divided by 255"))
+        };
+        (file.element != Element::U8).then(said).into_iter().collect()
     }
-}
-
-/// Reads the number of elements in the file at `path`, the shape of one, and their bytes. The header is checked against
-/// the length of the file before memory is allocated for it.
-fn elements(path: PathBuf, kind: Kind) -> Result<(usize, Vec<usize>, Vec<u8>, FileRead), DataError> {
-    let DataFile { mut content, fingerprint, .. } = DataFile::read(&path)?;
-    if !content.starts_with(&kind.magic) {
-        let found: Vec<String> = content.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        return Err(IdxError::Magic { path, what: kind.what, expected: kind.shown, found: found.join(" ") }.into());
-    }
-    let header = kind.header();
-    let (dims, _) = content.get(4..header).unwrap_or_default().as_chunks::<4>();
-    let dims: Vec<usize> = dims.iter().map(|dim| u32::from_be_bytes(*dim) as usize).collect();
-    let count = dims.first().copied().unwrap_or(0);
-    // Four numbers of 32 bits cannot overflow 128.
-    let expected = header as u128 + dims.iter().map(|&dim| dim as u128).product::<u128>();
-    if content.len() < header || content.len() as u128 != expected {
-        return Err(IdxError::Length { path, end: content.len(), count, what: kind.what, expected }.into());
-    }
-    content.drain(..header);
-    Ok((count, dims[1..].to_vec(), content, FileRead { path, fingerprint }))
 }

@@ -1,4 +1,4 @@
-//! Images in memory: one byte per value, converted to numbers when a batch is gathered.
+//! Images in memory: one byte per value, converted to numbers when a batch is gathered, or numbers.
 
 use candle_core::{Device, Tensor};
 
@@ -9,16 +9,43 @@ use crate::state::{State, StateError, Stateful};
 
 /// Images of one shape, each with a class.
 ///
-/// A gathered value is its byte divided by 255, so that black is 0 and white is 1.
+/// A gathered value is its byte divided by 255, so that black is 0 and white is 1. Values that are not bytes are
+/// unchanged.
 #[derive(Debug)]
 pub struct Images {
     /// Row after row.
-    bytes: Vec<u8>,
+    samples: Samples,
     shape: Vec<usize>,
     labels: Vec<u32>,
     classes: usize,
     fingerprint: Fingerprint,
     notices: Vec<Notice>,
+}
+
+/// The values of images.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Samples {
+    Bytes(Vec<u8>),
+    Numbers(Vec<f32>),
+}
+
+impl Samples {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Numbers(numbers) => numbers.len(),
+        }
+    }
+
+    /// Appends others of the same kind, and returns whether they are.
+    pub fn extend(&mut self, others: Self) -> bool {
+        match (self, others) {
+            (Self::Bytes(own), Self::Bytes(others)) => own.extend(others),
+            (Self::Numbers(own), Self::Numbers(others)) => own.extend(others),
+            _ => return false,
+        }
+        true
+    }
 }
 
 impl Images {
@@ -34,14 +61,25 @@ impl Images {
         classes: usize,
         fingerprint: Fingerprint,
     ) -> Result<Self, DataError> {
+        Self::of(shape, Samples::Bytes(bytes), labels, classes, fingerprint)
+    }
+
+    /// [`Images::new`] with values of either kind.
+    pub(super) fn of(
+        shape: Vec<usize>,
+        samples: Samples,
+        labels: Vec<u32>,
+        classes: usize,
+        fingerprint: Fingerprint,
+    ) -> Result<Self, DataError> {
         let width = shape.iter().copied().try_fold(1, usize::checked_mul).unwrap_or(0);
-        if width == 0 || labels.len().checked_mul(width) != Some(bytes.len()) {
-            return Err(DataError::Uneven { inputs: bytes.len(), input_shape: shape, targets: labels.len() });
+        if width == 0 || labels.len().checked_mul(width) != Some(samples.len()) {
+            return Err(DataError::Uneven { inputs: samples.len(), input_shape: shape, targets: labels.len() });
         }
         for (row, &label) in labels.iter().enumerate() {
             class_below(label, classes).map_err(|problem| DataError::Row { row, problem })?;
         }
-        Ok(Self { bytes, shape, labels, classes, fingerprint, notices: Vec::new() })
+        Ok(Self { samples, shape, labels, classes, fingerprint, notices: Vec::new() })
     }
 
     /// Adds notices for the user.
@@ -77,13 +115,17 @@ impl Dataset for Images {
     }
 
     fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
-        let width = self.bytes.len() / self.labels.len().max(1);
+        let width = self.samples.len() / self.labels.len().max(1);
         let mut values = Vec::with_capacity(rows.len() * width);
         let mut labels = Vec::with_capacity(rows.len());
         for &row in rows {
             let label = *self.labels.get(row).ok_or(DataError::NoSuchRow { row, rows: self.len() })?;
             labels.push(label);
-            values.extend(self.bytes[row * width..][..width].iter().map(|&byte| UNIT[usize::from(byte)]));
+            let place = row * width..(row + 1) * width;
+            match &self.samples {
+                Samples::Bytes(bytes) => values.extend(bytes[place].iter().map(|&byte| UNIT[usize::from(byte)])),
+                Samples::Numbers(numbers) => values.extend_from_slice(&numbers[place]),
+            }
         }
         let shape: Vec<usize> = [rows.len()].into_iter().chain(self.shape.iter().copied()).collect();
         let inputs = Tensor::from_vec(values, shape, &Device::Cpu)?;

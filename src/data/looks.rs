@@ -1,5 +1,7 @@
 //! Recognizes numbers and dates in human notation, which a table treats as categories.
 
+use super::options::{MISSING_FOR_PANDAS, MISSING_VALUES};
+
 /// The form of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Look {
@@ -99,6 +101,11 @@ fn is_date(text: &str) -> bool {
         Some((day, time)) => is_day(day) && is_time(time) || is_time(text),
         None => is_day(text) || is_time(text),
     }
+}
+
+/// Whether a text stands for a missing value in our defaults or in those of pandas.
+pub(super) fn is_missing_elsewhere(text: &str) -> bool {
+    MISSING_VALUES.contains(&text) || MISSING_FOR_PANDAS.contains(&text)
 }
 
 /// In fewer rows than this, all values may differ by chance.

@@ -9,12 +9,14 @@
 //! 2. `split.rs`: which rows are for training and which for validation.
 //! 3. `dataset.rs`: the trait of data sets, for your own; `own.rs`: registration by name.
 //! 4. `config.rs`: the options of data; `options.rs`: their words; `format_kind.rs`: the options of each format;
-//!    `format.rs`: its reader; `file.rs` and `gunzip.rs`: a file, decompressed.
-//! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`) or `parquet.rs` (`records.rs`,
-//!    `value.rs`, `columns.rs`, `frame.rs`; `encoding.rs`: conversion of columns to numbers) or `tensors.rs`
-//!    (`rows.rs`); `standardize.rs`: mean 0 and deviation 1. `classes.rs`, `remarks.rs`, `looks.rs` and `rounding.rs`:
-//!    likely mistakes.
-//! 6. `images.rs`: images in memory, from `idx.rs`. `folder`: images in files, each a `picture.rs` (`pixels.rs`);
+//!    `settled.rs`: options that the file itself shows; `format.rs`: its reader; `file.rs`, `packing.rs`, `gunzip.rs` and
+//!    `unzstd.rs`: a file, decompressed.
+//! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`, `first_lines.rs`) or `parquet.rs`
+//!    (`records.rs`, `value.rs`, `moments.rs`, `columns.rs`, `frame.rs`, `labels.rs`; `encoding.rs`: conversion of
+//!    columns to numbers) or `tensors.rs` (`rows.rs`); `standardize.rs`: mean 0 and deviation 1. `classes.rs`,
+//!    `remarks.rs`, `looks.rs` and `rounding.rs`: likely mistakes.
+//! 6. `images.rs`: images in memory, from `idx.rs` (`idx_file.rs`). `folder`: images in files, each a
+//!    `picture.rs` (`pixels.rs`, `shaping.rs`);
 //!    `augment.rs`: random changes at each step. `text`: tokens.
 //! 7. `feed.rs`: the data of a training loop, which combines all of these; `prefetcher.rs`: batches made in advance.
 //! 8. `schema.rs`: the form of rows, saved in a checkpoint; `reader`: other rows, for a trained model.
@@ -33,17 +35,23 @@ mod encoding;
 mod error;
 mod feed;
 mod file;
+mod first_lines;
 mod folder;
 mod format;
 mod format_kind;
 mod frame;
 mod gunzip;
 mod idx;
+mod idx_file;
 mod images;
+mod labels;
 mod looks;
+#[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "a text file has no such numbers"))]
+mod moments;
 mod options;
 mod order;
 mod own;
+mod packing;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod picture;
@@ -58,6 +66,8 @@ mod remarks;
 mod rounding;
 mod rows;
 mod schema;
+mod settled;
+mod shaping;
 mod size;
 mod split;
 mod standardize;
@@ -65,15 +75,16 @@ mod survey;
 mod table;
 mod tensors;
 mod text;
+mod unzstd;
 mod value;
 
 pub use crate::loss::TargetKind;
 pub use crate::model::{EVALUATION_ROWS, Input};
 pub use augment::{Augment, Normalize};
-pub use config::{Channels, DataConfig};
+pub use config::DataConfig;
 pub(crate) use dataset::pieces;
 pub use dataset::{Batch, Dataset, Source};
-pub use delimiter::Delimiter;
+pub use delimiter::{CommentMark, Delimiter};
 pub use error::{DataError, EncodingError, IdxError, ImageError, Problem, TableError, TensorError, TextError, Unknown};
 pub use feed::Data;
 pub(crate) use feed::Share;
@@ -81,7 +92,7 @@ pub use file::Fingerprint;
 pub use folder::ImageFolder;
 pub use format_kind::Format;
 pub use images::Images;
-pub use options::{CategoryEncoding, Label, Missing, Task, TokenKind};
+pub use options::{CategoryEncoding, Channels, Decimal, Label, Missing, Task, TokenKind};
 pub use order::{BatchSize, LastBatch, Order};
 pub use own::{DatasetSpec, Stateless, register};
 pub(crate) use reader::lines_before_rows;
@@ -89,6 +100,7 @@ pub use reader::{ReadRows, RowReader};
 pub(crate) use recalled::Recalled;
 pub use rows::{Rows, Targets};
 pub use schema::{Columns, Names, Schema};
+pub use shaping::{Crop, Resize, Side};
 pub use size::Size;
 pub use split::{RowSet, Split};
 pub use standardize::Statistics;

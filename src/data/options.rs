@@ -1,7 +1,9 @@
 //! The words and names that options of data take.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The kind of target of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -25,7 +27,50 @@ pub enum Label {
 }
 
 /// The text of missing values in tables of text.
-pub(super) const MISSING_VALUES: [&str; 8] = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "?"];
+pub(super) const MISSING_VALUES: [&str; 9] = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"];
+
+/// The text of missing values for `pandas.read_csv` in pandas 3.0: `pandas._libs.parsers.STR_NA_VALUES`.
+pub(super) const MISSING_FOR_PANDAS: [&str; 19] = [
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+    "NULL", "NaN", "None", "n/a", "nan", "null",
+];
+
+/// Reads the words for missing values: a list, or "pandas" for those of that library.
+pub(super) fn missing_values<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a list of words, or \"pandas\"")]
+    enum Given {
+        List(Vec<String>),
+        Named(Library),
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Library {
+        Pandas,
+    }
+    Ok(Some(match Given::deserialize(deserializer)? {
+        Given::List(words) => words,
+        Given::Named(Library::Pandas) => MISSING_FOR_PANDAS.map(str::to_owned).to_vec(),
+    }))
+}
+
+/// The form of `missing_values` in a configuration.
+pub(super) fn missing_values_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"const": "pandas"}]})
+}
+
+/// The decimal mark of numbers in a table of text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub enum Decimal {
+    /// A point.
+    #[default]
+    #[serde(rename = ".")]
+    Point,
+    /// A comma.
+    #[serde(rename = ",")]
+    Comma,
+}
 
 /// Treatment of missing values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -66,4 +111,46 @@ pub enum TokenKind {
     Characters,
     /// A byte of the text as UTF-8, or of any other file.
     Bytes,
+}
+
+/// Number of channels of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
+#[non_exhaustive]
+pub enum Channels {
+    /// One, its brightness.
+    Grey,
+    /// Three: red, green and blue.
+    Colour,
+}
+
+impl TryFrom<u64> for Channels {
+    type Error = &'static str;
+
+    fn try_from(channels: u64) -> Result<Self, Self::Error> {
+        match channels {
+            1 => Ok(Self::Grey),
+            3 => Ok(Self::Colour),
+            _ => Err("must be 1 for grey or 3 for coloured images"),
+        }
+    }
+}
+
+impl From<Channels> for u64 {
+    fn from(channels: Channels) -> Self {
+        match channels {
+            Channels::Grey => 1,
+            Channels::Colour => 3,
+        }
+    }
+}
+
+impl JsonSchema for Channels {
+    fn schema_name() -> Cow<'static, str> {
+        "Channels".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"enum": [1, 3]})
+    }
 }

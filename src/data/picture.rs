@@ -1,10 +1,11 @@
-//! Decodes an image file: PNG or JPEG, recognized by its first bytes, as bytes of grey or of red, green and blue.
+//! Decodes an image file: PNG, JPEG, WebP, BMP or GIF, recognized by its first bytes, as bytes of grey or of red, green
+//! and blue.
 
-use std::fmt;
 use std::path::Path;
 
 use super::error::ImageError;
 use super::pixels::{self, Unpacked};
+use super::shaping::Shaping;
 use super::size::Size;
 
 /// Refuses the images at `path` in a program that was built without what reads them.
@@ -19,15 +20,16 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
 
 /// Returns the size of the image in `bytes`, from its header only.
 pub(super) fn size(path: &Path, bytes: &[u8]) -> Result<Size, ImageError> {
-    pixels::size(Kind::of(path, bytes)?, bytes).map_err(damaged(path))
+    pixels::size(Kind::of(path, bytes)?, bytes).map_err(|failure| failure.at(path))
 }
 
-/// Decodes the image in `bytes`, row after row, to the channels of `size`; its height and width must be those of
-/// `size`, which is checked before decoding. Grey is computed from colours with the weights of ITU-R BT.601, and
-/// transparency is dropped.
-pub(super) fn pixels(path: &Path, bytes: &[u8], size: Size) -> Result<Vec<u8>, ImageError> {
+/// Decodes the image in `bytes`, row after row, to the channels of `size`, and brings it to that size; without shaping
+/// its height and width must be those of `size`, which is checked before decoding. Grey is computed from colours with
+/// the weights of ITU-R BT.601, and transparency is dropped.
+pub(super) fn pixels(path: &Path, bytes: &[u8], size: Size, shaping: Shaping) -> Result<Vec<u8>, ImageError> {
     let found = self::size(path, bytes)?;
-    if (found.width, found.height) != (size.width, size.height) {
+    let shaped = shaped(path, found, shaping)?;
+    if (shaped.width, shaped.height) != (size.width, size.height) {
         return Err(ImageError::OtherSize { path: path.into(), found, expected: size });
     }
     let (pixels, samples) = unpack(path, bytes, found.channels)?;
@@ -36,12 +38,26 @@ pub(super) fn pixels(path: &Path, bytes: &[u8], size: Size) -> Result<Vec<u8>, I
         let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
         ((299 * red + 587 * green + 114 * blue + 500) / 1000) as u8
     };
-    Ok(match (samples < 3, size.channels) {
+    let pixels = match (samples < 3, size.channels) {
         (true, 1) => pixels.map(|pixel| pixel[0]).collect(),
         (true, _) => pixels.flat_map(|pixel| [pixel[0]; 3]).collect(),
         (false, 1) => pixels.map(luma).collect(),
         (false, _) => pixels.flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
-    })
+    };
+    if shaping.is_none() {
+        return Ok(pixels);
+    }
+    let unpacked = Size { channels: size.channels, ..found };
+    let short = || Failure::damaged("it has fewer pixels than its header says").at(path);
+    if pixels.len() != unpacked.channels * unpacked.height * unpacked.width {
+        return Err(short());
+    }
+    shaping.apply(pixels, unpacked).ok_or_else(short)
+}
+
+/// Returns the size that an image of the size `found` gets.
+pub(super) fn shaped(path: &Path, found: Size, shaping: Shaping) -> Result<Size, ImageError> {
+    shaping.size(found).ok_or_else(|| ImageError::SmallerThanCrop { path: path.into(), found })
 }
 
 /// Refuses an image of this size with any damage.
@@ -50,7 +66,7 @@ pub(super) fn check(path: &Path, bytes: &[u8], size: Size) -> Result<(), ImageEr
 }
 
 fn unpack(path: &Path, bytes: &[u8], channels: usize) -> Result<Unpacked, ImageError> {
-    pixels::unpack(Kind::of(path, bytes)?, bytes, channels).map_err(damaged(path))
+    pixels::unpack(Kind::of(path, bytes)?, bytes, channels).map_err(|failure| failure.at(path))
 }
 
 /// The format of a file, by its first bytes.
@@ -58,6 +74,9 @@ fn unpack(path: &Path, bytes: &[u8], channels: usize) -> Result<Unpacked, ImageE
 pub(super) enum Kind {
     Png,
     Jpeg,
+    WebP,
+    Bmp,
+    Gif,
 }
 
 impl Kind {
@@ -65,13 +84,42 @@ impl Kind {
         match bytes {
             [0x89, b'P', b'N', b'G', ..] => Ok(Self::Png),
             [0xff, 0xd8, 0xff, ..] => Ok(Self::Jpeg),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(Self::WebP),
+            [b'B', b'M', ..] => Ok(Self::Bmp),
+            [b'G', b'I', b'F', b'8', ..] => Ok(Self::Gif),
             _ => Err(ImageError::NotAnImage { path: path.into(), remedy: "remove it, or convert it" }),
         }
     }
 }
 
-fn damaged<E: fmt::Display>(path: &Path) -> impl Fn(E) -> ImageError {
-    let path = path.to_owned();
-    let remedy = "remove it, or replace it with a valid one";
-    move |error| ImageError::Damaged { path: path.clone(), reason: error.to_string(), remedy }
+/// Why an image cannot be read.
+pub(super) enum Failure {
+    /// It is damaged.
+    Damaged(String),
+    /// It is of a kind that is not read, given as a sentence.
+    #[cfg_attr(not(feature = "images"), allow(dead_code, reason = "no image is read"))]
+    Unsupported(String),
+}
+
+impl Failure {
+    pub fn damaged(reason: &str) -> Self {
+        Self::Damaged(reason.to_owned())
+    }
+
+    /// Returns the error of the image at `path`.
+    fn at(self, path: &Path) -> ImageError {
+        let path = path.to_owned();
+        match self {
+            Self::Damaged(reason) => {
+                ImageError::Damaged { path, reason, remedy: "remove it, or replace it with a valid one" }
+            }
+            Self::Unsupported(reason) => ImageError::Unsupported { path, reason, remedy: "remove it, or convert it" },
+        }
+    }
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Damaged(error.to_string())
+    }
 }

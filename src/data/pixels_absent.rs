@@ -1,22 +1,19 @@
 //! In the place of `pixels.rs` where the feature `images` is off: `picture::require_decoders` refuses images before.
 
-use super::picture::Kind;
+use super::picture::{Failure, Kind};
 use super::size::Size;
-
-/// The reason why an image cannot be read.
-pub(super) type Failure = &'static str;
 
 /// Samples row after row, and the number of samples per pixel.
 pub(super) type Unpacked = (Vec<u8>, usize);
 
-const ABSENT: Failure = "this program was built without the feature `images`";
+const ABSENT: &str = "this program was built without the feature `images`";
 
 pub(super) fn size(_: Kind, _: &[u8]) -> Result<Size, Failure> {
-    Err(ABSENT)
+    Err(Failure::damaged(ABSENT))
 }
 
 pub(super) fn unpack(_: Kind, _: &[u8], _: usize) -> Result<Unpacked, Failure> {
-    Err(ABSENT)
+    Err(Failure::damaged(ABSENT))
 }
 
 #[cfg(test)]
@@ -37,7 +34,7 @@ mod tests {
             fs::write(path.join(class).join("0.png"), b"\x89PNG").unwrap();
         }
         let expected = format!(
-            "{} holds PNG or JPEG images, which this program was built without; build it with `--features images`",
+            "{} holds images, which this program was built without; build it with `--features images`",
             path.display()
         );
         let config = DataConfig { format: Some(Format::Images), skip_bad: Some(true), ..DataConfig::new(&path) };

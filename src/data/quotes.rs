@@ -4,11 +4,14 @@
 use std::fmt;
 use std::io::{self, Read};
 
+use super::delimiter::{CommentMark, Delimiter};
+
 /// Passes a CSV text through, and fails at its end if a quote is open.
 pub(super) struct Quotes<R> {
     text: R,
     state: State,
     delimiter: u8,
+    comment: Option<u8>,
     /// The line of the next byte, from 1.
     line: usize,
     /// The line of the last opening quote.
@@ -20,7 +23,10 @@ pub(super) struct Quotes<R> {
 /// Position in a record: the states of the `csv` crate, as far as quotes depend on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// At the start of a field, the only place where a quote opens.
+    /// At the start of a record, where a comment may begin.
+    Record,
+    Comment,
+    /// At the start of a field, the only place besides where a quote opens.
     Start,
     /// In a field, or after the closing quote.
     Field,
@@ -47,9 +53,11 @@ impl std::error::Error for Unclosed {}
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl<R: Read> Quotes<R> {
-    /// Creates a filter for a text that starts on line number `line` of its file, with `delimiter` between fields.
-    pub fn new(text: R, delimiter: u8, line: usize) -> Self {
-        Self { text, state: State::Start, delimiter, line, opened: line, mark: 0 }
+    /// Creates a filter for a text that starts on line number `line` of its file, with `delimiter` between fields,
+    /// and lines that begin with `comment` left out.
+    pub fn new(text: R, delimiter: Delimiter, comment: Option<CommentMark>, line: usize) -> Self {
+        let (delimiter, comment) = (delimiter.byte(), comment.map(CommentMark::byte));
+        Self { text, state: State::Record, delimiter, comment, line, opened: line, mark: 0 }
     }
 
     fn take(&mut self, byte: u8) {
@@ -59,15 +67,20 @@ impl<R: Read> Quotes<R> {
         }
         self.mark = MARK.len();
         self.state = match (self.state, byte) {
-            (State::Start, b'"') => {
+            (State::Record, byte) if self.comment == Some(byte) => State::Comment,
+            (State::Comment, b'\n') => State::Record,
+            (State::Comment, _) => State::Comment,
+            (State::Record | State::Start, b'"') => {
                 self.opened = self.line;
                 State::Quoted
             }
             (State::Quoted, b'"') => State::Quote,
             (State::Quoted, _) | (State::Quote, b'"') => State::Quoted,
-            (State::Start | State::Field | State::Quote, b'\n' | b'\r') => State::Start,
-            (State::Start | State::Field | State::Quote, byte) if byte == self.delimiter => State::Start,
-            (State::Start | State::Field | State::Quote, _) => State::Field,
+            (State::Record | State::Start | State::Field | State::Quote, b'\n' | b'\r') => State::Record,
+            (State::Record | State::Start | State::Field | State::Quote, byte) if byte == self.delimiter => {
+                State::Start
+            }
+            (State::Record | State::Start | State::Field | State::Quote, _) => State::Field,
         };
         self.line += usize::from(byte == b'\n');
     }
@@ -89,7 +102,8 @@ mod tests {
     use super::*;
 
     fn unclosed(text: &str) -> Option<usize> {
-        let error = Quotes::new(text.as_bytes(), b',', 1).read_to_end(&mut Vec::new()).err()?;
+        let comment = Some(CommentMark::HASH);
+        let error = Quotes::new(text.as_bytes(), Delimiter::COMMA, comment, 1).read_to_end(&mut Vec::new()).err()?;
         Some(error.get_ref().unwrap().downcast_ref::<Unclosed>().unwrap().line)
     }
 
@@ -99,13 +113,22 @@ mod tests {
         assert_eq!(unclosed("\u{feff}\"a,b\n1,2\n"), Some(1));
         assert_eq!(unclosed("a\r\n\"\"\"\r\nb\r\n"), Some(2));
         assert_eq!(unclosed("\"a\nb\",c\n\"d\n"), Some(3));
+        assert_eq!(unclosed("# 5\" wide\na,\"b\n"), Some(2));
     }
 
     #[test]
     fn a_quote_inside_a_field_opens_nothing() {
-        for text in
-            ["", "a,\"b\"\n", "5\" pipe,1\n", "a, \"b\n", "\"a\"\"b\"", "\"\"", "\"a\"b\"\n", "\u{feff}\"a\"\n1"]
-        {
+        for text in [
+            "",
+            "# \"a\n",
+            "a,\"b\"\n",
+            "5\" pipe,1\n",
+            "a, \"b\n",
+            "\"a\"\"b\"",
+            "\"\"",
+            "\"a\"b\"\n",
+            "\u{feff}\"a\"\n1",
+        ] {
             assert_eq!(unclosed(text), None, "{text:?}");
         }
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::columns::{Selection, TableOptions};
 use super::file;
 use super::frame::{Builder, Frame};
+use super::labels::LabelKind;
 use super::remarks::LineBreaks;
 use super::value::Value;
 use super::{DataError, Problem};
@@ -23,6 +24,15 @@ pub(super) trait Records {
 
     /// Returns the number of columns.
     fn width(&self) -> usize;
+
+    /// Restricts what is read to these columns, before the first record is read. The values of others are missing.
+    ///
+    /// # Errors
+    /// A column has values that cannot be read.
+    fn only(&mut self, columns: &[usize]) -> Result<(), DataError> {
+        let _ = columns;
+        Ok(())
+    }
 
     /// Reads the next record; `None` at the end.
     fn next(&mut self) -> Result<Option<Self::Record>, DataError>;
@@ -55,8 +65,13 @@ fn require_room(path: &Path, rows: usize, builder: &Builder) -> Result<(), DataE
 pub(super) fn frame(mut records: impl Records, options: &TableOptions) -> Result<Frame, DataError> {
     let width = records.width();
     let columns = Selection::new(records.path(), records.names().map(<[String]>::to_vec), width, options)?;
-    let mut builder = Builder::new(columns.roles(), options.frame.clone());
+    let mut frame_options = options.frame.clone();
+    if columns.label_is_named {
+        frame_options.labels = LabelKind::Names;
+    }
+    let mut builder = Builder::new(columns.roles(), frame_options);
     let (used, mut breaks) = (columns.used(), LineBreaks::new(width));
+    records.only(&used)?;
     let mut rows: usize = 0;
     while let Some(record) = records.next()? {
         require_room(records.path(), rows, &builder)?;

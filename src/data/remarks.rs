@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::error::{describe, quoted};
-use super::frame::{Cells, Column};
+use super::frame::{Cells, Column, Frame};
 use super::looks::{FEW, Look, look};
 use crate::Notice;
 
@@ -59,20 +59,34 @@ impl LineBreaks {
     }
 }
 
-/// Returns a warning if the column names look like a row: a number above every column of numbers. Consecutive numbers
-/// do not count.
-pub(super) fn of_header(path: &Path, columns: &[Column]) -> Option<Notice> {
+/// Returns a warning if the column names look like a row: a number above every column of numbers, except consecutive
+/// ones; or, without columns of numbers, names that are among the values below them in at least half of the columns. The
+/// name of the label counts as well.
+pub(super) fn of_header(path: &Path, frame: &Frame) -> Option<Notice> {
+    let columns = &frame.columns;
+    let label = frame.layout.all.get(frame.layout.label);
     let numbers = || columns.iter().enumerate().filter(|(_, column)| matches!(column.cells, Cells::Numbers(_)));
-    let (_, first) = numbers().next()?;
-    let are_numbers = numbers().all(|(_, column)| column.name.parse::<f64>().is_ok());
-    let are_counted =
-        numbers().all(|(place, column)| [place, place + 1].iter().any(|place| column.name == place.to_string()));
-    (are_numbers && !are_counted).then(|| {
+    let repeated: Vec<&String> = columns
+        .iter()
+        .filter(|column| matches!(&column.cells, Cells::Categories(words) if words.distinct().contains(&column.name)))
+        .map(|column| &column.name)
+        .chain(label.filter(|name| frame.classes.as_ref().is_some_and(|classes| classes.contains(name))))
+        .collect();
+    let example = if numbers().next().is_some() {
+        let are_numbers = numbers().all(|(_, column)| column.name.parse::<f64>().is_ok());
+        let are_counted =
+            numbers().all(|(place, column)| [place, place + 1].iter().any(|place| column.name == place.to_string()));
+        let is_row = are_numbers && (!are_counted || !repeated.is_empty());
+        is_row.then(|| numbers().next().map(|(_, column)| &column.name)).flatten()
+    } else {
+        repeated.first().copied().filter(|_| repeated.len() * 2 > columns.len())
+    };
+    example.map(|name| {
         Notice::Warning(format!(
-            "{}: the first line is taken for the names of the columns, and {} is one; if it is a row, set \
-             `data.header = false`",
+            "{}: the first line is taken for the names of the columns, and {} is one; it looks like the rows below: if \
+             it is one, set `data.header = false`",
             path.display(),
-            quoted(&first.name)
+            quoted(name)
         ))
     })
 }

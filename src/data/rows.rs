@@ -117,17 +117,16 @@ pub(super) fn class_below(label: u32, classes: usize) -> Result<u32, Problem> {
 /// The remedy of [`infer_classes`] for a table.
 pub(super) const OF_A_TABLE: &str = "set `data.task = \"regression\"` for values, or `data.classes` for their number";
 
-/// Returns the number of classes for the labels of the file at `path`: one more than the largest label.
+/// Returns the number of classes for `rows` labels of the file at `path`: one more than the `largest`.
 ///
 /// Every class costs a row of weights, so a column of prices used as labels should fail here and not in the allocator:
 /// more than a thousand classes, and more than there are rows, must be declared. `remedy` says how, for this format,
 /// and what to do about labels that are values.
-pub(super) fn infer_classes(path: &Path, labels: &[u32], remedy: &'static str) -> Result<usize, DataError> {
+pub(super) fn infer_classes(path: &Path, rows: usize, largest: u32, remedy: &'static str) -> Result<usize, DataError> {
     const UNSUSPICIOUS: usize = 1000;
-    let largest = labels.iter().copied().max().unwrap_or(0);
     let classes = (largest as usize).saturating_add(1);
-    if classes > labels.len().max(UNSUSPICIOUS) {
-        return Err(DataError::TooManyClasses { path: path.into(), largest, rows: labels.len(), remedy });
+    if classes > rows.max(UNSUSPICIOUS) {
+        return Err(DataError::TooManyClasses { path: path.into(), largest, rows, remedy });
     }
     Ok(classes)
 }

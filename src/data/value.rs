@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::Problem;
 use super::error::quoted;
-use super::looks::{Look, look};
+use super::looks::{Look, is_missing_elsewhere, look};
+use super::moments::Stored;
 
 /// The value in a field of a record.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,8 @@ pub(super) enum Number {
     Integer(i128),
     Single(f32),
     Double(f64),
+    /// A boolean, a date or a time, whose text is the number that is stored.
+    Stored(Stored),
 }
 
 impl Number {
@@ -37,6 +40,7 @@ impl Number {
             Self::Integer(number) => (number as f64, number as f32),
             Self::Single(number) => (f64::from(number), number),
             Self::Double(number) => (number, number as f32),
+            Self::Stored(stored) => (stored.number() as f64, stored.number() as f32),
         };
         match self {
             _ if nearest.is_finite() => Ok(rounding_to(nearest, exact)),
@@ -63,6 +67,7 @@ impl fmt::Display for Number {
             Self::Integer(number) => fmt::Display::fmt(number, f),
             Self::Single(number) => fmt::Display::fmt(number, f),
             Self::Double(number) => fmt::Display::fmt(number, f),
+            Self::Stored(stored) => fmt::Display::fmt(&stored.number(), f),
         }
     }
 }
@@ -78,6 +83,9 @@ pub(super) fn number(field: &str) -> Result<f64, Problem> {
 
 fn no_number(field: &str) -> Problem {
     let text = quoted(field);
+    if is_missing_elsewhere(field) {
+        return Problem::MissingAmongNumbers(text);
+    }
     match look(field) {
         Some(Look { what, plain }) => {
             let remedy = plain.map(|plain| format!(", so write {plain}")).unwrap_or_default();

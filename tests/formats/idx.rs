@@ -80,17 +80,46 @@ fn a_missing_package_says_how_to_install_it() {
 }
 
 #[test]
-fn another_magic_is_named_with_the_one_that_should_be_there() {
+fn another_magic_or_rank_is_named_with_the_one_that_should_be_there() {
     assert_eq!(
         said(labels(3), labels(3), ""),
-        "train-images-idx3-ubyte, byte 0: an IDX file of images starts with the bytes 00 00 08 03, \
-         and this one with 00 00 08 01"
+        "train-images-idx3-ubyte, byte 3: the number of dimensions is 1, and that of images is at least 2; give a file \
+         of images"
     );
+    assert!(said(images(3), images(3), "").contains("the number of dimensions is 3, and that of labels is 1"));
     assert_eq!(
-        said(images(3), b"PK".to_vec(), ""),
-        "train-labels-idx1-ubyte, byte 0: an IDX file of labels starts with the bytes 00 00 08 01, \
-         and this one with 50 4b"
+        said(images(3), vec![0x51, 0x4b, 1], ""),
+        "train-labels-idx1-ubyte, byte 0: an IDX file of labels starts with the bytes 00 00, a type from 08 to 0e, and \
+         the number of dimensions, and this one with 51 4b 01"
     );
+}
+
+/// The bytes of an IDX file of this type.
+fn typed(code: u8, dims: &[u32], elements: &[u8]) -> Vec<u8> {
+    let mut bytes = idx(dims, elements);
+    bytes[2] = code;
+    bytes
+}
+
+#[test]
+fn images_and_labels_of_other_types_and_ranks_are_read() {
+    let floats_of = |images: Vec<u8>, labels: Vec<u8>| {
+        let folder = folder(&[(STANDARD[0], images), (STANDARD[1], labels)]);
+        let data = open(folder.path(), &format!("{IDX}shuffle = false\nbatch_size = \"all\"")).unwrap();
+        let batch = data.batch(0).unwrap();
+        (data.input(), floats(&batch.inputs), batch.targets.to_vec1::<u32>().unwrap(), data.notices().len())
+    };
+    let ints = typed(0x0c, &[2], &[0_i32, 1].map(i32::to_be_bytes).concat());
+    let values = typed(0x0d, &[2, 1, 2], &[0.5_f32, -1.0, 2.0, 3.0].map(f32::to_be_bytes).concat());
+    assert_eq!(
+        floats_of(values, ints.clone()),
+        (Input::Numbers(vec![1, 1, 2]), vec![0.5, -1.0, 2.0, 3.0], vec![0, 1], 1)
+    );
+    let rows = typed(0x0b, &[2, 3], &[1_i16, 2, 3, -4, 5, 6].map(i16::to_be_bytes).concat());
+    assert_eq!(floats_of(rows, ints.clone()).0, Input::Numbers(vec![3]));
+    let colours = idx(&[2, 1, 2, 3], &[255, 0, 0, 0, 255, 0, 0, 0, 255, 51, 51, 51]);
+    let (input, values, ..) = floats_of(colours, ints);
+    assert_eq!((input, &values[..6]), (Input::Numbers(vec![3, 1, 2]), &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0][..]));
 }
 
 #[test]

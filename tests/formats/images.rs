@@ -1,4 +1,4 @@
-//! A folder of PNG and JPEG files by class is read as the images it holds; errors name the image.
+//! A folder of images by class is read as the images it holds; errors name the image.
 
 use std::fs;
 
@@ -138,7 +138,10 @@ fn the_fingerprint_is_of_names_and_contents() {
 fn an_image_of_another_size_is_named_with_both_sizes() {
     let mut files = animals();
     files.push(("dog/z.png", png(ColorType::Grayscale, BitDepth::Eight, 3, 2, &[0; 6])));
-    assert_eq!(said(&files, ""), "dog/z.png is 3×2 pixels and cat/10.png 2×2; all images must have one size");
+    assert_eq!(
+        said(&files, ""),
+        "dog/z.png is 3×2 pixels and cat/10.png 2×2; all images must have one size: set `data.resize`, or `data.crop`"
+    );
 }
 
 #[test]
@@ -160,8 +163,11 @@ fn what_is_no_image_is_named() {
         said(&files, "")
     };
     let remedy = "convert it, or skip it with `--set data.skip_bad=true`";
-    assert_eq!(with("cat/z.txt", b"hello".to_vec()), format!("cat/z.txt is neither PNG nor JPEG; {remedy}"));
-    assert_eq!(with("cat/z.png", vec![]), format!("cat/z.png is neither PNG nor JPEG; {remedy}"));
+    assert_eq!(
+        with("cat/z.txt", b"hello".to_vec()),
+        format!("cat/z.txt is neither PNG nor JPEG, WebP, BMP or GIF; {remedy}")
+    );
+    assert_eq!(with("cat/z.png", vec![]), format!("cat/z.png is neither PNG nor JPEG, WebP, BMP or GIF; {remedy}"));
     assert!(with("cat/z.png", grey([0; 4])[..20].to_vec()).starts_with("the image cat/z.png cannot be read: "));
     assert!(with("cat/z.jpg", COLOUR[..100].to_vec()).starts_with("the image cat/z.jpg cannot be read: "));
 }
@@ -184,7 +190,7 @@ fn every_image_that_is_cut_short_is_named_before_the_first_step() {
     assert_eq!(
         said(&with_three_cut_short(), ""),
         "3 of 6 images cannot be read:\n  cat/b.jpg: the file is truncated\n  dog/b.jpg: the file is truncated\n  \
-         dog/c.txt: neither PNG nor JPEG\nreplace them with valid ones, or skip them with `--set data.skip_bad=true`"
+         dog/c.txt: neither PNG nor JPEG, WebP, BMP or GIF\nreplace them with valid ones, or skip them with `--set data.skip_bad=true`"
     );
     let mut png = animals();
     png.push(("cat/z.png", grey([7; 4])));
@@ -325,7 +331,10 @@ fn a_header_with_more_pixels_than_the_file_can_hold_is_not_believed() {
     assert!(message.starts_with("the image cat/a.jpg cannot be read: ") && message.contains(expected), "{message}");
     // A possible size in a header is accepted until decoding, but compared with the other images before.
     let message = said(&[("cat/a.png", grey([0; 4])), ("dog/b.png", lying(40, 50))], "");
-    assert_eq!(message, "dog/b.png is 40×50 pixels and cat/a.png 2×2; all images must have one size");
+    assert_eq!(
+        message,
+        "dog/b.png is 40×50 pixels and cat/a.png 2×2; all images must have one size: set `data.resize`, or `data.crop`"
+    );
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn a_program_without_parquet_says_how_to_build_it_with() {
 mod with_parquet {
     use crate::common::data::{folder, gzip, open};
     use crate::common::parquet_files::{Cells, write_parquet};
-    use rekindle::data::{Input, TargetKind};
+    use rekindle::data::{Data, DataConfig, Input, RowReader, TargetKind};
     use rekindle::state::Stateful;
 
     use super::*;
@@ -123,5 +123,85 @@ mod with_parquet {
             assert!(message.starts_with(expected), "{message}");
             assert_eq!(message.ends_with("; fetch or write it again"), end != 0, "{message}");
         }
+    }
+
+    fn rows(name: &str, options: &str) -> (Data, Vec<Vec<f32>>, Vec<u32>) {
+        let options = format!("standardize = false\nbatch_size = \"all\"\nshuffle = false\n{options}");
+        let data = open(&file(&format!("parquet/{name}")), &options).unwrap();
+        let batch = data.batch(0).unwrap();
+        let (inputs, targets) = (batch.inputs.to_vec2().unwrap(), batch.targets.to_vec1().unwrap());
+        (data, inputs, targets)
+    }
+
+    #[test]
+    fn the_index_of_pandas_is_neither_label_nor_feature() {
+        for (name, index, x) in [
+            ("index.parquet", "__index_level_0__", [2.5, 0.5, 3.5, 1.5]),
+            ("named_index.parquet", "id", [0.5, 1.5, 2.5, 3.5]),
+        ] {
+            let (data, inputs, targets) = rows(name, "");
+            assert_eq!(inputs.concat(), x);
+            assert_eq!(targets, x.map(|x| u32::from(x as u32 % 2 == 1)));
+            let told = data.notices().iter().map(ToString::to_string).collect::<String>();
+            assert!(told.contains(&format!("`{index}` is the index of a table of pandas, and ignored")), "{told}");
+            let (_, inputs, _) = rows(name, "label = -1\nignore = []");
+            assert_eq!(inputs.concat(), x);
+            let (_, inputs, _) = rows(name, &format!("label = \"label\"\ncategories = [\"{index}\"]"));
+            assert_eq!(inputs[0].len(), 5, "a column that is named is used");
+        }
+    }
+
+    #[test]
+    fn decimals_and_text_without_a_mark_are_read_from_brotli() {
+        let (_, inputs, targets) = rows("decimals.brotli.parquet", "missing = \"zero\"");
+        let large = 12_345_678_901_234_567_890.5_f64 as f32;
+        // The categories are blue, grün and red.
+        assert_eq!(
+            inputs,
+            [
+                [1.25, large, 0.0, 0.0, 1.0],
+                [-2.5, -1.5, 1.0, 0.0, 0.0],
+                [0.0, 0.0, 0.0, 0.0, 1.0],
+                [0.1, 3.0, 0.0, 1.0, 0.0]
+            ]
+        );
+        assert_eq!(targets, [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn a_column_that_is_ignored_is_never_read_and_one_that_cannot_be_read_is_named() {
+        let ignored = "ignore = [\"list\", \"map\", \"struct\", \"bytes\"]";
+        assert_eq!(rows("nested.parquet", ignored).1.concat(), [0.5, 1.5, 2.5, 3.5]);
+        let said = |options: &str| {
+            let bytes = std::fs::read(file("parquet/nested.parquet")).unwrap();
+            refusal(&[("a.parquet", bytes)], "a.parquet", options)
+        };
+        let expected = "a.parquet, column `list` is a list in each row, and neither numbers nor text; ignore it with \
+                        `data.ignore`";
+        assert_eq!(said(""), expected);
+        assert!(said("ignore = [\"list\", \"map\"]").contains("column `struct` is a group of columns"));
+        let text = said("ignore = [\"list\", \"map\", \"struct\"]");
+        assert!(
+            text.contains("row 0 (counted from 0), column `bytes`: a value is neither a number nor text"),
+            "{text}"
+        );
+    }
+
+    /// pandas wrote the same table as CSV, where booleans, dates and times are words.
+    #[test]
+    fn booleans_dates_and_times_are_the_categories_that_they_are_in_csv() {
+        let config = |name: &str| {
+            let options = "shuffle = false\nbatch_size = \"all\"";
+            toml::from_str::<DataConfig>(&format!("path = {:?}\n{options}", file(&format!("parquet/{name}")))).unwrap()
+        };
+        let text = Data::open(&config("times.csv"), 0, &candle_core::Device::Cpu).unwrap();
+        let batch = text.batch(0).unwrap();
+        assert_eq!((batch.inputs.dims(), batch.targets.to_vec1::<u32>().unwrap()), (&[4, 6][..], vec![1, 0, 1, 0]));
+        let (schema, memory) = (text.schema(), text.save().unwrap());
+        let mut reader = RowReader::open(&config("times.parquet"), &schema, &memory, true).unwrap();
+        let rows = reader.next().unwrap().unwrap();
+        assert_eq!(rows.inputs.to_vec2::<f32>().unwrap(), batch.inputs.to_vec2::<f32>().unwrap());
+        assert_eq!(rows.targets.unwrap().to_vec1::<u32>().unwrap(), [1, 0, 1, 0]);
+        assert_eq!(reader.notices(), []);
     }
 }

@@ -135,10 +135,10 @@ fn a_word_among_numbers_and_a_number_among_words_are_reported_by_line_and_column
          name it in `data.categories` if all are names"
     );
     assert_eq!(
-        said("a,y\n1,cat\n1,2\n", ""),
-        "a.csv, line 3, column `y`: label \"2\" is a number, and the labels before it are names"
+        notices("a,y\n1,cat\n1,2\n", ""),
+        ["warning: a.csv, column `y`: all labels are names, because \"2\" is a number and \"cat\" is not; if that is \
+         meant, name the column in `data.categories`"]
     );
-    assert!(said("a,y\n1,2\n1,cat\n", "").contains("line 3, column `y`: label \"cat\" is not a whole number"));
     assert!(said("a,y\n1,cat\n", "task = \"regression\"").contains("column `y`: \"cat\" is not a number"));
 }
 
@@ -185,12 +185,9 @@ fn columns_that_are_not_there_are_answered_with_those_that_are() {
 }
 
 #[test]
-fn options_about_gaps_need_gaps() {
-    for option in ["missing_indicator = true", "missing_values = [\"-\"]"] {
-        let name = option.split_once(' ').unwrap().0;
-        let expected = format!("`data.{name}` does not apply to a table without missing values; remove it");
-        assert_eq!(said("a,y\n1,0\n", option), expected);
-    }
+fn an_option_about_gaps_needs_gaps() {
+    let expected = "`data.missing_indicator` does not apply to a table without missing values; remove it";
+    assert_eq!(said("a,y\n1,0\n", "missing_indicator = true"), expected);
 }
 
 #[test]
@@ -237,18 +234,90 @@ fn a_field_with_a_line_break_is_reported_by_line_and_column() {
 }
 
 #[test]
-fn labels_that_leave_classes_without_rows_are_reported_with_the_counts() {
+fn labels_that_do_not_count_from_0_are_classes_by_value_and_reported_with_the_counts() {
     let told = notices("a,y\n1,1\n2,2\n3,3\n4,3\n", "");
-    assert_eq!(told.len(), 1);
-    assert!(
-        told[0].starts_with(
-            "warning: a.csv, column `y`: the labels are 1 (1 row), 2 (1 row) and 3 (2 rows), which makes 4 classes, \
-             because labels count from 0: class 0 has no rows"
-        ),
-        "{told:?}"
+    assert_eq!(
+        told,
+        [
+            "note: a.csv, column `y`: the labels are 3 classes by value: 1 (1 row), 2 (1 row) and 3 (2 rows); if they count \
+         from 0 and other classes have no rows here, set `data.classes = 4`"
+        ]
     );
-    assert!(notices("a,y\n1,0\n2,7\n", "")[0].contains("makes 8 classes"));
+    assert!(notices("a,y\n1,-1\n2,1\n", "")[0].ends_with("2 classes by value: -1 (1 row) and 1 (1 row)"));
     assert_eq!(notices("a,y\n1,1\n2,2\n", "classes = 3"), [""; 0]);
+}
+
+#[test]
+fn a_label_that_stands_for_a_missing_value_is_refused_unless_the_words_say_otherwise() {
+    let table = "a,sex\n1,f\n2,NA\n3,m\n4,f\n";
+    let expected = "a.csv, line 3, column `sex`: the label is \"NA\", a word for missing values; complete it, or remove \
+                    the row; if it is a class, set `data.missing_values` to the words that mean a missing value";
+    assert_eq!(said(table, ""), expected);
+    assert_eq!(said(table, "missing = \"mean\"\nmissing_values = \"pandas\""), expected);
+    let folder = folder(&[("a.csv", table.into())]);
+    let data = open(&folder.path().join("a.csv"), "missing_values = [\"\"]").unwrap();
+    assert_eq!(data.save().unwrap().json["classes"], serde_json::json!(["NA", "f", "m"]));
+}
+
+#[test]
+fn categories_may_name_the_label() {
+    let folder = folder(&[("a.csv", "a,ward\n1,07\n2,10\n3,9\n4,07\n5,9\n".into())]);
+    let data = open(&folder.path().join("a.csv"), "categories = [\"ward\"]\nbatch_size = \"all\"").unwrap();
+    assert_eq!(data.save().unwrap().json["classes"], serde_json::json!(["07", "9", "10"]));
+    assert_eq!(data.batch(0).unwrap().targets.to_vec1::<u32>().unwrap(), [0, 2, 1, 0, 1]);
+    assert_eq!(
+        said("a,y\n1,0\n", "categories = [\"y\"]\ntask = \"regression\""),
+        "`data.categories` does not apply to the column of a label that is a value; remove it"
+    );
+}
+
+#[test]
+fn words_of_pandas_for_missing_values_are_a_choice() {
+    let table = "a,y\n<NA>,0\n1,1\n-nan,0\n3,1\n";
+    let folder = folder(&[("a.csv", table.into())]);
+    let options = "missing = \"mean\"\nmissing_values = \"pandas\"\nstandardize = false\nbatch_size = \"all\"";
+    let data = open(&folder.path().join("a.csv"), options).unwrap();
+    assert_eq!(floats(&data.batch(0).unwrap().inputs), [2.0, 1.0, 2.0, 3.0]);
+    assert_eq!(
+        said(table, ""),
+        "a.csv, line 3, column `a`: the column began with \"<NA>\"; if it stands for a missing value, set \
+         `data.missing`, and list it in `data.missing_values`"
+    );
+    assert!(said("a,y\n1,0\nNone,1\n", "").contains("\"None\" is not a number; if it stands for a missing value"));
+    assert_eq!(notices("a,y\nNone,0\n2,1\n", "missing = \"mean\""), [""; 0]);
+}
+
+#[test]
+fn a_table_of_a_spreadsheet_with_decimal_commas_is_the_same_table() {
+    let rows = |content: &str, options: &str| {
+        let folder = folder(&[("a.csv", content.into())]);
+        let options = format!("task = \"regression\"\nbatch_size = \"all\"\n{options}");
+        let batch = open(&folder.path().join("a.csv"), &options).unwrap().batch(0).unwrap();
+        (bits(&batch.inputs), bits(&batch.targets))
+    };
+    let plain = rows("a,b,y\n0.5,-1e-1,2.25\n1.5,3,4\n", "");
+    let commas = "a;b;y\n0,5;-1e-1;2,25\n1,5;3;4\n";
+    assert_eq!(rows(commas, ""), plain);
+    assert_eq!(rows("# made today\n# \"units\na;b;y\n# more\n0,5;-1e-1;2,25\n1,5;3;4\n", "comment = \"#\""), plain);
+    let told = notices(commas, "task = \"regression\"");
+    assert_eq!(
+        told[told.len() - 2..],
+        [
+            "note: a.csv, by its first lines: columns are separated by semicolons: `data.delimiter = \";\"`",
+            "note: a.csv, by its first lines: numbers have a decimal comma: `data.decimal = \",\"`",
+        ]
+    );
+    assert_eq!(
+        said("a;y\n0,5;0\n1.5;1\n", "decimal = \",\""),
+        "a.csv, line 3, column `a`: \"1.5\" has a point, and the decimal mark of the file is a comma; write all numbers \
+         in one way, or set `data.decimal`"
+    );
+}
+
+#[test]
+fn a_line_is_counted_with_the_comments_before_it() {
+    let told = said("# \"one\"\na,y\n1,0\n# x\n\n# y\nx,1\n", "comment = \"#\"");
+    assert!(told.starts_with("a.csv, line 7, column `a`"), "{told}");
 }
 
 /// Seconds since 1970 are 128 apart in 32 bits.
@@ -388,10 +457,14 @@ fn a_number_that_is_written_for_people_is_reported_with_what_to_write() {
 #[test]
 fn a_row_that_is_taken_for_the_names_of_columns_is_reported() {
     let told = notices("6.6,2.3,setosa\n6.0,2.4,virginica\n4.0,2.3,setosa\n", "");
-    let expected = "warning: a.csv: the first line is taken for the names of the columns, and \"6.6\" is one; if it \
-                    is a row, set `data.header = false`";
+    let expected = "warning: a.csv: the first line is taken for the names of the columns, and \"6.6\" is one; it \
+                    looks like the rows below: if it is one, set `data.header = false`";
     assert_eq!(told, [expected]);
     assert_eq!(notices("0,1,y\n6.0,2.4,a\n4.0,2.3,b\n", ""), [""; 0]);
+    let words = "red,s,yes\nblue,s,no\nred,m,yes\nblue,s,no\n";
+    assert!(notices(words, "")[0].contains("and \"red\" is one"));
+    assert_eq!(notices("colour,size,bought\nred,s,yes\nblue,s,no\nred,m,yes\n", ""), [""; 0]);
+    assert!(said("1,1,a\n2,3,b\n", "").contains("if the first line is a row, set `data.header = false`"));
 }
 
 #[test]

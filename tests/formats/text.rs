@@ -226,3 +226,21 @@ fn an_invalid_tokenizer_is_refused() {
     let bpe = r#"{"model": {"type": "BPE", "dropout": 0.1, "vocab": {"a": 0}, "merges": []}}"#;
     assert!(said(Some(bpe)).starts_with("t.json drops merges at random (`model.dropout`), so that no two runs"));
 }
+
+/// The tokens of the library's own builds, for patterns of published tokenizers and for what dialects of regular
+/// expressions read differently; `make.py` beside the file made them.
+#[test]
+fn regular_expressions_of_a_tokenizer_give_the_tokens_of_the_library_that_wrote_it() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tokenizers/regex.json");
+    let cases: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let folder = folder(&[]);
+    for (name, case) in cases.as_object().unwrap() {
+        let file = folder.path().join(name);
+        fs::write(&file, serde_json::to_vec(&case["tokenizer"]).unwrap()).unwrap();
+        let vocabulary = Vocabulary::from_file(&file).unwrap();
+        let ids: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
+        assert_eq!(vocabulary.encode(case["text"].as_str().unwrap()).unwrap(), ids, "{name}");
+        assert_eq!(Vocabulary::load(&vocabulary.save()).unwrap(), vocabulary);
+        assert_eq!(vocabulary.save().json["regex"], "oniguruma", "{name}");
+    }
+}

@@ -143,7 +143,7 @@ fn whole() -> Vec<Value> {
         "momentum_schedule": {"kind": "constant"},
         "weight_decay_schedule": {"kind": "linear", "total": 10},
         "train": {"epochs": 3, "accumulate": 2, "clip_norm": 1.0, "clip_eps": 0.0, "initial_weights": "w",
-            "metric": "training_loss"},
+            "unused_weights": "ignore", "metric": "training_loss"},
         "validation": {"every": "2 steps", "at_end": true,
             "metrics": ["mean_absolute_error", {"kind": "top_k_accuracy", "k": 3}]},
         "checkpoint": {"every": "10 minutes",
@@ -206,10 +206,10 @@ fn whole() -> Vec<Value> {
         ),
         with(
             "data",
-            json!({"path": "a", "format": "csv", "header": true, "skip_lines": 1, "delimiter": ";", "label": "y",
-            "task": "classification", "ignore": [0], "categories": ["c"], "encoding": "ordinal", "missing": "mean",
-            "missing_values": ["-"], "missing_indicator": true, "classes": 3, "standardize": false, "validation": 0.1,
-            "batch_size": "all", "shuffle": true, "drop_last": true}),
+            json!({"path": "a", "format": "csv", "header": true, "skip_lines": 1, "delimiter": ";", "decimal": ",",
+            "comment": "#", "label": "y", "task": "classification", "ignore": [0], "categories": ["c"],
+            "encoding": "ordinal", "missing": "mean", "missing_values": ["-"], "missing_indicator": true, "classes": 3,
+            "standardize": false, "validation": 0.1, "batch_size": "all", "shuffle": true, "drop_last": true}),
         ),
         with("data", json!({"path": "a", "format": "safetensors", "inputs": "x", "targets": "y", "batch_size": 3})),
         with(
@@ -225,8 +225,8 @@ fn whole() -> Vec<Value> {
         ),
         with(
             "data",
-            json!({"path": "a", "format": "images", "validation_path": "v", "channels": 3, "skip_bad": true,
-            "check_images": false}),
+            json!({"path": "a", "format": "images", "validation_path": "v", "channels": 3, "resize": [8, 8],
+            "crop": 4, "skip_bad": true, "check_images": false}),
         ),
     ]
 }

@@ -273,7 +273,7 @@ fn a_first_configuration_is_refused_where_nothing_can_be_learned() {
     refused("short.txt", &["too short to learn from"]);
     refused("empty.txt", &["the data file empty.txt is empty"]);
     refused("idx", &["all images have the same label"]);
-    refused("images", &["images has no known format of training data", "PNG or JPEG"]);
+    refused("images", &["images has no known format of training data", "one subfolder of images for each class"]);
     let x = Tensor::rand(0f32, 1.0, (40, 5), &Device::Cpu).unwrap();
     let y = Tensor::ones((40, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
     safetensors::save(&[("x", x), ("y", y)].into_iter().collect(), place.path("a.safetensors")).unwrap();

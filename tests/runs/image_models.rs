@@ -55,7 +55,7 @@ fn a_step_from_a_file_of_pytorch_comes_to_the_weights_of_pytorch() {
     for (file, config) in [("convnet.safetensors", CONVNET), ("resnet.safetensors", RESNET)] {
         let lab = Lab::new(&format!(
             "model = {config}\noptimizer = {{ kind = 'sgd', lr = 0.1 }}\n\
-             train = {{ steps = 1, initial_weights = '{0}' }}\ndata = {{ path = '{0}', batch_size = 'all' }}",
+             train = {{ steps = 1, initial_weights = '{0}', unused_weights = 'ignore' }}\ndata = {{ path = '{0}', batch_size = 'all' }}",
             reference_path(file)
         ));
         lab.start("run");

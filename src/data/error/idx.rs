@@ -12,16 +12,51 @@ use crate::figures::counted;
 #[non_exhaustive]
 pub enum IdxError {
     /// It starts with other bytes.
-    #[error("{path}, byte 0: an IDX file of {what} starts with the bytes {expected}, and this one with {found}")]
+    #[error(
+        "{path}, byte 0: an IDX file of {what} starts with the bytes 00 00, a type from 08 to 0e, and the number of \
+         dimensions, and this one with {found}"
+    )]
     Magic {
         /// The path of the file.
         path: PathBuf,
         /// The expected content.
         what: &'static str,
-        /// The expected first bytes.
-        expected: &'static str,
         /// The actual first bytes.
         found: String,
+    },
+    /// It has another number of dimensions.
+    #[error(
+        "{path}, byte 3: the number of dimensions is {rank}, and that of {what} is {expected}; give a file of {what}"
+    )]
+    Rank {
+        /// The path of the file.
+        path: PathBuf,
+        /// Its number of dimensions.
+        rank: usize,
+        /// The expected content.
+        what: &'static str,
+        /// The expected number.
+        expected: &'static str,
+    },
+    /// A number is not finite.
+    #[error("{path}, byte {byte}: the number is not a finite 32-bit number")]
+    NotFinite {
+        /// The path of the file.
+        path: PathBuf,
+        /// The position of the number.
+        byte: usize,
+    },
+    /// The validation images have elements of another type.
+    #[error("{path} holds {found} and {train} {expected}; all images must have one type")]
+    Element {
+        /// The file of validation images.
+        path: PathBuf,
+        /// The type of its elements.
+        found: &'static str,
+        /// The file of training images.
+        train: PathBuf,
+        /// The type of its elements.
+        expected: &'static str,
     },
     /// Its length does not match its header.
     #[error("{path}, byte {end}: the file ends here, but its header of {count} {what} needs {expected} bytes")]

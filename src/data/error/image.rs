@@ -78,14 +78,32 @@ pub enum ImageError {
         meant: Option<PathBuf>,
     },
     /// The file is not an image.
-    #[error("{path} is neither PNG nor JPEG; {remedy}")]
+    #[error("{path} is neither PNG nor JPEG, WebP, BMP or GIF; {remedy}")]
     NotAnImage {
         /// The path of the file.
         path: PathBuf,
         /// The remedy.
         remedy: &'static str,
     },
-    /// The file is damaged, truncated, or of an unsupported kind.
+    /// The file is valid, and of a kind that is not read.
+    #[error("{path} is not damaged, but unsupported: {reason}; {remedy}")]
+    Unsupported {
+        /// The path of the file.
+        path: PathBuf,
+        /// The kind.
+        reason: String,
+        /// The remedy.
+        remedy: &'static str,
+    },
+    /// The image is smaller than the part to be cut out.
+    #[error("{path} is {found} pixels, smaller than `data.crop`; set `data.resize` to enlarge it first")]
+    SmallerThanCrop {
+        /// The path of the file.
+        path: PathBuf,
+        /// Its size.
+        found: Size,
+    },
+    /// The file is damaged or truncated.
     #[error("the image {path} cannot be read: {reason}; {remedy}")]
     Damaged {
         /// The path of the file.
@@ -124,7 +142,9 @@ pub enum ImageError {
         found: usize,
     },
     /// The image has another size than the first one.
-    #[error("{path} is {found} pixels and {first} {expected}; all images must have one size")]
+    #[error(
+        "{path} is {found} pixels and {first} {expected}; all images must have one size: set `data.resize`, or `data.crop`"
+    )]
     Size {
         /// The path of the file.
         path: PathBuf,
@@ -162,7 +182,7 @@ pub enum ImageError {
         expected: Size,
     },
     /// This program was built without the readers of images.
-    #[error("{path} holds PNG or JPEG images, which this program was built without; build it with `--features images`")]
+    #[error("{path} holds images, which this program was built without; build it with `--features images`")]
     NotBuilt {
         /// The folder.
         path: PathBuf,
@@ -197,6 +217,10 @@ impl ImageError {
             Self::NotAnImage { path, .. } => {
                 Self::NotAnImage { path, remedy: "convert it, or skip it with `--set data.skip_bad=true`" }
             }
+            Self::Unsupported { path, reason, .. } => {
+                let remedy = "convert it, or skip it with `--set data.skip_bad=true`";
+                Self::Unsupported { path, reason, remedy }
+            }
             Self::Damaged { path, reason, .. } => {
                 let remedy = "replace it with a valid one, or skip it with `--set data.skip_bad=true`";
                 Self::Damaged { path, reason, remedy }
@@ -216,6 +240,7 @@ impl ImageError {
         match self {
             Self::NotAnImage { path, .. } => Self::NotAnImage { path, remedy },
             Self::Damaged { path, reason, .. } => Self::Damaged { path, reason, remedy },
+            Self::Unsupported { path, reason, .. } => Self::Unsupported { path, reason, remedy },
             other => other,
         }
     }
@@ -225,8 +250,11 @@ impl ImageError {
 fn list(bad: &[ImageError]) -> String {
     const SHOWN: usize = 100;
     let line = |error: &ImageError| match error {
-        ImageError::NotAnImage { path, .. } => format!("\n  {}: neither PNG nor JPEG", path.display()),
+        ImageError::NotAnImage { path, .. } => {
+            format!("\n  {}: neither PNG nor JPEG, WebP, BMP or GIF", path.display())
+        }
         ImageError::Damaged { path, reason, .. } => format!("\n  {}: {reason}", path.display()),
+        ImageError::Unsupported { path, reason, .. } => format!("\n  {}: unsupported: {reason}", path.display()),
         other => format!("\n  {other}"),
     };
     let lines: String = bad.iter().take(SHOWN).map(line).collect();

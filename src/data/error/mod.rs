@@ -61,11 +61,23 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
-    /// The gzip file is damaged.
-    #[error("the gzip file {path} is damaged or cut short: {source}; fetch it again")]
-    Gzip {
+    /// The file is packed in a way that is not read.
+    #[error("{path} is {kind}, and gzip and zstd are read; {remedy}")]
+    OtherPacking {
         /// The file.
         path: PathBuf,
+        /// The kind of file.
+        kind: &'static str,
+        /// How it is unpacked.
+        remedy: &'static str,
+    },
+    /// The packed file is damaged.
+    #[error("the {kind} file {path} is damaged or cut short: {source}; fetch it again")]
+    Unpack {
+        /// The file.
+        path: PathBuf,
+        /// How it is packed.
+        kind: &'static str,
         /// The error of the decompression.
         source: io::Error,
     },

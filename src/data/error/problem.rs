@@ -14,6 +14,29 @@ pub enum Problem {
     /// The label is missing.
     #[error("the label is missing; add it, or remove the row")]
     NoLabel,
+    /// The label is a word for missing values.
+    #[error(
+        "the label is {0}, a word for missing values; complete it, or remove the row; if it is a class, set \
+         `data.missing_values` to the words that mean a missing value"
+    )]
+    LabelForMissing(String),
+    /// A word for missing values in a column of numbers.
+    #[error(
+        "{0} is not a number; if it stands for a missing value, set `data.missing`, and list it in `data.missing_values`"
+    )]
+    MissingAmongNumbers(String),
+    /// A column of numbers began with a word for missing values.
+    #[error(
+        "the column began with {0}; if it stands for a missing value, set `data.missing`, and list it in \
+         `data.missing_values`"
+    )]
+    BeganWithMissing(String),
+    /// A number with a point among numbers with a comma.
+    #[error(
+        "{0} has a point, and the decimal mark of the file is a comma; write all numbers in one way, or set \
+         `data.decimal`"
+    )]
+    PointAmongCommas(String),
     /// The text is not a number.
     #[error("{0} is not a number")]
     NotANumber(String),

@@ -87,6 +87,16 @@ pub enum TableError {
         /// The fault.
         reason: String,
     },
+    /// A column of a Parquet file is neither numbers nor text.
+    #[error("{path}, {column} is {what}, and neither numbers nor text; ignore it with `data.ignore`")]
+    ParquetColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// Its type, in words.
+        what: String,
+    },
     /// This program was built without Parquet.
     #[error("{path} is Parquet, which this program was built without; build it with `--features parquet`")]
     NoParquet {
@@ -96,6 +106,18 @@ pub enum TableError {
     /// A field of a Parquet file is invalid.
     #[error("{path}, row {row} (counted from 0), {column}: {problem}")]
     ParquetField {
+        /// The file.
+        path: PathBuf,
+        /// The row, from 0.
+        row: usize,
+        /// The column.
+        column: String,
+        /// The fault.
+        problem: Problem,
+    },
+    /// A label does not fit the others.
+    #[error("{path}, row {row} (counted from 0, without the header), {column}: {problem}")]
+    Label {
         /// The file.
         path: PathBuf,
         /// The row, from 0.

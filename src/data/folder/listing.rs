@@ -76,12 +76,12 @@ struct Entry {
 impl Entry {
     /// Whether it is hidden, or belongs to a system.
     fn is_ignored(&self) -> bool {
-        self.name.starts_with('.') || SYSTEM.contains(&self.name.as_str())
+        self.name.starts_with('.') || SYSTEM.iter().any(|name| name.eq_ignore_ascii_case(&self.name))
     }
 
     fn is_named_as_image(&self) -> bool {
         let is = |ending: &str| self.path.extension().is_some_and(|own| own.eq_ignore_ascii_case(ending));
-        !self.is_folder && ["png", "jpg", "jpeg", "jpe", "jfif"].into_iter().any(is)
+        !self.is_folder && ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif"].into_iter().any(is)
     }
 }
 

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::listing::Listed;
 use crate::data::error::ImageError;
 use crate::data::picture;
+use crate::data::shaping::Shaping;
 use crate::data::size::Size;
 use crate::data::{DataError, Fingerprint};
 
@@ -61,15 +62,18 @@ pub(super) fn at_pixels<'a>(found: impl Iterator<Item = &'a mut Found>) -> Resul
     Ok(unpacked.into_iter().collect::<Result<_, _>>()?)
 }
 
-/// Returns the size of all images, with the number of channels of the first, or as requested.
+/// Returns the size of all images after `shaping`, with the number of channels of the first, or as requested.
 pub(super) fn size_of_all<'a>(
     found: impl Iterator<Item = &'a Found>,
     channels: Option<usize>,
+    shaping: Shaping,
 ) -> Result<Option<Size>, DataError> {
     let mut whole = found.filter_map(|file| file.size.as_ref().ok().map(|size| (&file.path, *size)));
-    let Some((first, first_size)) = whole.next() else { return Ok(None) };
+    let Some((first, unshaped)) = whole.next() else { return Ok(None) };
+    let first_size = picture::shaped(first, unshaped, shaping)?;
     let expected = Size { channels: channels.unwrap_or(first_size.channels), ..first_size };
     for (path, size) in whole {
+        let size = picture::shaped(path, size, shaping)?;
         if (size.height, size.width) != (expected.height, expected.width) {
             let (path, first) = (path.clone(), first.clone());
             return Err(ImageError::Size { path, found: size, first, expected: first_size }.into());

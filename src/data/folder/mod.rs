@@ -1,4 +1,4 @@
-//! A folder of images by class: it has a subfolder for each class, with the PNG and JPEG files of the class.
+//! A folder of images by class: it has a subfolder for each class, with the images of the class.
 //!
 //! 1. `listing.rs`: the images of each class, and other files.
 //! 2. `look.rs`: identity and validity of each. The files are read once for their fingerprints, and decoded again when
@@ -24,8 +24,9 @@ pub(super) use self::rows::open;
 use super::error::ImageError;
 use super::images::UNIT;
 use super::picture;
+use super::shaping::Shaping;
 use super::size::Size;
-use super::{Batch, DataError, Dataset, Fingerprint, Input, Names, TargetKind};
+use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Names, TargetKind};
 use crate::Notice;
 use crate::state::{State, StateError, Stateful};
 
@@ -36,6 +37,7 @@ pub struct ImageFolder {
     /// Replaced rows, and their replacements.
     stand_ins: BTreeMap<usize, usize>,
     size: Size,
+    shaping: Shaping,
     fingerprint: Fingerprint,
     memory: Memory,
     notices: Vec<Notice>,
@@ -56,25 +58,26 @@ pub(super) fn listed(folder: &Path) -> Result<(Vec<String>, Vec<PathBuf>), DataE
 }
 
 impl ImageFolder {
-    /// Opens all images in `folder` and its subfolders, for any class, for a model that takes `input`; or the one image
-    /// that it is. With `skip_bad` unreadable images are skipped and reported.
-    pub(super) fn unlabelled(folder: &Path, input: &Input, skip_bad: bool) -> Result<Self, DataError> {
-        Self::other(Listing::unlabelled(folder)?, vec![String::new()], input, skip_bad)
+    /// Opens all images in the folder of `config` and its subfolders, for any class, for a model that takes `input`; or
+    /// the one image that it is. If the run skips bad images, unreadable ones are skipped and reported.
+    pub(super) fn unlabelled(config: &DataConfig, input: &Input) -> Result<Self, DataError> {
+        Self::other(Listing::unlabelled(&config.path)?, vec![String::new()], input, config)
     }
 
-    /// Opens the images in the subfolders of `folder`, each named like one of the `classes` of a model that takes
-    /// `input`. Some classes may be missing. With `skip_bad` unreadable images are skipped and reported.
-    pub(super) fn labelled(
-        folder: &Path,
-        classes: &[String],
-        input: &Input,
-        skip_bad: bool,
-    ) -> Result<Self, DataError> {
-        Self::other(Listing::of_known(folder, classes, false)?, classes.to_vec(), input, skip_bad)
+    /// Opens the images in the subfolders of the folder of `config`, each named like one of the `classes` of a model that
+    /// takes `input`. Some classes may be missing. If the run skips bad images, unreadable ones are skipped and reported.
+    pub(super) fn labelled(config: &DataConfig, classes: &[String], input: &Input) -> Result<Self, DataError> {
+        Self::other(Listing::of_known(&config.path, classes, false)?, classes.to_vec(), input, config)
     }
 
     /// Opens images that are read once, by a model that takes `input`.
-    fn other(mut listing: Listing, classes: Vec<String>, input: &Input, skip_bad: bool) -> Result<Self, DataError> {
+    fn other(
+        mut listing: Listing,
+        classes: Vec<String>,
+        input: &Input,
+        config: &DataConfig,
+    ) -> Result<Self, DataError> {
+        let skip_bad = config.skip_bad == Some(true);
         let size = match input {
             Input::Numbers(shape) => shape.as_slice().try_into().ok(),
             Input::Tokens { .. } => None,
@@ -88,6 +91,7 @@ impl ImageFolder {
             files,
             stand_ins: BTreeMap::new(),
             size: Size { channels, height, width },
+            shaping: config.shaping(),
             fingerprint: Fingerprint::of(&[]),
             memory: Memory { classes, ..Memory::default() },
             notices,
@@ -99,7 +103,7 @@ impl ImageFolder {
         if hash.is_some_and(|hash| hash != blake3::hash(&bytes)) {
             return Err(ImageError::Changed { path: path.clone() });
         }
-        let pixels = picture::pixels(path, &bytes, self.size);
+        let pixels = picture::pixels(path, &bytes, self.size, self.shaping);
         // Training images must not simply be removed.
         if hash.is_some() { pixels.map_err(ImageError::in_training) } else { pixels }
     }

@@ -45,7 +45,8 @@ pub(in crate::data) fn open(
         changes::refuse(&config.path, &mut parts, &mut memory, told)?;
     }
     let channels = config.channels.map(|channels| u64::from(channels) as usize);
-    let size = look::size_of_all(parts.iter().map(|(_, found)| found), channels)?;
+    let shaping = config.shaping();
+    let size = look::size_of_all(parts.iter().map(|(_, found)| found), channels, shaping)?;
     // The images of a run that has begun are identified by their content.
     let is_told_now = told && saved.as_ref().is_none_or(|saved| saved.skipped.is_none());
     let bytes = parts.iter().map(|(_, found)| found.bytes).sum::<u64>();
@@ -94,7 +95,7 @@ pub(in crate::data) fn open(
     remember(&mut memory, &rows);
     let fingerprint = Fingerprint::of_files(rows.iter().map(|row| (row.name.clone(), &row.fingerprint)));
     let files = rows.into_iter().map(|row| row.file).collect();
-    Ok((Box::new(ImageFolder { files, stand_ins, size, fingerprint, memory, notices }), split))
+    Ok((Box::new(ImageFolder { files, stand_ins, size, shaping, fingerprint, memory, notices }), split))
 }
 
 /// Returns the files of the training images, and those of the validation images if they have a separate folder.

@@ -54,13 +54,12 @@ pub(super) fn of_folder(
     schema: &Schema,
     with_targets: bool,
 ) -> Result<(impl Iterator<Item = Result<ReadRows, DataError>> + use<>, Vec<Notice>), DataError> {
-    let skip_bad = config.skip_bad == Some(true);
     let folder = if with_targets {
         let unnamed = || StateError::Malformed("the names of the classes are not there".to_owned());
         let classes = schema.names.classes.as_deref().ok_or_else(unnamed)?;
-        ImageFolder::labelled(&config.path, classes, &schema.input, skip_bad)?
+        ImageFolder::labelled(config, classes, &schema.input)?
     } else {
-        ImageFolder::unlabelled(&config.path, &schema.input, skip_bad)?
+        ImageFolder::unlabelled(config, &schema.input)?
     };
     let (names, notices) = (folder.file_names(&config.path), folder.notices());
     let (rows, expected) = (folder.len(), schema.input.clone());

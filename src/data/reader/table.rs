@@ -12,9 +12,10 @@ use crate::data::csv::CsvRecords;
 use crate::data::encoding::{Encoding, Unseen};
 use crate::data::error::{hint, quoted};
 use crate::data::frame::{Builder, FrameOptions};
+use crate::data::labels::class_of;
 use crate::data::records::Records;
 use crate::data::rows::class_below;
-use crate::data::value::{self, Value};
+use crate::data::value::{self, Number, Value};
 use crate::data::{
     Columns, DataConfig, DataError, EVALUATION_ROWS, Input, Problem, Schema, Statistics, TableError, TargetKind,
 };
@@ -29,13 +30,14 @@ pub(super) struct TableRows<R> {
 
 impl<R: Records> TableRows<R> {
     pub fn new(
-        records: R,
+        mut records: R,
         config: &DataConfig,
         schema: &Schema,
         memory: &State,
         with_targets: bool,
     ) -> Result<Self, DataError> {
         let decoder = Decoder::new(config, schema, memory, with_targets, records.names(), records.width())?;
+        records.only(&decoder.places.all())?;
         Ok(Self { records, decoder, ended: false })
     }
 
@@ -163,7 +165,13 @@ impl Decoder {
     fn push<'a>(&mut self, value: impl Fn(usize) -> Result<Value<'a>, Problem>) -> Result<(), (usize, Problem)> {
         for feature in 0..self.places.features.len() {
             let column = self.places.features[feature];
-            let pushed = value(column).and_then(|value| self.builder.push(feature, value));
+            let pushed = value(column).and_then(|value| match (value, self.encoding.categories(feature)) {
+                // In a text file the same value is a word.
+                (Value::Number(Number::Stored(stored)), Some(known)) => {
+                    self.builder.push(feature, Value::Word(&stored.among(known)))
+                }
+                _ => self.builder.push(feature, value),
+            });
             pushed.map_err(|problem| (column, problem))?;
         }
         if let Some(column) = self.places.label {
@@ -182,7 +190,10 @@ impl Decoder {
                 return Ok(());
             }
             (Value::Number(number), TargetKind::Classes { .. }) => {
-                written = number.to_string();
+                written = match (number, &self.classes) {
+                    (Number::Stored(stored), Some(names)) => stored.among(names),
+                    _ => number.to_string(),
+                };
                 &written
             }
             (Value::Text(text) | Value::Word(text), _) => text,
@@ -190,8 +201,8 @@ impl Decoder {
         match (self.targets, &self.classes) {
             (TargetKind::Values { .. }, _) => self.values.push(value::number(text)? as f32),
             (TargetKind::Classes { .. }, Some(names)) => {
-                let class = names.iter().position(|name| name == text);
-                self.labels.push(class.ok_or_else(|| Problem::UnknownClass(quoted(text)))? as u32);
+                let class = class_of(names, text).ok_or_else(|| Problem::UnknownClass(quoted(text)));
+                self.labels.push(class?);
             }
             (TargetKind::Classes { count }, None) => self.labels.push(class_below(value::class(text)?, count)?),
         }
@@ -234,6 +245,11 @@ impl Decoder {
 }
 
 impl Places {
+    /// Returns all columns that are read.
+    fn all(&self) -> Vec<usize> {
+        self.features.iter().copied().chain(self.label).collect()
+    }
+
     /// Finds columns by name if they have names, otherwise by their numbers in the model's data.
     fn find(
         path: &Path,

@@ -48,9 +48,8 @@ impl TensorRows {
         let path = config.path.clone();
         file::require_file(&path)?;
         let unreadable = |source| DataError::Read { path: path.clone(), source };
-        let (_, is_packed) = file::unpacked(&path).map_err(unreadable)?;
-        let mut content: Box<dyn ReadSeek> = if is_packed {
-            // A gzip file can only be read from its start.
+        let mut content: Box<dyn ReadSeek> = if file::is_packed(&path).map_err(unreadable)? {
+            // A packed file can only be read from its start.
             Box::new(Cursor::new(DataFile::read(&path)?.content))
         } else {
             Box::new(regular::open(&path).map_err(unreadable)?)

@@ -34,7 +34,7 @@ pub(super) fn content(folder: &Path) -> String {
     let holds = if names.is_empty() { "nothing".to_owned() } else { some_of(&names) };
     format!(
         " that holds {holds}; `data.path` names a file (`.csv`, `.parquet`, `.safetensors`, `.txt`), a folder with \
-         MNIST's files, or one with a subfolder of PNG or JPEG files for each class"
+         MNIST's files, or one with a subfolder of images for each class"
     )
 }
 

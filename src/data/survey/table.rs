@@ -9,7 +9,6 @@ use super::super::records::Records;
 use super::super::value::Value;
 use super::super::{DataConfig, DataError};
 use super::column::{ColumnSurvey, is_number};
-use super::delimiter;
 
 /// Number of rows for the summary of the columns.
 const ROWS: usize = 5000;
@@ -35,9 +34,9 @@ pub(super) type Row = Vec<Option<String>>;
 
 /// Examines the CSV file at `path`, after its first `skip_lines` lines.
 pub(super) fn csv(path: &Path, skip_lines: usize) -> Result<TableSurvey, DataError> {
-    let delimiter = delimiter::detect(path, skip_lines).unwrap_or_else(|| Delimiter::usual(path));
-    let skip_lines = Some(skip_lines);
-    let config = DataConfig { header: Some(false), skip_lines, delimiter: Some(delimiter), ..DataConfig::new(path) };
+    let (header, skip_lines) = (Some(false), Some(skip_lines));
+    let (config, _) = DataConfig { header, skip_lines, ..DataConfig::new(path) }.settled()?;
+    let delimiter = config.delimiter();
     let (mut rows, mut count) = beginning(CsvRecords::in_file(&config)?)?;
     let has_header = has_header(&rows);
     let names = if has_header && !rows.is_empty() { rows.remove(0) } else { Vec::new() };
@@ -66,7 +65,8 @@ fn has_header(rows: &[Row]) -> bool {
 
 #[cfg(feature = "parquet")]
 pub(super) fn parquet(path: &Path) -> Result<TableSurvey, DataError> {
-    let records = super::super::parquet::ParquetRecords::in_file(path)?;
+    let mut records = super::super::parquet::ParquetRecords::in_file(path)?;
+    records.only_readable()?;
     let names: Vec<Option<String>> = records.names().into_iter().flatten().cloned().map(Some).collect();
     let (mut rows, count) = beginning(records)?;
     if count == 0 {

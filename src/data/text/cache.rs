@@ -163,7 +163,8 @@ impl Job<'_> {
         let kind = self.fixed.as_ref().map_or_else(|| "characters".to_owned(), ToString::to_string);
         // Tokens that may lack skipped text have another key.
         let strict = if self.is_strict() { " whole" } else { "" };
-        *blake3::hash(format!("{} {kind}{strict}", self.text.fingerprint.blake3).as_bytes()).as_bytes()
+        let regex = self.fixed.as_ref().map_or("", Vocabulary::regex);
+        *blake3::hash(format!("{} {kind}{strict}{regex}", self.text.fingerprint.blake3).as_bytes()).as_bytes()
     }
 
     /// Whether characters could be skipped, and must not be.

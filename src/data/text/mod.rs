@@ -167,7 +167,14 @@ impl Dataset for Text {
     fn notices(&self) -> Vec<Notice> {
         let lost =
             self.lost.iter().map(|first| Notice::Warning(format!("as when the run began, text is skipped: {first}")));
-        lost.chain(self.unknown.notice()).collect()
+        let regex = self.vocabulary.is_of_other_regex().then(|| {
+            Notice::Warning(
+                "the run began with a version that read the regular expressions of its tokenizer in another way; if its \
+                 cached tokens are gone, some tokens may differ from those it began with"
+                    .to_owned(),
+            )
+        });
+        lost.chain(self.unknown.notice()).chain(regex).collect()
     }
 
     fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {

@@ -1,11 +1,11 @@
-//! A text file of any length, plain or gzip, read in pieces that fit in memory.
+//! A text file of any length, plain, gzip or zstd, read in pieces that fit in memory.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::data::error::TextError;
 use crate::data::file::{self, DataFile};
-use crate::data::gunzip::{Gunzip, MAGIC};
+use crate::data::packing::Packing;
 use crate::data::{DataError, Fingerprint};
 use crate::hashed::Hashed;
 use crate::regular;
@@ -41,10 +41,10 @@ impl TextFile {
         let unreadable = |source| DataError::Read { path: self.path.clone(), source };
         let file = regular::open(&self.path).map_err(unreadable)?;
         let mut file = BufReader::new(Hashed::new(file));
-        let is_packed = file.fill_buf().map_err(unreadable)?.starts_with(&MAGIC);
-        let shown = if is_packed {
-            let damaged = |source| DataError::Gzip { path: self.path.clone(), source };
-            cut(Gunzip::new(&mut file), damaged, see)
+        let packing = Packing::of_reader(&mut file).map_err(unreadable)?;
+        let shown = if packing.is_packed() {
+            let damaged = |source| DataError::Unpack { path: self.path.clone(), kind: packing.name(), source };
+            cut(packing.unpack(&mut file), damaged, see)
         } else {
             cut(&mut file, unreadable, see)
         };
@@ -61,6 +61,8 @@ impl TextFile {
         self.pieces(|before, bytes| match std::str::from_utf8(bytes) {
             Ok(text) => see(before, text),
             Err(error) => {
+                let packing = file::unpacked(&self.path).map_or(Packing::None, |(_, packing)| packing);
+                file::require_readable(&self.path, packing)?;
                 let byte = before + error.valid_up_to() as u64;
                 Err(DataError::from(TextError::NotText { path: self.path.clone(), byte }).into())
             }

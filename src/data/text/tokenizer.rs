@@ -19,6 +19,10 @@ pub(super) struct JsonTokenizer {
     unknown: Option<u32>,
     /// Whether there may be text without any token, not even the unknown token.
     may_lose: bool,
+    /// Whether it has regular expressions.
+    has_regex: bool,
+    /// Whether its tokens were first made by this library of regular expressions.
+    is_of_this_version: bool,
 }
 
 /// A piece of text with its position.
@@ -57,7 +61,24 @@ impl JsonTokenizer {
         // Other models have a token for everything, or report text without one.
         let is_bpe = matches!(tokenizer.get_model(), ModelWrapper::BPE(_));
         let may_lose = is_bpe && model["unk_token"].is_null() && !has_all_bytes(&tokenizer, &value);
-        Ok(Self { json: json.into(), tokenizer: Arc::new(tokenizer), size, unknown, may_lose })
+        let has_regex = has_regex(&value["pre_tokenizer"]) || has_regex(&value["normalizer"]);
+        let (json, tokenizer) = (json.into(), Arc::new(tokenizer));
+        Ok(Self { json, tokenizer, size, unknown, may_lose, has_regex, is_of_this_version: true })
+    }
+
+    /// Says whether the tokens of its run were first made by this library of regular expressions.
+    pub fn set_regex(&mut self, is_of_this_version: bool) {
+        self.is_of_this_version = is_of_this_version;
+    }
+
+    /// Whether it has regular expressions, read by this library.
+    pub fn is_of_this_regex(&self) -> bool {
+        self.has_regex && self.is_of_this_version
+    }
+
+    /// Whether it has regular expressions that were read by another library.
+    pub fn is_of_other_regex(&self) -> bool {
+        self.has_regex && !self.is_of_this_version
     }
 
     pub fn json(&self) -> &[u8] {
@@ -163,6 +184,15 @@ fn has_all_bytes(tokenizer: &Tokenizer, json: &Value) -> bool {
     let alphabet = || ByteLevel::alphabet().into_iter().all(|byte| has(byte.encode_utf8(&mut [0; 4])));
     let falls_back = model["byte_fallback"].as_bool() == Some(true);
     (becomes_bytes && alphabet()) || (falls_back && (0..=255).all(|byte| has(&format!("<0x{byte:02X}>"))))
+}
+
+/// Whether a step, or one nested in it, has a regular expression.
+fn has_regex(step: &Value) -> bool {
+    match step {
+        Value::Object(table) => table.contains_key("Regex") || table.values().any(has_regex),
+        Value::Array(steps) => steps.iter().any(has_regex),
+        _ => false,
+    }
 }
 
 /// Whether a step, or one nested in it, converts text to bytes.

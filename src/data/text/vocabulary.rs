@@ -52,10 +52,20 @@ pub(super) fn line_ends(piece: &[u8]) -> u64 {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "tokens", rename_all = "lowercase", deny_unknown_fields)]
 enum Saved {
-    Characters { characters: String },
+    Characters {
+        characters: String,
+    },
     Bytes,
-    Tokenizer,
+    Tokenizer {
+        /// The library of its regular expressions, if it has any. Earlier versions had another one, which finds other
+        /// pieces for some patterns, and no such entry.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        regex: Option<String>,
+    },
 }
+
+/// The library of regular expressions that tokenizers are read with.
+const REGEX: &str = "oniguruma";
 
 /// Whether a tokenizer splits words at random, like "BPE-Dropout": Provilkov and others, 2020.
 fn drops_merges(json: &[u8]) -> bool {
@@ -195,6 +205,17 @@ impl Vocabulary {
         matches!(&self.0, Kind::Tokenizer(tokenizer) if tokenizer.may_lose())
     }
 
+    /// Returns the end of the identity of its tokens: the library of its regular expressions, unless they are those of
+    /// a run of an earlier version, whose cached tokens are still found.
+    pub(super) fn regex(&self) -> &'static str {
+        if matches!(&self.0, Kind::Tokenizer(tokenizer) if tokenizer.is_of_this_regex()) { " oniguruma" } else { "" }
+    }
+
+    /// Whether it is that of a run whose regular expressions were read by another library.
+    pub(super) fn is_of_other_regex(&self) -> bool {
+        matches!(&self.0, Kind::Tokenizer(tokenizer) if tokenizer.is_of_other_regex())
+    }
+
     /// Whether it has tokens for bytes that are not text.
     pub(super) fn takes_any_bytes(&self) -> bool {
         matches!(self.0, Kind::Bytes)
@@ -245,7 +266,8 @@ impl Vocabulary {
             Kind::Tokenizer(tokenizer) => {
                 let json = tokenizer.json();
                 let tensor = HostTensor { dtype: Dtype::U8, shape: vec![json.len()], bytes: json.to_vec() };
-                (Saved::Tokenizer, Some((TOKENIZER.to_owned(), tensor)))
+                let regex = tokenizer.is_of_this_regex().then(|| REGEX.to_owned());
+                (Saved::Tokenizer { regex }, Some((TOKENIZER.to_owned(), tensor)))
             }
         };
         let json = serde_json::to_value(saved).unwrap_or_default();
@@ -258,10 +280,12 @@ impl Vocabulary {
     /// The state is not that of a vocabulary.
     pub fn load(state: &State) -> Result<Self, StateError> {
         match Saved::deserialize(&state.json)? {
-            Saved::Tokenizer => {
+            Saved::Tokenizer { regex } => {
                 let json = state.tensors.get(TOKENIZER).map(|tensor| tensor.bytes.clone()).unwrap_or_default();
                 state.expect_tensors([(TOKENIZER, Dtype::U8, &[json.len()][..])])?;
-                Self::tokenizer(json).map_err(StateError::Malformed)
+                let mut tokenizer = JsonTokenizer::new(json).map_err(StateError::Malformed)?;
+                tokenizer.set_regex(regex.is_some());
+                Ok(Self(Kind::Tokenizer(tokenizer)))
             }
             Saved::Bytes => state.expect_tensors([]).map(|()| Self::bytes()),
             Saved::Characters { characters } => state.expect_tensors([]).map(|()| Self::characters(&characters)),

@@ -21,4 +21,4 @@ pub(super) mod written_config;
 pub(super) use figure::{NO_ACCURACY, word};
 pub use hooks::{HooksConfig, TimeLimit};
 pub use log::LogConfig;
-pub use run_config::{CheckpointConfig, Config, DistributedConfig, TrainConfig, ValidationConfig};
+pub use run_config::{CheckpointConfig, Config, DistributedConfig, TrainConfig, UnusedWeights, ValidationConfig};

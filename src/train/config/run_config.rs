@@ -114,9 +114,24 @@ pub struct TrainConfig {
     /// A safetensors file with the initial weights, by parameter name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_weights: Option<PathBuf>,
+    /// Treatment of tensors in that file that the model has no place for: "error", as without this key, or "ignore".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unused_weights: Option<UnusedWeights>,
     /// The metric reported to schedules that follow one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<Metric>,
+}
+
+/// Treatment of tensors in a file of initial weights that the model has no place for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum UnusedWeights {
+    /// It is an error, except for tensors that the model computes itself, and for a copy of a shared output map.
+    #[default]
+    Error,
+    /// They are dropped, with a warning.
+    Ignore,
 }
 
 /// Time of validations. Without validation rows there are no validations.

@@ -2,6 +2,7 @@
 
 mod batches;
 mod begun;
+mod initial_weights;
 mod intervals;
 mod parts;
 mod ranks;
@@ -13,10 +14,9 @@ mod statistics;
 mod taken;
 mod update;
 
-use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{Device, safetensors};
+use candle_core::Device;
 use serde_json::{Value, json};
 
 use super::checks::memory::Purpose;
@@ -31,7 +31,6 @@ use super::record::StepRecord;
 use super::schedulers::Schedulers;
 use super::{TrainError, metrics};
 use crate::Notice;
-use crate::backtrace::without_backtrace;
 use crate::checkpoint::{Retention, WrittenBy};
 use crate::data::{Data, Recalled};
 use crate::device;
@@ -40,8 +39,7 @@ use crate::loss::Loss;
 use crate::metric::MetricConfig;
 use crate::model::{Model, Precision};
 use crate::optim::{LossScale, Optimizer, StepHyperparams};
-use crate::parameters::{Parameters, host_dtype};
-use crate::regular;
+use crate::parameters::Parameters;
 use crate::schedule::{RunLength, Scheduler};
 
 use self::begun::Begun;
@@ -92,7 +90,7 @@ pub struct Session {
     unvalidated: Option<StepRecord>,
     /// The configuration changes of each resume.
     history: Vec<Value>,
-    /// Notices about the device and the resume that this session began with.
+    /// Notices about the device, the initial weights and the resume that this session began with.
     resumed: Vec<Notice>,
 }
 
@@ -125,6 +123,12 @@ impl Session {
         given: Given,
     ) -> Result<Self, TrainError> {
         let (device, no_gpu) = config.settle_device(recalled.is_some())?;
+        let mut resumed = Vec::from_iter(no_gpu);
+        if given.dataset.is_none() && recalled.is_none() {
+            let (settled, said) = config.data.settled()?;
+            config.data = settled;
+            resumed.extend(said);
+        }
         let data = match (given.dataset, recalled) {
             (Some(source), _) => Data::of_source(source, &config.data, config.seed, &device)?,
             (None, Some(recalled)) => Data::reopen(&config.data, config.seed, &device, recalled)?,
@@ -154,11 +158,11 @@ impl Session {
         let buffers = model.buffers();
         let weights = parameters.and(&buffers);
         if let Some(path) = &config.train.initial_weights {
-            load_weights(path, &weights, &device)?;
+            let unused = config.train.unused_weights.unwrap_or_default();
+            resumed.extend(initial_weights::load(path, &weights, &device, unused)?);
         }
         batches::refuse_small(&config, &data, model.min_batch_rows())?;
         let optimizer = Optimizer::of_begun_run(&parameters, config.optimizer.clone())?;
-        let mut resumed = Vec::from_iter(no_gpu);
         resumed.extend(begun.unless(
             &["optimizer.groups", "optimizer.kind"],
             optimizer.refuse_unmatched(&parameters).map_err(Into::into),
@@ -334,27 +338,4 @@ impl Session {
     pub fn rates(&self) -> Vec<StepHyperparams> {
         self.schedulers.rates()
     }
-}
-
-/// Loads `parameters` from the tensors of their names in a safetensors file; other tensors in it are ignored.
-fn load_weights(path: &Path, parameters: &Parameters, device: &Device) -> Result<(), TrainError> {
-    let wrong = |rule: String| TrainError::Field {
-        field: "train.initial_weights".to_owned(),
-        value: path.display().to_string(),
-        rule,
-    };
-    regular::require(path).map_err(|error| wrong(format!("{error}; give a safetensors file")))?;
-    let tensors = safetensors::load(path, device)
-        .map_err(|error| wrong(format!("{}; give a valid safetensors file", without_backtrace(error))))?;
-    let unfit = |reason: String| wrong(format!("{reason}; give weights of this model, or change `model` to theirs"));
-    for (name, parameter) in parameters.iter() {
-        let tensor = tensors.get(name).ok_or_else(|| unfit(format!("has no tensor `{name}`")))?;
-        if tensor.dims() != parameter.dims() || tensor.dtype() != parameter.dtype() {
-            let (has, needs) = (host_dtype(tensor.dtype()), host_dtype(parameter.dtype()));
-            let (shape, own) = (tensor.dims(), parameter.dims());
-            return Err(unfit(format!("has `{name}` as {has:?}{shape:?}, and the model as {needs:?}{own:?}")));
-        }
-        parameter.set(tensor)?;
-    }
-    Ok(())
 }
