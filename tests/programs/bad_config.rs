@@ -248,7 +248,7 @@ fn a_table_that_is_wrong_is_refused_with_row_and_column() {
     assert_data_refused(&place, "a,b,label\n1,nan,0\n1,2,1\n", &["rows.csv, line 2, column `b`", "not a finite"]);
     assert_data_refused(
         &place,
-        "a,b,label\n1,2,-1\n",
+        "a,b,label\n1,2,1.5\n",
         &["rows.csv, line 2, column `label`", "data.task = \"regression\""],
     );
     assert_data_refused(&place, "1,2,0\n3,4,1\n", &["rows.csv, line 1", "`data.header = false`"]);
