@@ -257,11 +257,10 @@ mod tests {
     use super::super::rows::OF_A_TABLE;
     use super::*;
 
-    fn finished(
-        labels: &[&str],
-        kind: LabelKind,
-        declared: Option<usize>,
-    ) -> Result<(Vec<u32>, usize, Option<Vec<String>>, Vec<String>), String> {
+    /// Classes of the rows, their number, their names, and the notices.
+    type Finished = (Vec<u32>, usize, Option<Vec<String>>, Vec<String>);
+
+    fn finished(labels: &[&str], kind: LabelKind, declared: Option<usize>) -> Result<Finished, String> {
         let declared = declared.and_then(NonZeroUsize::new);
         let mut column = Labels::Unknown(kind);
         for label in labels {

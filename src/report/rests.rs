@@ -28,7 +28,7 @@ pub(super) fn rests(scheduler: &Scheduler, steps: u64) -> Vec<Rest> {
         let mut step = 0;
         while step < steps {
             if rests_at(step) {
-                let from = edge(step.saturating_sub(stride - 1)..step, &rests_at).unwrap_or(step);
+                let from = edge(step.saturating_sub(stride - 1)..step, rests_at).unwrap_or(step);
                 let next = (step..steps).step_by(stride as usize).find(|&step| !rests_at(step)).unwrap_or(steps);
                 let end = edge(next.saturating_sub(stride - 1)..next, |step| !rests_at(step)).unwrap_or(next);
                 rests.push(Rest { group, steps: from..end });

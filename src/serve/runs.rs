@@ -217,7 +217,7 @@ mod tests {
         run(&elsewhere);
         symlink(&elsewhere, runs.join("link")).unwrap();
         symlink(&runs, runs.join("around")).unwrap();
-        let catalogue = Catalogue::of(&[runs.clone()]).unwrap();
+        let catalogue = Catalogue::of(std::slice::from_ref(&runs)).unwrap();
         assert_eq!(names(&catalogue), ["a", "sweep/b", "sweep/c/1/d"]);
         assert_eq!(catalogue.only_run(), None);
         run(&runs.join("new"));
@@ -244,14 +244,14 @@ mod tests {
             catalogue.link_out(&found)
         };
         symlink(runs.join("b/config.toml"), runs.join("a/timing.jsonl")).unwrap();
-        assert_eq!(link_out(&[runs.clone()]), None);
+        assert_eq!(link_out(std::slice::from_ref(&runs)), None);
         assert!(link_out(&[runs.join("a")]).unwrap().starts_with("timing.jsonl is a link"));
         symlink(folder.path().join("secret"), runs.join("a/log.jsonl")).unwrap();
-        assert!(link_out(&[runs.clone()]).unwrap().starts_with("log.jsonl is a link"));
+        assert!(link_out(std::slice::from_ref(&runs)).unwrap().starts_with("log.jsonl is a link"));
         fs::remove_file(runs.join("a/log.jsonl")).unwrap();
         symlink(folder.path(), runs.join("a/checkpoints/step-0000000001")).unwrap();
-        assert!(link_out(&[runs.clone()]).unwrap().starts_with("checkpoints/step-0000000001 is a link"));
-        let catalogue = Catalogue::of(&[runs.clone()]).unwrap();
+        assert!(link_out(std::slice::from_ref(&runs)).unwrap().starts_with("checkpoints/step-0000000001 is a link"));
+        let catalogue = Catalogue::of(std::slice::from_ref(&runs)).unwrap();
         let found = catalogue.search().runs.into_values().find(|run| run.name == "b").unwrap();
         fs::rename(runs.join("b"), folder.path().join("b")).unwrap();
         symlink(folder.path().join("b"), runs.join("b")).unwrap();

@@ -199,7 +199,8 @@ impl Gathered {
             Predicted::Values(values) => {
                 let targets = batch.targets.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
                 let stride = all.div_ceil(PAIRS).max(1);
-                let rows = targets.iter().zip(values).enumerate().filter(|(place, _)| (before + place) % stride == 0);
+                let rows =
+                    targets.iter().zip(values).enumerate().filter(|(place, _)| (before + place).is_multiple_of(stride));
                 for (_, (targets, values)) in rows {
                     let pairs = targets.iter().zip(values).enumerate().take(OUTPUTS);
                     self.pairs.extend(pairs.map(|(output, (target, value))| (output, *target, *value)));

@@ -67,7 +67,7 @@ impl Bucket {
     fn add(&mut self, next: &Self) {
         self.gap = self.gap.or(next.gap);
         match (self.count, next.count) {
-            (_, 0) => return,
+            (_, 0) => (),
             (0, _) => *self = Self { gap: self.gap, ..*next },
             _ => {
                 self.last = next.last;
