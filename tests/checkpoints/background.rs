@@ -254,7 +254,7 @@ fn a_fault_in_any_operation_is_reported_and_costs_no_step() {
         outcome.unwrap_or_else(|error| panic!("{kind} in operation {operation}: {error}"));
         assert_eq!(heard.len(), 1, "{kind} in operation {operation}: {heard:?}");
         assert!(heard[0].contains("is not saved: cannot ") && heard[0].ends_with("training continues"), "{heard:?}");
-        let not_saved: u64 = heard[0].split(' ').nth(1).unwrap().parse().unwrap();
+        let not_saved: u64 = heard[0].split(' ').nth(2).unwrap().parse().unwrap();
         let saved = steps(&lab.path(&run));
         // If only the last flush failed, the checkpoint is complete, without a guarantee.
         assert!((0..=12).all(|step| saved.contains(&step) || step == not_saved), "{kind} in {operation}: {saved:?}");

@@ -117,7 +117,11 @@ fn a_value_of_another_type_is_refused_with_its_line_and_what_it_must_be() {
         ("hidden = [8]", "hidden = 8", "line 10: model.hidden: must be a list in brackets, not 8"),
         ("hidden = [8]", "hidden = [\"a\"]", "line 10: model.hidden[0]: must be a whole number, at least 0, not \"a\""),
         ("lr = 0.1", "lr = \"fast\"", "line 15: optimizer.lr: must be a number, not \"fast\""),
-        ("t_max = 20", "t_max = true", "line 24: schedule.t_max: `cosine` takes a whole number or a share"),
+        (
+            "t_max = 20",
+            "t_max = true",
+            "line 24: schedule.t_max: `cosine` takes a whole number, a share such as \"10%\", or an amount",
+        ),
         ("parameters = [\"*.bias\"]", "parameters = 1", "line 19: optimizer.groups[0].parameters: must be a list"),
         ("every = \"1 epoch\"", "every = 5", "line 31: checkpoint.every: must be text in quotes, not 5"),
         ("every = \"1 epoch\"", "every = \"2 hours\"", "line 31: checkpoint.every: `2 hours` is not an interval"),
@@ -335,15 +339,15 @@ fn a_run_that_cannot_fit_in_memory_is_refused_with_its_sizes_before_any_is_taken
 #[cfg(target_os = "linux")]
 fn a_resume_that_cannot_fit_in_memory_is_refused_and_the_run_is_not_changed() {
     let place = Workplace::new();
-    let large = ["config.toml", "--out", "run", "--set", "model.hidden=[3000, 3000]", "--set", "train.epochs=1"];
+    let large = ["config.toml", "--out", "run", "--set", "model.hidden=[4000, 4000]", "--set", "train.epochs=1"];
     place.train(&large).says(0, &["done: 5 steps"]);
     let before = place.files();
     let resume = ["--resume", "run", "--set", "train.epochs=2"];
-    let parts = ["the run needs at least 181 MB", "copy to save", "a machine, or a limit, with more memory"];
-    train_within(&place, 200_000, &resume).says(2, &parts);
+    let parts = ["the run needs at least 321 MB", "copy to save", "a machine, or a limit, with more memory"];
+    train_within(&place, 280_000, &resume).says(2, &parts);
     // Not even the checkpoint fits here.
-    train_within(&place, 70_000, &resume)
-        .says(2, &["run/checkpoints/step-0000000005 needs at least 72 MB", "its files"]);
+    train_within(&place, 150_000, &resume)
+        .says(2, &["run/checkpoints/step-0000000005 needs at least 128 MB", "its files"]);
     assert!(place.files() == before, "a refusal has changed the run");
     place.train(&resume).says(0, &["done: 5 steps"]);
 }

@@ -31,13 +31,13 @@ fn a_run_begins_with_the_weights_that_hugging_face_saved_and_saves_them_by_the_s
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/gpt2.safetensors");
     let weights = format!("train.initial_weights={file:?}");
     let refusal = lab.train(&["config.toml", "--out", "run", "--set", &weights]).refusal();
-    let expected = "has a tensor `logits` that the model has no place for; change `model` to theirs, or set \
+    let expected = "has 2 tensors that the model has no place for: `logits`, `tokens`; change `model` to theirs, or set \
                     `train.unused_weights = \"ignore\"` to drop them";
     assert!(refusal.contains(expected), "{refusal}");
     let ignored = "train.unused_weights=ignore";
     let run = lab.train(&["config.toml", "--out", "run", "--set", &weights, "--set", ignored]).well();
     let shown = format!("{}{}", run.stdout, run.stderr);
-    assert!(shown.contains("the model has no place for 1 of its tensors, dropped: `logits`"), "{shown}");
+    assert!(shown.contains("the model has no place for 2 of its tensors, dropped: `logits`, `tokens`"), "{shown}");
     let (mut theirs, ours) = (tensors(&file), tensors(&checkpoint(&lab.path("run"), 0).join("model.safetensors")));
     theirs.remove("logits");
     assert!(ours == theirs, "the first checkpoint is not what the run began with");

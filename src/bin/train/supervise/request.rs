@@ -166,7 +166,11 @@ mod tests {
             "r",
             "mpirun -n 4 --bind-to core bin/train --resume r",
         );
-        assert_continued("train a.toml --json=epochs --quiet", "runs/a", "train --resume runs/a --json=epochs --quiet");
+        assert_continued(
+            "./train a.toml --json=epochs --quiet",
+            "runs/a",
+            "./train --resume runs/a --json=epochs --quiet",
+        );
         assert_continued("srun -J ./train ./train a.toml", "runs/a", "srun -J ./train ./train --resume runs/a");
     }
 
