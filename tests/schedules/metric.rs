@@ -15,7 +15,8 @@ const STEPS: u64 = 40;
 
 fn lab(schedule: &str, metric: &str) -> Lab {
     let config = small(ADAMW_IN_TWO_GROUPS, schedule, EVERY_STEP);
-    Lab::in_memory(&config.replace("epochs = 3,", &format!("epochs = 10, metric = '{metric}',")))
+    let config = config.replace("epochs = 3,", &format!("epochs = 10, metric = '{metric}',"));
+    Lab::in_memory(&config.replace("batch_size = 13", "batch_size = 13\n    classes = 3"))
 }
 
 /// Returns the schedule's memory at each step of a run.
