@@ -390,11 +390,29 @@ fn lightning_continues_with_our_numbers() {
     });
 }
 
+/// The Trainer refuses the name of an optimizer that it has not, and counts the rows of a micro-batch.
+#[test]
+fn the_trainer_of_transformers_is_told_no_optimizer_that_it_lacks_and_the_rows_of_a_micro_batch() {
+    let place = trained(&[find("nadam")]);
+    place.train(&["nadam.toml", "--out", "pieces", "--set", "train.accumulate=4"]).says(0, &[]);
+    let told = export(&place, "pieces", &["transformers"], "checkpoint-10");
+    let told: Value = serde_json::from_str(&told.out).unwrap();
+    let lines: Vec<&str> = told["python"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    let code: String = lines.join("\n").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(code.contains("per_device_train_batch_size=32, gradient_accumulation_steps=4"), "{code}");
+    assert!(!code.contains("optim="), "{code}");
+    assert!(code.contains("NAdam("), "{code}");
+}
+
 #[test]
 fn transformers_continues_with_our_numbers() {
     let name = "transformers_continues_with_our_numbers";
     continues(name, "adamw", &["transformers"], "checkpoint-10", "transformers, accelerate", |lines| {
-        let arguments = lines.iter().find_map(|line| line.strip_prefix("arguments = ")).unwrap();
+        // Long code is broken after a comma; the lines that follow are indented.
+        let first = lines.iter().position(|line| line.starts_with("arguments = ")).unwrap();
+        let more = lines[first + 1..].iter().take_while(|line| line.starts_with(' '));
+        let code: Vec<&str> = lines[first..=first].iter().chain(more).map(|line| line.trim()).collect();
+        let arguments = code.join(" ").trim_start_matches("arguments = ").to_owned();
         format!("names = {{\"arguments\": {}}}\n{TRANSFORMERS}", Value::from(arguments))
     });
 }
