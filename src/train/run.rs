@@ -63,9 +63,9 @@ impl Run {
         last_checkpoint: Option<PathBuf>,
     ) -> Result<Self, TrainError> {
         let path = directory.path().to_owned();
-        // Without an end after it, the process was killed.
-        directory.record_time("begin", session.step(), 0.0);
         let keeper = Keeper::enter(&session, directory, control.clone(), last_checkpoint)?;
+        // Without an end after it, the process was killed. Before there is a run, a file would be in the way of one.
+        keeper.directory.record_time("begin", session.step(), 0.0);
         let sinks = observe::configured_sinks(&session, &path);
         Ok(Self { session, sinks, control, path, keeper: Some(keeper), has_ended_together: false })
     }

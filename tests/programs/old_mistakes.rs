@@ -60,7 +60,6 @@ fn two_columns_of_one_name() {
     };
     let said = "rows.csv has two columns named `width`, columns 0 and 1 (counted from 0)";
     resumed(&place, change, &[]).says(0, &["warning: ", &format!("{said}: the name means the first"), "done: 5 steps"]);
-    let said = "column `label`: every row has the label \"1\", so nothing can be learned";
     place.train(&["config.toml", "--out", "new"]).says(2, &["error: ", said]);
 }
 

@@ -90,8 +90,7 @@ fn columns_without_names_are_taken_in_their_order() {
 
 #[test]
 fn classes_have_the_names_that_the_run_knows() {
-    let lab =
-        Lab::in_memory(&small(ADAMW, "constant()", "").replace("batch_size = 13", "batch_size = 13\n    classes = 3"));
+    let lab = Lab::in_memory(&small(ADAMW, "constant()", ""));
     let row = |i: usize| format!("{},{},{}\n", ["red", "blue"][i % 2], i % 7, ["owl", "cat, wild"][i / 2 % 2]);
     let quoted = |row: String| row.replace("cat, wild", "\"cat, wild\"");
     let rows: String = (0..60).map(row).map(quoted).collect();
