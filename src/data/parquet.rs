@@ -48,7 +48,7 @@ pub(super) struct ParquetRecords {
     path: PathBuf,
     fields: Vec<TypePtr>,
     names: Vec<String>,
-    /// What pandas has written about its table, as JSON.
+    /// The description of the table that pandas has written, as JSON.
     pandas: Option<String>,
     schema_name: String,
     rows: Option<RowIter<'static>>,

@@ -262,7 +262,7 @@ mod tests {
         _folder: tempfile::TempDir,
         path: PathBuf,
         follower: Follower,
-        /// What a reader of the changes has.
+        /// The points that a reader of the changes has.
         steps: Vec<(u64, f64)>,
     }
 

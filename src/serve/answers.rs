@@ -105,7 +105,7 @@ fn page_of(live: &[Arc<Live>], has_list: bool) -> String {
     page(&pages, Some(&format!("const followed = {followed};\n{LIVE_SCRIPT}")))
 }
 
-/// What the page of a run shows besides its log and its tensors: a save changes it.
+/// The parts of a run's page besides its log and its tensors: a save changes them.
 pub async fn rest(State(app): Shared, RawQuery(query): RawQuery) -> Response {
     let runs = match chosen(&app, query.as_deref()).await {
         Ok(runs) => runs,
@@ -127,7 +127,7 @@ pub async fn rest(State(app): Shared, RawQuery(query): RawQuery) -> Response {
     }
 }
 
-/// What is new about some runs, from now on.
+/// The news about some runs, from now on.
 pub async fn events(State(app): Shared, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let runs = match chosen(&app, query.as_deref()).await {
         Ok(runs) => runs,

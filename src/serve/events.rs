@@ -20,7 +20,7 @@ use super::live::{Live, Seen};
 /// Time after which a comment is sent if there is no message, by which a browser that is gone is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// What a reader has seen of each run.
+/// The part of each run that a reader has seen.
 pub type SeenRuns = BTreeMap<String, Seen>;
 
 /// A run that is sent.

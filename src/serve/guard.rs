@@ -29,7 +29,7 @@ pub struct Guard {
 /// Longest path with its parameters.
 const LONGEST: usize = 4096;
 
-/// What a browser may do with an answer: nothing from elsewhere, and nothing elsewhere with it.
+/// The rights of a browser with an answer: nothing from elsewhere, and nothing elsewhere with it.
 const HEADERS: [(HeaderName, &str); 7] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -23,7 +23,7 @@ pub const BUCKETS: usize = 1024;
 /// Number of versions that are remembered. Whoever has seen an older one gets everything.
 const REMEMBERED: usize = 512;
 
-/// What a reader has seen.
+/// The part that a reader has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// The follower: numbers of versions are its own.
@@ -32,7 +32,7 @@ pub struct Seen {
     pub version: u64,
 }
 
-/// What is new of a run. The points of its curves before step `from` are as before, and those after it are these.
+/// The news of a run. The points of its curves before step `from` are as before, and those after it are these.
 #[derive(Debug, Serialize)]
 pub struct News {
     /// The identifier of the run.

@@ -26,7 +26,7 @@ const VALIDATION: &[u8] = b"\"val_loss\"";
 /// The numbers of a line, by their names.
 pub type Line = Vec<(String, f64)>;
 
-/// What is known of the end of a log.
+/// The end of a log, as far as it is known.
 #[derive(Clone, Debug, Default)]
 pub struct LogEnd {
     length: u64,

@@ -69,7 +69,7 @@ pub struct Watched {
     saved: Option<Saved>,
 }
 
-/// What the newest checkpoint says.
+/// The contents of the newest checkpoint.
 #[derive(Debug)]
 struct Saved {
     path: PathBuf,

@@ -1,4 +1,4 @@
-//! What is known of a watched run at a moment.
+//! A watched run, as it is known at a moment.
 
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ pub struct Save {
     pub age: Option<u64>,
 }
 
-/// What is known of a run.
+/// A run, as far as it is known.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// The name of its directory.

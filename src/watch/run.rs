@@ -30,7 +30,7 @@ pub struct WatchedRun {
     follower: Follower,
     /// The numbers of the log, by name.
     pub series: BTreeMap<String, Series>,
-    /// What is known of the run.
+    /// The run, as far as it is known.
     pub facts: Facts,
     /// When the log grew, and the number of updates then.
     growth: VecDeque<(Instant, u64)>,

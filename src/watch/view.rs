@@ -11,7 +11,7 @@ const ZOOMS: u32 = 20;
 /// The least number of steps that are shown.
 const LEAST: f64 = 10.0;
 
-/// What a key asks of the program.
+/// The request of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
     /// Nothing, or a change of the view.

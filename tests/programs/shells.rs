@@ -34,7 +34,7 @@ fn every_shell_has_a_script_that_knows_the_commands() {
     place.inspect_refuses(2, &["completions"], &["SHELL"]);
 }
 
-/// What Tab makes of `line` in bash. The function of the script answers first, and files come if it has no answer.
+/// The line that Tab makes of `line` in bash. The function of the script answers first, and files come if it has no answer.
 fn completed(place: &Workplace, line: &str) -> Vec<String> {
     let words: Vec<&str> = line.split(' ').collect();
     let (last, program) = (words[words.len() - 1], words[0]);

@@ -8,7 +8,7 @@ use super::{Unpacked, reasonable};
 use crate::data::picture::Failure;
 use crate::data::size::Size;
 
-/// What the header says.
+/// The contents of the header.
 struct Header {
     width: usize,
     height: usize,

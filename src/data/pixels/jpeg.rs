@@ -22,7 +22,7 @@ pub(super) fn size(bytes: &[u8]) -> Result<Size, Failure> {
 pub(super) fn unpack(bytes: &[u8], channels: usize) -> Result<Unpacked, Failure> {
     refuse_unsupported(bytes)?;
     let Some(end) = end(bytes) else { return Err(Failure::damaged("the file is truncated")) };
-    // What follows the end, such as the video of a motion photo, is not part of the image, and may look like markers.
+    // Data after the end, such as the video of a motion photo, are not part of the image, and may look like markers.
     let whole = bytes.get(..end).unwrap_or(bytes);
     let coloured = as_in_jfif(whole);
     let whole = coloured.as_deref().unwrap_or(whole);

@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(columns.all(), expected.map(|(name, kind)| (name.to_owned(), kind)));
         assert_eq!(row(&columns, &lines[0]), ["0", "0.1", "1", "0.5", "", ""]);
         assert_eq!(row(&columns, &lines[1]), ["1", "0.1", "2", "", "1e-3", "true"]);
-        // What other programs write: another order, a field that no line had, a longer list.
+        // As other programs write them: another order, a field that no line had, a longer list.
         let other = [("loss", "0.5"), ("more", "1"), ("lr", "[1,2,3]"), ("step", "2")];
         assert_eq!(row(&columns, &other), ["2", "1", "2", "0.5", "", ""]);
     }

@@ -66,7 +66,7 @@ fn compact(text: &str) -> Option<String> {
 
 /// Finds the fields of a line without spaces; `None` if it is not of that form, or has no step.
 ///
-/// What was found before is a guess at the names: lines usually have those of the line before them.
+/// The names found before are a guess: lines usually have those of the line before them.
 fn fields<'a>(line: &'a str, found: &mut Vec<Field<'a>>) -> Option<()> {
     let inside = line.strip_prefix('{')?.strip_suffix('}')?;
     let (bytes, mut at, mut has_step) = (inside.as_bytes(), 0, false);

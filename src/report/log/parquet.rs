@@ -21,7 +21,7 @@ pub(super) struct Table<W: Write + Send> {
     encoder: Encoder,
 }
 
-/// What all groups of rows have in common.
+/// The parts that all groups of rows have in common.
 #[derive(Clone)]
 pub(super) struct Encoder {
     kinds: Vec<Kind>,

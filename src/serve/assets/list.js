@@ -82,7 +82,7 @@ function chosen() {
   const text = new Intl.Collator("en", { numeric: true });
   return runs.sort((one, other) => {
     const [a, b] = [value(one), value(other)];
-    // What has no value is last, in either direction.
+    // Rows without a value are last, in either direction.
     if (a === null || b === null) return (a === null) - (b === null) || text.compare(one.name, other.name);
     const order = typeof a === "string" ? text.compare(a, b) : a - b;
     return (list.isDown ? -order : order) || text.compare(one.name, other.name);
@@ -128,7 +128,7 @@ function showTicked() {
   find("compare").textContent = count > 1 ? `Compare ${count} runs` : count ? "Open 1 run" : "Compare";
 }
 
-/** Draws the list. The element with the focus is found again, because rows are made anew. */
+/** Draws the list. The element with the focus is found again, because the rows are made again. */
 function show() {
   const focused = document.activeElement?.closest?.("tr[data-run]")?.dataset.run;
   const kind = document.activeElement?.tagName;

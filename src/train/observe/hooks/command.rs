@@ -91,7 +91,7 @@ fn do_not_block(input: &Input, said: &Said) {
     }
 }
 
-/// What a command has not read yet.
+/// The text that a command has not read yet.
 struct Input {
     pipe: Option<ChildStdin>,
     rest: Vec<u8>,
@@ -116,7 +116,7 @@ impl Input {
     }
 }
 
-/// What a command says on stderr.
+/// The text of a command on stderr.
 struct Said {
     pipe: Option<ChildStderr>,
     end: VecDeque<u8>,
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn a_command_may_leave_its_input_and_write_much() {
         sh("exec 0<&-; head -c 100000000 /dev/zero; head -c 3000000 /dev/zero >&2", LONG).unwrap();
-        // What it leaves behind may hold its output open.
+        // A process that it leaves behind may hold its output open.
         sh("sleep 5 & exit 0", LONG).unwrap();
         let long = "x".repeat(1 << 20);
         let words = ["sh", "-c", "sleep 0.1; test $(wc -c) = 1048576"].map(str::to_owned);

@@ -1,4 +1,4 @@
-//! What a hook gets on its standard input: one JSON object in a line.
+//! The standard input of a hook: one JSON object in a line.
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
