@@ -30,7 +30,7 @@ pub struct WrittenBy {
     /// The model of the GPU and the versions of its software, if it is an NVIDIA GPU: with others, the bits may differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<String>,
-    /// The instructions that multiplied bf16, if the run computes in it on the CPU: `amx_bf16` or `avx512_bf16`, whose
+    /// The instructions that multiplied bf16, if the run computes in it on the CPU: `amx_bf16`, `avx512_bf16` or `avx512_f32`, whose
     /// bits differ, or `f32` on a processor without any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bf16_products: Option<String>,
@@ -70,6 +70,7 @@ impl WrittenBy {
         let instructions = match instructions() {
             Some(Instructions::Amx) => "amx_bf16",
             Some(Instructions::Dots) => "avx512_bf16",
+            Some(Instructions::Fma) => "avx512_f32",
             None => "f32",
         };
         Self { bf16_products: is_multiplied_here.then(|| instructions.to_owned()), ..self }

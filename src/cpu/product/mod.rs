@@ -1,7 +1,7 @@
 //! Products of matrices of bf16 with sums in f32, on x86-64 processors that have instructions for it.
 //!
 //! Both factors are copied to strips first, in the order in which their numbers are needed; numbers of f32 are rounded
-//! to bf16 there. Then tiles of 32 by 32 sums are computed, each over the whole inner dimension, and finished: bias,
+//! to bf16 there. Where products in f32 are faster than those of bf16, strips have the same numbers in f32. Then tiles of 32 by 32 sums are computed, each over the whole inner dimension, and finished: bias,
 //! ReLU and rounding are applied before a tile is written.
 //!
 //! The bits do not depend on the number of threads, nor on how the factors lie in memory. They depend on the
@@ -12,9 +12,13 @@ mod amx;
 #[cfg(target_arch = "x86_64")]
 mod dots;
 #[cfg(target_arch = "x86_64")]
+mod fma;
+#[cfg(target_arch = "x86_64")]
 mod strip;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
+#[cfg(target_arch = "x86_64")]
+mod wide_strip;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use amx::{Layout, Registers};
@@ -85,6 +89,8 @@ pub(crate) enum Instructions {
     Amx,
     /// Products of pairs in the registers of AVX-512.
     Dots,
+    /// Products of the same numbers in f32, in the registers of AVX-512.
+    Fma,
 }
 
 /// Returns the best instructions of this processor; `None` if it has none for bf16.

@@ -29,11 +29,11 @@ pub(super) fn len(depth: usize) -> usize {
 /// each `along` elements from the one before.
 #[derive(Clone, Copy)]
 pub(super) struct Source {
-    numbers: Numbers,
+    pub numbers: Numbers,
     pub count: usize,
     pub depth: usize,
-    across: usize,
-    along: usize,
+    pub across: usize,
+    pub along: usize,
 }
 
 // SAFETY: threads only read the factor.
@@ -122,7 +122,7 @@ impl Source {
 }
 
 // SAFETY: zeros are numbers.
-const ZERO: __m512i = unsafe { std::mem::zeroed() };
+pub(super) const ZERO: __m512i = unsafe { std::mem::zeroed() };
 
 /// The element types of factors.
 trait Number: Copy {

@@ -8,9 +8,13 @@ use crate::rng::Stream;
 
 /// Every kind of instructions that this processor has: one with the matrix unit has the others too.
 fn all() -> Vec<Instructions> {
+    let mut all = vec![Instructions::Dots, Instructions::Fma];
     match instructions() {
-        Some(Instructions::Amx) => vec![Instructions::Amx, Instructions::Dots],
-        Some(other) => vec![other],
+        Some(Instructions::Amx) => {
+            all.push(Instructions::Amx);
+            all
+        }
+        Some(_) => all,
         None => {
             eprintln!("NOT RUN: this processor has no instructions for bf16");
             Vec::new()
@@ -112,7 +116,7 @@ fn check(case: Case) {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let size = || prop_oneof![1..4usize, 14..35usize, 60..140usize];
+    let size = || prop_oneof![1..4usize, 14..35usize, 60..140usize, 190..200usize];
     let lies = || prop_oneof![Just(Lies::ByRows), Just(Lies::ByColumns), Just(Lies::Apart)];
     let flags = (any::<[bool; 2]>(), any::<bool>(), 0..3usize, any::<bool>(), any::<bool>());
     ([size(), size(), size()], [lies(), lies()], flags)

@@ -71,6 +71,12 @@ impl Convolution {
         0..self.weights.outputs.div_ceil(OUTPUTS)
     }
 
+    /// Returns how many numbers the results of these blocks have.
+    pub fn len_of(&self, blocks: &Range<usize>) -> usize {
+        let outputs = (blocks.end * OUTPUTS).min(self.weights.outputs).saturating_sub(blocks.start * OUTPUTS);
+        outputs * self.planes.positions()
+    }
+
     /// Convolves an image for these blocks of eight outputs, and writes their positions to `y`.
     ///
     /// # Safety

@@ -4,16 +4,22 @@ use std::ops::Range;
 
 use bytemuck::cast_slice;
 use candle_core::DType;
+use half::bf16;
 
 use super::flat::{self, Convolution, Finish, Packed};
 use super::paired::{self, PairedConvolution};
 use super::planes::{Form, Planes};
+use super::widened::Widened;
+use crate::cpu::product::{Instructions, instructions};
+use crate::cpu::widen;
 use crate::ops::bf16::Stored;
 
 /// A convolution of single images.
 pub(super) enum Kernel {
     F32(Convolution),
     Bf16(PairedConvolution),
+    /// Of bf16, without the matrix unit.
+    Widened(Widened<Convolution>),
 }
 
 /// The numbers of channels and outputs.
@@ -34,18 +40,24 @@ impl Kernel {
         at: impl Fn(usize, usize, usize) -> usize,
     ) -> Self {
         let kernel = form.kernel[0] * form.kernel[1];
-        if T::DTYPE == DType::F32 {
+        let in_f32 = |weight: &[f32]| {
             let at = |output: usize, tap: usize| at(output, tap / kernel, tap % kernel);
-            let weights = Packed::new(cast_slice(weight), outputs, channels * kernel, at);
-            return Self::F32(Convolution::new(Planes::new(channels, form, flat::GROUP), weights, turned));
+            let weights = Packed::new(weight, outputs, channels * kernel, at);
+            Convolution::new(Planes::new(channels, form, flat::GROUP), weights, turned)
+        };
+        match T::DTYPE {
+            DType::F32 => Self::F32(in_f32(cast_slice(weight))),
+            _ if instructions() == Some(Instructions::Amx) => {
+                Self::Bf16(PairedConvolution::new(form, channels, cast_slice(weight), outputs, at, turned))
+            }
+            _ => Self::Widened(Widened(in_f32(&widen::<bf16>(cast_slice(weight))))),
         }
-        Self::Bf16(PairedConvolution::new(form, channels, cast_slice(weight), outputs, at, turned))
     }
 
     /// Returns the outputs of a block.
     pub fn block(&self) -> usize {
         match self {
-            Self::F32(_) => flat::OUTPUTS,
+            Self::F32(_) | Self::Widened(_) => flat::OUTPUTS,
             Self::Bf16(_) => paired::OUTPUTS,
         }
     }
@@ -55,6 +67,7 @@ impl Kernel {
         match self {
             Self::F32(convolution) => convolution.blocks(),
             Self::Bf16(convolution) => convolution.blocks(),
+            Self::Widened(Widened(convolution)) => convolution.blocks(),
         }
     }
 
@@ -68,6 +81,7 @@ impl Kernel {
             match self {
                 Self::F32(convolution) => convolution.of_image(cast_slice(x), blocks, finish, y.cast()),
                 Self::Bf16(convolution) => convolution.of_image(cast_slice(x), blocks, finish, y.cast()),
+                Self::Widened(convolution) => convolution.of_image(cast_slice(x), blocks, finish, y.cast()),
             }
         }
     }

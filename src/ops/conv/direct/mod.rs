@@ -1,5 +1,5 @@
 //! Convolutions that move by one or two places, without unrolled images, on x86-64 processors: in f32 with AVX-512, in
-//! bf16 with the matrix unit AMX.
+//! bf16 with the matrix unit AMX, or in f32 where a processor without it multiplies f32 faster than bf16.
 //!
 //! Every product of a weight with a number of the padding is a real one, as in the reference: an infinite weight gives
 //! NaN there.
@@ -15,6 +15,7 @@ mod tests;
 mod tiles;
 mod turn;
 mod weight;
+mod widened;
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -35,6 +36,7 @@ use kernel::{Kernel, Sizes};
 use paired_weight::PairedWeightGradient;
 use planes::{Form, LANES, Planes};
 use weight::WeightGradient;
+use widened::Widened;
 
 /// The fewest tasks of a batch, where images can be computed in pieces.
 const TASKS: usize = 16;
@@ -51,11 +53,15 @@ impl Geometry {
         let Conv2d { stride, padding, groups, .. } = self.options;
         let has_form = stride <= 2 && groups == 1 && self.kernel.iter().all(|&side| padding < side);
         let has_form = has_form && InputGradient::has_form(self);
-        let has_amx = || instructions() == Some(Instructions::Amx) && is_x86_feature_detected!("avx512vbmi2");
+        let can_be_bf16 = || match instructions() {
+            Some(Instructions::Amx) => is_x86_feature_detected!("avx512vbmi2"),
+            Some(Instructions::Fma) => true,
+            Some(Instructions::Dots) | None => false,
+        };
         has_form
             && match dtype {
                 DType::F32 => is_x86_feature_detected!("avx512f"),
-                DType::BF16 => has_amx(),
+                DType::BF16 => can_be_bf16(),
                 _ => false,
             }
     }
@@ -103,6 +109,8 @@ pub(super) struct Gradients {
 enum OfWeight {
     F32(WeightGradient),
     Bf16(PairedWeightGradient),
+    /// Of bf16, without the matrix unit.
+    Widened(Widened<WeightGradient>),
 }
 
 impl Gradients {
@@ -110,14 +118,15 @@ impl Gradients {
     /// weights, if the gradient of pixels near the edge is computed; in bf16, pixels beside the rows of the result.
     pub fn new<T: Stored>(geometry: &Geometry, x: &[T], weight: &[T], needed: Needed) -> Option<Self> {
         assert!(geometry.can_be_direct(T::DTYPE), "a convolution of another form");
-        let in_f32 = T::DTYPE == DType::F32;
-        if (needed.x && !are_finite(weight)) || (needed.weight && !in_f32 && !are_finite(x)) {
+        let (is_f32, has_amx) = (T::DTYPE == DType::F32, instructions() == Some(Instructions::Amx));
+        if (needed.x && !are_finite(weight)) || (needed.weight && !is_f32 && has_amx && !are_finite(x)) {
             return None;
         }
         let ([channels, ..], [outputs, ..], form) = (geometry.input, geometry.output, geometry.form());
-        let of_weight = || match in_f32 {
+        let of_weight = || match is_f32 {
             true => OfWeight::F32(WeightGradient::new(form, channels, outputs)),
-            false => OfWeight::Bf16(PairedWeightGradient::new(form, channels, outputs)),
+            false if has_amx => OfWeight::Bf16(PairedWeightGradient::new(form, channels, outputs)),
+            false => OfWeight::Widened(Widened(WeightGradient::new(form, channels, outputs))),
         };
         let input = needed.x.then(|| InputGradient::new(geometry, weight));
         Some(Self { input, weight: needed.weight.then(of_weight) })
@@ -126,7 +135,7 @@ impl Gradients {
     /// Returns the number of sums of the weight gradient.
     pub fn sums(&self) -> usize {
         match &self.weight {
-            Some(OfWeight::F32(gradient)) => gradient.sums(),
+            Some(OfWeight::F32(gradient) | OfWeight::Widened(Widened(gradient))) => gradient.sums(),
             Some(OfWeight::Bf16(gradient)) => gradient.sums(),
             None => 0,
         }
@@ -139,6 +148,7 @@ impl Gradients {
             match &self.weight {
                 Some(OfWeight::F32(gradient)) => gradient.add(cast_slice(x), cast_slice(dy), cast_slice_mut(sums)),
                 Some(OfWeight::Bf16(gradient)) => gradient.add(cast_slice(x), cast_slice(dy), cast_slice_mut(sums)),
+                Some(OfWeight::Widened(gradient)) => gradient.add(cast_slice(x), cast_slice(dy), cast_slice_mut(sums)),
                 None => {}
             }
         }
@@ -153,7 +163,9 @@ impl Gradients {
     pub fn weights<T: Stored>(&self, sums: &[T::Sum]) -> Vec<T::Sum> {
         let weights = match &self.weight {
             // SAFETY: the processor has the instructions.
-            Some(OfWeight::F32(gradient)) => unsafe { gradient.weights(cast_slice(sums)) },
+            Some(OfWeight::F32(gradient) | OfWeight::Widened(Widened(gradient))) => unsafe {
+                gradient.weights(cast_slice(sums))
+            },
             Some(OfWeight::Bf16(gradient)) => gradient.weights(cast_slice(sums)),
             None => Vec::new(),
         };
