@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -65,13 +66,19 @@ pub(crate) fn to_json(seen: &impl Serialize) -> Json {
     serde_json::to_value(seen).unwrap_or_default()
 }
 
-/// The inverse of [`to_json`].
-pub(crate) fn from_json<T: for<'de> Deserialize<'de>>(saved: &Json) -> Result<T, String> {
-    T::deserialize(saved).map_err(|error| error.to_string())
+/// The inverse of [`to_json`], with the rates, which `rates` finds, scaled to the current base rates.
+pub(crate) fn restored<T: DeserializeOwned>(
+    saved: &Json,
+    bases: &[BaseChange],
+    rates: impl Fn(&mut T) -> &mut Vec<f64>,
+) -> Result<T, String> {
+    let mut seen = T::deserialize(saved).map_err(|error| error.to_string())?;
+    let rates = rates(&mut seen);
+    *rates = carried(rates, bases)?;
+    Ok(seen)
 }
 
-/// Scales saved rates to the current base rates.
-pub(crate) fn carry_rates(saved: &[f64], bases: &[BaseChange]) -> Result<Vec<f64>, String> {
+fn carried(saved: &[f64], bases: &[BaseChange]) -> Result<Vec<f64>, String> {
     if saved.len() != bases.len() {
         return Err(format!("it holds rates of {}, but there are {}", counted(saved.len(), "group"), bases.len()));
     }

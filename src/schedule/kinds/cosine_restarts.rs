@@ -1,4 +1,4 @@
-use super::cycles::{Cycles, Decays, Written};
+use super::cycles::{Decays, cycles};
 use super::*;
 
 kind! {
@@ -35,17 +35,7 @@ kind! {
 
 impl Kind for CosineRestarts {
     fn plan(&self, context: &Context) -> Planned {
-        let written = Written {
-            t_0: self.t_0,
-            t_mult: self.t_mult,
-            warmup: self.warmup,
-            eta_min: self.eta_min,
-            min_ratio: self.min_ratio,
-            cycle_decay: self.cycle_decay,
-            cycle_limit: self.cycle_limit,
-            decays: self.decays,
-        };
-        let cycles = Cycles::new(context, &written)?;
+        let cycles = cycles!(self, context)?;
         curve(move |t, base| cycles.rate(t, base, half_cosine))
     }
 }

@@ -37,6 +37,26 @@ pub(super) struct Written {
     pub decays: Decays,
 }
 
+/// Returns the cycles of a kind with restarts, whose fields have the names of [`Written`]'s.
+macro_rules! cycles {
+    ($kind:ident, $context:ident) => {
+        $crate::schedule::kinds::cycles::Cycles::new(
+            $context,
+            &$crate::schedule::kinds::cycles::Written {
+                t_0: $kind.t_0,
+                t_mult: $kind.t_mult,
+                warmup: $kind.warmup,
+                eta_min: $kind.eta_min,
+                min_ratio: $kind.min_ratio,
+                cycle_decay: $kind.cycle_decay,
+                cycle_limit: $kind.cycle_limit,
+                decays: $kind.decays,
+            },
+        )
+    };
+}
+pub(super) use cycles;
+
 impl Cycles {
     pub fn new(context: &Context, written: &Written) -> Result<Self, ScheduleError> {
         let t_0 = context.period("t_0", written.t_0)?;

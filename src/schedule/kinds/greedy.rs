@@ -223,29 +223,21 @@ impl Memory for GreedyMemory {
     }
 
     fn load(&mut self, saved: &serde_json::Value, bases: &[memory::BaseChange]) -> Result<(), String> {
-        let mut seen: Seen = memory::from_json(saved)?;
-        seen.lrs = memory::carry_rates(&seen.lrs, bases)?;
-        self.seen = seen;
+        self.seen = memory::restored(saved, bases, |seen: &mut Seen| &mut seen.lrs)?;
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Scheduler;
     use super::super::testing::*;
     use super::*;
 
-    /// Returns the rates of updates 0, 1, … when these metrics are reported after each, for a base rate of 1/4.
+    /// Returns the rate before each of these metrics.
     fn follow(schedule: impl Into<Schedule>, metrics: &[f64]) -> Vec<f64> {
-        let mut scheduler = Scheduler::new(schedule, vec![0.25], RUN).unwrap();
-        let step = |metric: &f64| {
-            let rate = scheduler.rates()[0];
-            scheduler.advance();
-            scheduler.report(*metric);
-            rate
-        };
-        metrics.iter().map(step).collect()
+        let mut rates = reported(schedule, 0.25, metrics);
+        rates.truncate(metrics.len());
+        rates
     }
 
     fn eager() -> Greedy {

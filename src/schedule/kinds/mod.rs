@@ -122,7 +122,7 @@ fn half_cosine(from: f64, to: f64, x: f64) -> f64 {
 mod testing {
     //! Helpers of the tests of all kinds.
 
-    use super::super::{Plan, RunLength, ScheduleError};
+    use super::super::{Plan, RunLength, ScheduleError, Scheduler};
     use super::*;
 
     /// A run of 100 steps in 10 epochs.
@@ -137,6 +137,19 @@ mod testing {
     pub fn rates<const N: usize>(schedule: impl Into<Schedule>, ts: [u64; N]) -> [f64; N] {
         let plan = plan(schedule).unwrap();
         ts.map(|t| plan.rate(t, 1.0, 0))
+    }
+
+    /// Returns the rate of each update, from number 0, after which one of these metrics is reported, and the rate after
+    /// the last.
+    pub fn reported(schedule: impl Into<Schedule>, base: f64, metrics: &[f64]) -> Vec<f64> {
+        let mut scheduler = Scheduler::new(schedule, vec![base], RUN).unwrap();
+        let mut rates = scheduler.rates();
+        for metric in metrics {
+            scheduler.advance();
+            scheduler.report(*metric);
+            rates.extend(scheduler.rates());
+        }
+        rates
     }
 
     /// Returns the message with which planning is refused.

@@ -84,27 +84,19 @@ impl Memory for NewbobMemory {
     }
 
     fn load(&mut self, saved: &serde_json::Value, bases: &[memory::BaseChange]) -> Result<(), String> {
-        let mut seen: Seen = memory::from_json(saved)?;
-        seen.lrs = memory::carry_rates(&seen.lrs, bases)?;
-        self.seen = seen;
+        self.seen = memory::restored(saved, bases, |seen: &mut Seen| &mut seen.lrs)?;
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{RunLength, Scheduler};
+    use super::super::testing::*;
     use super::*;
 
+    /// Returns the rate after each of these metrics.
     fn followed(schedule: Newbob, metrics: &[f64]) -> Vec<f64> {
-        let run = RunLength { total_steps: None, steps_per_epoch: 1 };
-        let mut scheduler = Scheduler::new(schedule, vec![1.0], run).unwrap();
-        let report = |metric: &f64| {
-            scheduler.advance();
-            scheduler.report(*metric);
-            scheduler.rates().into_iter().sum()
-        };
-        metrics.iter().map(report).collect()
+        reported(schedule, 1.0, metrics).split_off(1)
     }
 
     #[test]
