@@ -17,9 +17,10 @@ const UPLOT: [&str; 2] = [include_str!("assets/uPlot.iife.min.js"), include_str!
 const LICENSE_OF_UPLOT: &str = include_str!("assets/uPlot.LICENSE");
 
 /// Our scripts, in their order.
-const SCRIPTS: [&str; 8] = [
+const SCRIPTS: [&str; 9] = [
     include_str!("assets/format.js"),
     include_str!("assets/curves.js"),
+    include_str!("assets/zoom.js"),
     include_str!("assets/chart.js"),
     include_str!("assets/timeline.js"),
     include_str!("assets/tables.js"),

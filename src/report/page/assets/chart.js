@@ -22,15 +22,19 @@ function faint(hex, opacity) {
   return hex + Math.round(opacity * 255).toString(16).padStart(2, "0");
 }
 
+/** The colours of the theme, by their names. To ask the page for one costs more than to draw with it. */
+const variables = new Map();
+
 function variable(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  if (!variables.has(name)) variables.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+  return variables.get(name);
 }
 
 /** The charts of the page. */
 const charts = [];
 
-/** While one chart moves the others, these do not move it. */
-let isMoving = false;
+/** What one chart tells the others by itself. Zooming goes through `follow`, so that each chart draws once. */
+const TOLD = ["mousemove", "mouseleave"];
 
 class Chart {
   /**
@@ -38,7 +42,8 @@ class Chart {
    * `{ run, label, x, y, stroke, width, dash, points, isAhead }` with steps in `x`.
    */
   constructor(options, view) {
-    Object.assign(this, { options, view, logY: false, plot: null, lines: [] });
+    // With whether it is on the screen, and the part that it moves to once it is.
+    Object.assign(this, { options, view, logY: false, plot: null, lines: [], isSeen: true, part: null });
     this.summary = make("p", { class: "unseen" });
     this.readout = make("div", { class: "readout" });
     this.log = make("button", { type: "button", "aria-pressed": "false", onclick: () => this.toggleLog() }, "log");
@@ -54,6 +59,7 @@ class Chart {
       this.box, this.readout, this.details);
     new ResizeObserver(() => this.resize()).observe(this.box);
     charts.push(this);
+    screenWatch.observe(this.element);
   }
 
   toggleLog() {
@@ -73,12 +79,12 @@ class Chart {
 
   /** Makes the plot from the data as it is now. The part that is zoomed to is kept. */
   draw() {
-    const zoom = this.plot && this.isZoomed ? { ...this.plot.scales.x } : null;
     this.plot?.destroy();
     this.lines = this.options.lines(this.view);
     const width = Math.floor(this.box.clientWidth) || 460;
     this.plot = new uPlot(this.plotOptions(width), this.table(), this.box);
-    if (zoom) this.moveTo(zoom.min, zoom.max);
+    if (shownPart) this.plot.setScale("x", shownPart);
+    this.part = null;
     this.say();
     if (this.details.open) this.fillTable();
   }
@@ -89,14 +95,15 @@ class Chart {
     const isSame = this.plot && lines.length === this.lines.length && lines.every((line, place) => line.label === this.lines[place].label);
     if (!isSame) return this.draw();
     this.lines = lines;
-    if (this.isZoomed) {
-      const { min, max } = this.plot.scales.x;
-      this.plot.setData(this.table(), false);
-      this.plot.setScale("x", { min, max });
-    } else {
-      this.plot.setData(this.table());
-    }
+    this.setTable();
     this.say();
+  }
+
+  /** Gives the plot its table, and keeps the part that is shown. */
+  setTable() {
+    this.plot.setData(this.table(), !shownPart);
+    if (shownPart) this.plot.setScale("x", shownPart);
+    this.part = null;
   }
 
   table() {
@@ -108,14 +115,13 @@ class Chart {
     const { view, options } = this;
     const axis = { stroke: () => variable("--muted"), grid: { stroke: () => variable("--grid"), width: 1 },
       ticks: { stroke: () => variable("--grid"), width: 1 }, font: "12px system-ui, sans-serif" };
-    const shown = options.unit ?? ((value) => number(value));
     return {
       width, height: this.height(),
       legend: { show: false },
       scales: { x: { time: false, distr: view.logX ? 3 : 1 }, y: { distr: this.logY ? 3 : 1 } },
       axes: [
         { ...axis, values: (_, values) => ticks(values), size: 34 },
-        { ...axis, values: (_, values) => (options.unit ? values.map((value) => value === null ? null : shown(value)) : ticks(values)),
+        { ...axis, values: (_, values) => (options.unit ? ticksOf(options.unit, values) : ticks(values)),
           size: (_, values) => 16 + 7 * Math.max(3, ...(values ?? []).map((text) => String(text ?? "").length)) },
       ],
       series: [{}, ...this.lines.map((line) => ({
@@ -123,33 +129,38 @@ class Chart {
         points: { show: line.points ?? false, size: 5, stroke: () => line.stroke(), fill: () => line.stroke() },
       }))],
       cursor: {
-        sync: { key: "report", scales: ["x", null] },
+        sync: { key: "report", scales: ["x", null], filters: {
+          pub: () => true,
+          sub: (type) => TOLD.includes(type) && (this.isSeen || type === "mouseleave"),
+        } },
         drag: { x: true, y: false },
         dataIdx: (plot, place, closest) => nearest(plot.data[place], closest),
         points: { size: 7 },
       },
       hooks: {
         setCursor: [() => this.read()],
-        setScale: [(plot, key) => key === "x" && this.zoomed(plot)],
-        ready: [(plot) => { plot.over.addEventListener("dblclick", () => resetZoom()); }],
+        setScale: [(plot, key) => key === "x" && follow(plot)],
+        ready: [(plot) => {
+          plot.over.addEventListener("dblclick", () => resetZoom());
+          zoomByWheel(plot);
+        }],
       },
     };
   }
 
-  /** Moves the other charts to where this one is. */
-  zoomed(plot) {
-    if (isMoving || !plot.data[0].length) return;
-    const { min, max } = plot.scales.x;
-    const [first, last] = [plot.data[0][0], plot.data[0][plot.data[0].length - 1]];
-    if (!(min > first || max < last)) return;
-    isMoving = true;
-    for (const chart of charts) chart.moveTo(min, max, chart === this);
-    isMoving = false;
+  /** Moves to a part: now, if this is seen. */
+  moveTo(part) {
+    this.part = part;
+    if (this.isSeen) this.catchUp(); else catchUpSoon();
   }
 
-  moveTo(min, max, isThere = false) {
-    this.isZoomed = true;
-    if (!isThere && this.plot) this.plot.setScale("x", { min, max });
+  /** Moves to where the other charts are. */
+  catchUp() {
+    const { plot, part } = this;
+    if (!plot || !part) return;
+    this.part = null;
+    // uPlot draws after every call, also if nothing changes.
+    if (plot.scales.x.min !== part.min || plot.scales.x.max !== part.max) plot.setScale("x", part);
   }
 
   /** Shows the values at the cursor, or the last ones. */
@@ -179,14 +190,18 @@ class Chart {
   /** Says in words what the chart shows. */
   say() {
     const shown = this.options.unit ?? number;
-    const sentences = this.lines.filter((line) => !line.isAhead).map((line) => {
-      const known = line.y.map((value, place) => [value, line.x[place]]).filter(([value]) => value !== null);
-      if (!known.length) return `${line.label}: no numbers`;
-      const [first, last] = [known[0], known[known.length - 1]];
-      const low = known.reduce((a, b) => (b[0] < a[0] ? b : a));
-      const high = known.reduce((a, b) => (b[0] > a[0] ? b : a));
-      return `${line.label}: from ${shown(first[0])} to ${shown(last[0])}, lowest ${shown(low[0])} at step ${number(low[1])}, ` +
-        `highest ${shown(high[0])} at step ${number(high[1])}`;
+    const sentences = this.lines.filter((line) => !line.isAhead).map(({ label, x, y }) => {
+      let first = null, last = null, low = null, high = null;
+      for (let place = 0; place < y.length; place++) {
+        if (y[place] === null) continue;
+        first ??= place;
+        last = place;
+        if (low === null || y[place] < y[low]) low = place;
+        if (high === null || y[place] > y[high]) high = place;
+      }
+      if (first === null) return `${label}: no numbers`;
+      return `${label}: from ${shown(y[first])} to ${shown(y[last])}, lowest ${shown(y[low])} at step ${number(x[low])}, ` +
+        `highest ${shown(y[high])} at step ${number(x[high])}`;
     });
     const text = sentences.join(". ");
     this.box.setAttribute("aria-label", this.options.title);
@@ -205,11 +220,9 @@ class Chart {
       plot.setCursor({ left: plot.valToPos(x[place], "x"), top: plot.over.clientHeight / 2 }, true, true);
       document.getElementById("spoken").textContent = this.read().join(", ");
     } else if (event.key === "+" || event.key === "=" || event.key === "-") {
-      const { min, max } = plot.scales.x;
-      const middle = plot.cursor.idx === null || plot.cursor.idx === undefined ? (min + max) / 2 : x[plot.cursor.idx];
-      const share = event.key === "-" ? 2 : 0.5;
-      const [low, high] = [Math.max(x[0], middle - (middle - min) * share), Math.min(x[x.length - 1], middle + (max - middle) * share)];
-      if (low <= x[0] && high >= x[x.length - 1]) resetZoom(); else plot.setScale("x", { min: low, max: high });
+      const { idx } = plot.cursor;
+      const at = idx === null || idx === undefined ? plot.over.clientWidth / 2 : plot.valToPos(x[idx], "x");
+      zoomBy(plot, event.key === "-" ? 2 : 0.5, at);
     } else if (event.key === "0" || event.key === "Escape") {
       resetZoom();
     } else {
@@ -258,14 +271,4 @@ function nearest(values, place) {
 function placeName(view, at) {
   if (view.axis === "time") return `${number(Number(at.toPrecision(4)))} h`;
   return `${view.axis} ${number(at)}`;
-}
-
-/** Shows all of every chart. */
-function resetZoom() {
-  isMoving = true;
-  for (const chart of charts) {
-    chart.isZoomed = false;
-    chart.plot?.setData(chart.plot.data);
-  }
-  isMoving = false;
 }

@@ -24,6 +24,7 @@ function remembered(name) {
 
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
+  variables.clear();
   find("theme").textContent = theme === "dark" ? "Light" : "Dark";
   find("theme").setAttribute("aria-label", theme === "dark" ? "Use the light theme" : "Use the dark theme");
   for (const swatch of document.querySelectorAll("[data-run]")) {
@@ -77,19 +78,19 @@ function showControls() {
   find("axis").replaceChildren(...axes.map((axis) => make("option", { value: axis }, AXES[axis])));
   find("axis").onchange = (event) => {
     view.axis = event.target.value;
-    for (const chart of charts) chart.isZoomed = false;
+    forgetZoom();
     redraw();
   };
   find("log-x").onchange = (event) => {
     view.logX = event.target.checked;
-    for (const chart of charts) chart.isZoomed = false;
+    forgetZoom();
     redraw();
   };
   find("smooth").value = view.smooth;
   find("smooth").oninput = (event) => {
     view.smooth = Number(event.target.value);
     showSmooth();
-    refreshSoon();
+    refreshSoon((chart) => chart.options.isNoisy);
   };
   find("reset").onclick = resetZoom;
   find("theme").onclick = () => {
@@ -102,6 +103,9 @@ function showControls() {
   setTheme(themeNow());
   prefersDark.onchange = () => changeTheme(themeNow());
   // Paper is light.
-  window.onbeforeprint = () => changeTheme("light");
+  window.onbeforeprint = () => {
+    catchUpAll();
+    changeTheme("light");
+  };
   window.onafterprint = () => changeTheme(themeNow());
 }

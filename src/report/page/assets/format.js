@@ -44,9 +44,9 @@ function short(value) {
 }
 
 /** Formats bytes. */
-function bytes(value) {
+function bytes(value, digits = 3) {
   for (const [unit, word] of [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"]]) {
-    if (value >= unit) return `${(value / unit).toPrecision(3)} ${word}`;
+    if (value >= unit) return `${(value / unit).toPrecision(digits)} ${word}`;
   }
   return `${value} B`;
 }
@@ -75,4 +75,12 @@ function table(caption, header, rows, attributes = {}) {
     place === 0 ? make("th", { scope: "row" }, cell) : make("td", {}, cell)))));
   const made = make("table", attributes, make("caption", { class: "unseen" }, caption), head, body);
   return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, made);
+}
+
+/** Formats the labels of an axis by a unit, with the digits that tell them apart. */
+function ticksOf(unit, values) {
+  const shown = values.filter((value) => value !== null);
+  const areApart = (digits) => new Set(shown.map((value) => unit(value, digits))).size === shown.length;
+  const digits = [3, 4, 5].find(areApart) ?? 6;
+  return values.map((value) => (value === null ? null : unit(value, digits)));
 }

@@ -59,13 +59,13 @@ function definitions() {
   const each = (lines) => () => shownRuns().flatMap(lines);
   const found = [];
   if (has("loss") || has("val_loss")) {
-    found.push({ title: "Loss", isWide: true, lines: each((run) => [
+    found.push({ title: "Loss", isWide: true, isNoisy: true, lines: each((run) => [
       ...noisy(run, "loss", "training"),
       ...plain(run, "val_loss", "validation", { isOnly: false, dash: [6, 3], points: true, width: 1.75 }),
     ]) });
   }
   if (has("lr.0")) found.push({ title: "Learning rate", lines: each((run) => groups(run, "lr")) });
-  if (has("grad_norm")) found.push({ title: "Gradient norm", lines: each((run) => noisy(run, "grad_norm", "norm", true)) });
+  if (has("grad_norm")) found.push({ title: "Gradient norm", isNoisy: true, lines: each((run) => noisy(run, "grad_norm", "norm", true)) });
   const known = ["loss", "val_loss", "grad_norm", "steps_per_second", "memory"];
   const others = [...new Set(runs.flatMap((run) => [...run.curves.keys()]))].filter((name) => !known.includes(name) && !name.startsWith("lr."));
   for (const name of new Set(others.map((name) => name.replace(/\.\d+$/, "")))) {
@@ -88,19 +88,17 @@ function redraw() {
   for (const chart of charts) chart.draw();
 }
 
-function refresh() {
-  for (const chart of charts) chart.refresh();
-}
+let waiting = null;
 
-let isWaiting = false;
-
-/** Refreshes the charts before the next frame, however often it is asked for. */
-function refreshSoon() {
-  if (isWaiting) return;
-  isWaiting = true;
+/** Refreshes the charts for which `is` holds before the next frame, however often it is asked for. */
+function refreshSoon(is = () => true) {
+  const isFirst = !waiting;
+  waiting = [...(waiting ?? []), is];
+  if (!isFirst) return;
   requestAnimationFrame(() => {
-    isWaiting = false;
-    refresh();
+    const asked = waiting;
+    waiting = null;
+    for (const chart of charts) if (asked.some((is) => is(chart))) chart.refresh();
   });
 }
 

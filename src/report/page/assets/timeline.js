@@ -43,9 +43,7 @@ class Timeline extends Chart {
 
   refresh() {
     this.shown = this.events();
-    const zoom = this.isZoomed && { ...this.plot.scales.x };
-    this.plot.setData(this.table(), !zoom);
-    if (zoom) this.plot.setScale("x", zoom);
+    this.setTable();
     this.say();
   }
 
