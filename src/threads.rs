@@ -86,7 +86,7 @@ impl<T: Send + 'static> Task<T> {
 }
 
 /// Lowers the priority of this thread and of threads that it starts. Only Linux has priorities per thread.
-fn give_way() {
+pub(crate) fn give_way() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, 10);
 }

@@ -91,6 +91,15 @@ pub(crate) fn threads() -> usize {
     of_this_thread().count + 1
 }
 
+/// Runs `work`, and computes all that it calls on this thread.
+#[cfg(feature = "cli")]
+pub(crate) fn alone<R>(work: impl FnOnce() -> R) -> R {
+    let before = OWN.replace(Some(&NOBODY));
+    let result = work();
+    OWN.set(before);
+    result
+}
+
 /// Runs `work` with this number of threads.
 #[cfg(test)]
 pub(crate) fn with_threads<R>(threads: usize, work: impl FnOnce() -> R) -> R {

@@ -15,6 +15,7 @@ use tokio::task;
 use super::events::{self, SeenRuns};
 use super::hub::Hub;
 use super::live::{BUCKETS, Live};
+use super::predictions::Predictor;
 use super::row::Row;
 use super::rows::Rows;
 use super::runs::{Catalogue, Run};
@@ -36,6 +37,7 @@ pub struct App {
     pub catalogue: Arc<Catalogue>,
     pub rows: Rows,
     pub hub: Arc<Hub>,
+    pub predictor: Predictor,
 }
 
 type Shared = State<Arc<App>>;
@@ -124,6 +126,19 @@ pub async fn rest(State(app): Shared, RawQuery(query): RawQuery) -> Response {
     match made.await {
         Ok(rest) => ([(header::CONTENT_TYPE, "application/json")], rest.to_string()).into_response(),
         Err(_) => failed(),
+    }
+}
+
+/// The predictions of the newest checkpoint of a run.
+pub async fn predictions(State(app): Shared, RawQuery(query): RawQuery) -> Response {
+    let runs = match chosen(&app, query.as_deref()).await {
+        Ok(runs) => runs,
+        Err(refusal) => return refusal,
+    };
+    let Some(run) = runs.into_iter().next() else { return failed() };
+    match app.predictor.of(run).await {
+        Some(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        None => failed(),
     }
 }
 

@@ -5,7 +5,8 @@
 //!    other machines reach, and `connections.rs` limits their number and time.
 //! 2. `runs.rs`: which runs there are. `rows.rs` and `row.rs`: their list; `log_end.rs` reads the end of a log for it.
 //! 3. `hub.rs`: the runs that are looked at now, each a `live.rs` with its curves; `events.rs` sends what is new.
-//! 4. `answers.rs`: an answer for each route, with the scripts and styles in `assets/`.
+//! 4. `predictions.rs`: what the newest checkpoint of a run makes of rows, when somebody looks at it.
+//! 5. `answers.rs`: an answer for each route, with the scripts and styles in `assets/`.
 
 mod address;
 mod answers;
@@ -16,6 +17,7 @@ mod guard;
 mod hub;
 mod live;
 mod log_end;
+mod predictions;
 mod row;
 mod rows;
 mod runs;

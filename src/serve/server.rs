@@ -14,6 +14,7 @@ use super::connections;
 use super::error::ServeError;
 use super::guard::{self, Guard};
 use super::hub::Hub;
+use super::predictions::Predictor;
 use super::rows::Rows;
 use super::runs::Catalogue;
 use super::token::Token;
@@ -63,7 +64,8 @@ impl Serve {
         let guard = Arc::new(Guard { hosts, token, port: at.port() });
         let rows = Rows::of(Arc::clone(&catalogue));
         let hub = Arc::new(Hub::of(Arc::clone(&catalogue)));
-        let app = Arc::new(App { catalogue, rows, hub });
+        let predictor = Predictor::start().map_err(not_started)?;
+        let app = Arc::new(App { catalogue, rows, hub, predictor });
         Ok(Server { listener, runtime, app, guard, at })
     }
 
@@ -113,6 +115,7 @@ fn router(app: Arc<App>, guard: Arc<Guard>) -> Router {
         .route("/runs.json", get(answers::rows))
         .route("/view", get(answers::view))
         .route("/rest.json", get(answers::rest))
+        .route("/predictions.json", get(answers::predictions))
         .route("/events", get(answers::events))
         .route("/assets/list.js", get(answers::list_script))
         .route("/assets/list.css", get(answers::list_style))

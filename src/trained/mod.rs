@@ -194,6 +194,12 @@ impl Trained {
         Ok(data)
     }
 
+    /// Whether the checkpoint has the identity of its data, so that no other rows are taken for it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn knows_its_data(&self) -> bool {
+        self.fingerprint.is_some()
+    }
+
     /// Returns the directory of the checkpoint.
     pub fn path(&self) -> &Path {
         &self.path

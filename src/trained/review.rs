@@ -108,7 +108,7 @@ pub struct Continued {
 
 impl Trained {
     /// Predicts validation rows of the run, or training rows if it has none, and compares them with their targets. Ends
-    /// with the batch that is in work at the time `until`.
+    /// with the batch, or the token, that is in work at the time `until`.
     ///
     /// # Errors
     /// The data is missing, has changed or has no rows, or an output is not finite.
@@ -128,7 +128,7 @@ impl Trained {
         for batch in data.evaluation_batches(rows) {
             let batch = batch?;
             if is_text {
-                found.texts = self.continued(&batch)?;
+                found.texts = self.continued(&batch, until)?;
                 seen = found.texts.len();
                 break;
             }
@@ -146,18 +146,23 @@ impl Trained {
         Ok(Review { step: self.step, rows: word.to_string(), seen, all, found })
     }
 
-    /// Continues the beginnings of the first and the middle row of a batch of tokens.
-    fn continued(&self, batch: &Batch) -> Result<Vec<Continued>, TrainedError> {
+    /// Continues the beginnings of the first and the middle row of a batch of tokens. After `until` continuations end,
+    /// and no further row is continued.
+    fn continued(&self, batch: &Batch, until: Instant) -> Result<Vec<Continued>, TrainedError> {
         let vocabulary = self.vocabulary()?;
         let rows = batch.inputs.to_dtype(DType::U32)?.to_vec2::<u32>()?;
         let mut texts = Vec::new();
         for tokens in [rows.first(), rows.get(rows.len() / 2)].into_iter().flatten() {
+            if !texts.is_empty() && Instant::now() >= until {
+                break;
+            }
             let (begin, rest) = tokens.split_at(TOKENS.0.min(tokens.len().div_ceil(2)));
             let rest = rest.get(..TOKENS.1).unwrap_or(rest);
             let text = |tokens: &[u32]| vocabulary.decode(tokens).map_err(DataError::from);
             let prompt = text(begin)?;
             let options = SampleOptions { tokens: TOKENS.1, temperature: 0.8, ..SampleOptions::default() };
-            let predicted = self.sample(&prompt, &options)?.collect::<Result<String, _>>()?;
+            let pieces = self.sample(&prompt, &options)?.take_while(|_| Instant::now() < until);
+            let predicted = pieces.collect::<Result<String, _>>()?;
             texts.push(Continued { prompt, target: text(rest)?, predicted });
         }
         texts.dedup();

@@ -10,6 +10,10 @@
   let source = null, seen = followed.seen, hiding = null;
   const saved = new Map(), rows = new Map();
 
+  /** Predictions: the runs whose newest ones are to be asked for, and whether their place is on the screen. */
+  const unasked = new Set(followed.runs);
+  let isSeen = false, isAsking = false;
+
   function place() {
     const back = followed.has_list ? make("a", { href: "/" }, "← All runs") : null;
     document.querySelector("header").prepend(make("p", { class: "live" }, back, badge));
@@ -69,7 +73,11 @@
     update(run.name, { state: row.state, step: row.step, problem: row.problem, written: row.written_at });
     tell();
     const mark = `${row.saved_step} ${row.state}`;
-    if (saved.has(news.id) && saved.get(news.id) !== mark) askForRest(news.id, run.name);
+    if (saved.has(news.id) && saved.get(news.id) !== mark) {
+      askForRest(news.id, run.name);
+      unasked.add(news.id);
+      askForPredictions();
+    }
     saved.set(news.id, mark);
   }
 
@@ -82,6 +90,36 @@
     for (const curve of curves.map(readCurve)) run.curves.set(curve.name, curve);
     addCharts();
     update(name, rest);
+  }
+
+  /** Asks for the predictions of the newest checkpoints, one run after the other, while their place is seen. */
+  async function askForPredictions() {
+    if (isAsking) return;
+    isAsking = true;
+    while (isSeen && !document.hidden && unasked.size) {
+      const [id] = unasked;
+      unasked.delete(id);
+      const run = runs[followed.runs.indexOf(id)];
+      const asked = fetch(`/predictions.json?run=${id}`).then((answer) => (answer.ok ? answer.json() : null));
+      const shown = await asked.catch(() => null);
+      if (!shown) continue;
+      run.predictions = shown.predictions;
+      showPredictionsOf(run);
+      // There is a newer checkpoint, and its predictions wait a while, so that the training is left alone.
+      if (shown.again_in !== null) setTimeout(() => unasked.add(id) && askForPredictions(), 1000 * shown.again_in);
+    }
+    isAsking = false;
+  }
+
+  /** Shows where the predictions come, and notices when that place is seen. */
+  function awaitPredictions() {
+    const note = "Made with the newest checkpoint when this is seen …";
+    for (const run of runs) run.predictions ??= { review: null, note };
+    showPredictions();
+    new IntersectionObserver((places) => {
+      isSeen = places.at(-1).isIntersecting;
+      askForPredictions();
+    }).observe(find("outcome"));
   }
 
   function connect() {
@@ -106,9 +144,13 @@
   document.addEventListener("visibilitychange", () => {
     clearTimeout(hiding);
     if (document.hidden) hiding = setTimeout(disconnect, HIDDEN);
-    else if (!source) connect();
+    else {
+      if (!source) connect();
+      askForPredictions();
+    }
   });
   place();
+  awaitPredictions();
   tell();
   connect();
 })();

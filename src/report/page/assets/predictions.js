@@ -7,15 +7,24 @@ const MOST_CLASSES = 40;
 
 /** Shows the predictions of each run. */
 function showPredictions() {
-  find("outcome").replaceChildren(...runs.filter((run) => run.predictions).map((run) => {
-    const { review, note } = run.predictions;
-    const of = runs.length > 1 ? ` of ${run.name}` : "";
-    if (!review) return make("div", { class: "card" }, make("h2", {}, `Predictions${of}`), make("p", { class: "muted" }, note));
-    const rows = `${number(review.seen)}${review.seen < review.all && !review.text ? ` of ${number(review.all)}` : ""} ${review.rows} rows`;
-    const words = make("p", { class: "muted" }, `The model after step ${number(review.step)}, on ${rows}.`);
-    const content = review.classes ? ofClasses(review.classes) : review.values ? ofValues(review.values, run) : ofText(review.text);
-    return make("div", { class: "card" }, make("h2", {}, `Predictions${of}`), words, ...content);
-  }));
+  find("outcome").replaceChildren(...runs.filter((run) => run.predictions).map((run) => (run.card = predictionsOf(run))));
+}
+
+/** Shows the predictions of a run in the place of those before. */
+function showPredictionsOf(run) {
+  const card = predictionsOf(run);
+  run.card.replaceWith(card);
+  run.card = card;
+}
+
+function predictionsOf(run) {
+  const { review, note } = run.predictions;
+  const of = runs.length > 1 ? ` of ${run.name}` : "";
+  if (!review) return make("div", { class: "card" }, make("h2", {}, `Predictions${of}`), make("p", { class: "muted" }, note));
+  const rows = `${number(review.seen)}${review.seen < review.all && !review.text ? ` of ${number(review.all)}` : ""} ${review.rows} rows`;
+  const words = make("p", { class: "muted" }, `The model after step ${number(review.step)}, on ${rows}.`);
+  const content = review.classes ? ofClasses(review.classes) : review.values ? ofValues(review.values, run) : ofText(review.text);
+  return make("div", { class: "card" }, make("h2", {}, `Predictions${of}`), words, ...content);
 }
 
 function ofClasses({ names, counts, examples }) {
