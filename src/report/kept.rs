@@ -28,6 +28,7 @@ pub struct KeptStatus {
 #[derive(Debug, Serialize)]
 pub struct KeptCheckpoint {
     /// Its directory.
+    #[serde(serialize_with = "crate::report::path_text::path_text")]
     pub path: PathBuf,
     /// Its step.
     pub step: u64,

@@ -11,6 +11,7 @@ mod layers;
 pub(crate) mod log;
 mod measured;
 pub mod page;
+mod path_text;
 #[doc(hidden)]
 pub mod pictures;
 mod plan;

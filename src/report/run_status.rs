@@ -23,6 +23,7 @@ const RATES_SHOWN: u64 = 5;
 #[derive(Debug, Serialize)]
 pub struct RunStatus<S = u64, F = FileEntry, W = WrittenBy> {
     /// The checkpoint's directory.
+    #[serde(serialize_with = "crate::report::path_text::path_text")]
     pub path: PathBuf,
     /// Updates made; the number of the next.
     pub step: S,

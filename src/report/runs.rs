@@ -19,6 +19,7 @@ use crate::train::RunDirectory;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Runs {
     /// The folder.
+    #[serde(serialize_with = "crate::report::path_text::path_text")]
     pub path: PathBuf,
     /// The runs.
     pub runs: Vec<RunSummary>,
@@ -79,6 +80,12 @@ impl Runs {
     /// Returns the runs in the folder at `path`; `None` if the path is itself a run, a checkpoint or a folder of
     /// checkpoints, or is a URL, or holds no run.
     pub fn in_folder(path: &Path) -> Option<Self> {
+        let runs = Self::paths_in(path)?.iter().map(|path| RunSummary::of(path)).collect();
+        Some(Self { path: path.to_owned(), runs })
+    }
+
+    /// Returns the paths of the runs in a folder, in order; `None` as for [`Runs::in_folder`].
+    pub(super) fn paths_in(path: &Path) -> Option<Vec<PathBuf>> {
         let is_other = store::is_url(path)
             || step_of(path).is_some()
             || ["config.toml", "manifest.json"].iter().any(|name| path.join(name).exists())
@@ -89,8 +96,7 @@ impl Runs {
         let entries = fs::read_dir(path).ok()?.flatten().map(|entry| entry.path());
         let mut found: Vec<PathBuf> = entries.filter(|path| is_run(path)).collect();
         found.sort();
-        let runs: Vec<RunSummary> = found.iter().map(|path| RunSummary::of(path)).collect();
-        (!runs.is_empty()).then(|| Self { path: path.to_owned(), runs })
+        (!found.is_empty()).then_some(found)
     }
 }
 

@@ -87,7 +87,9 @@ impl Watched {
     /// Looks at the run.
     pub fn row(&mut self) -> Row {
         let path = &self.run.path;
-        let mut problem = self.log.refresh(&path.join("log.jsonl")).err().map(|error| format!("log.jsonl: {error}"));
+        let gone = (!path.is_dir()).then(|| "its directory is no longer there".to_owned());
+        let log = self.log.refresh(&path.join("log.jsonl"));
+        let mut problem = gone.or(log.err().map(|error| format!("log.jsonl: {error}")));
         self.saved = newest(path, self.saved.take());
         let (last, validated) = (&self.log.last, &self.log.validated);
         let whole = |name| value(last, name).filter(|number| *number >= 0.0).map(|number| number as u64);

@@ -60,7 +60,8 @@ impl WatchedRun {
     pub fn look(&mut self) -> bool {
         let has_more = match self.follower.poll() {
             Ok(changes) => {
-                self.facts.trouble = None;
+                let gone = || format!("{} is no longer there", self.path.display());
+                self.facts.trouble = (!self.path.exists()).then(gone);
                 let has_changed = !changes.is_empty();
                 let before = self.facts.done;
                 changes.into_iter().for_each(|change| self.apply(change));
@@ -234,6 +235,24 @@ mod tests {
         fs::write(folder.path().join("outcome.json"), end).unwrap();
         look(&mut run);
         assert_eq!(run.facts.state, State::Ended("failed: a [2J".to_owned()));
+    }
+
+    #[test]
+    fn a_run_that_is_deleted_is_said_and_can_come_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("log.jsonl"), line(0, "")).unwrap();
+        let mut run = WatchedRun::new(&path);
+        while run.look() {}
+        assert_eq!((run.facts.done, &run.facts.trouble), (1, &None));
+        fs::remove_dir_all(&path).unwrap();
+        while run.look() {}
+        assert!(run.facts.trouble.as_ref().unwrap().ends_with("run is no longer there"));
+        assert_eq!(run.facts.done, 0);
+        fs::create_dir(&path).unwrap();
+        while run.look() {}
+        assert_eq!(run.facts.trouble, None);
     }
 
     #[test]

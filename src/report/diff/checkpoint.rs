@@ -20,8 +20,10 @@ pub struct CheckpointDifference {
     /// The step of the checkpoint in A.
     pub step: u64,
     /// The directory in A.
+    #[serde(serialize_with = "crate::report::path_text::path_text")]
     pub a: PathBuf,
     /// The directory in B.
+    #[serde(serialize_with = "crate::report::path_text::path_text")]
     pub b: PathBuf,
     /// The faults of damaged checkpoints; if there are any, nothing else is compared.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -36,8 +36,10 @@ use crate::train::{self, TrainError, base_of, resume};
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Difference {
     /// The path of A.
+    #[serde(serialize_with = "crate::report::path_text::path_text")]
     pub a: PathBuf,
     /// The path of B.
+    #[serde(serialize_with = "crate::report::path_text::path_text")]
     pub b: PathBuf,
     /// Parts of a run that only A has: its configuration, its log, a checkpoint.
     pub only_in_a: Vec<String>,

@@ -53,6 +53,7 @@ pub struct RunPage {
     /// Its name: that of its directory.
     pub name: String,
     /// Its path, as it was given.
+    #[serde(serialize_with = "crate::report::path_text::path_text")]
     pub path: PathBuf,
     /// Its state; `None` if only a log was given.
     pub state: Option<RunState>,
@@ -167,10 +168,7 @@ impl RunPage {
 /// # Errors
 /// One has no log, or it cannot be read.
 pub fn read_runs(paths: &[PathBuf], options: impl Fn(usize) -> PageOptions) -> Result<Vec<RunPage>, LogError> {
-    let inside = |path: &PathBuf| match Runs::in_folder(path) {
-        Some(runs) => runs.runs.iter().map(|run| path.join(&run.name)).collect(),
-        None => vec![path.clone()],
-    };
+    let inside = |path: &PathBuf| Runs::paths_in(path).unwrap_or_else(|| vec![path.clone()]);
     let mut all: Vec<PathBuf> = paths.iter().flat_map(inside).collect();
     let mut seen = BTreeSet::new();
     all.retain(|path| seen.insert(path.clone()));
