@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ impl Bar {
         self.bar.set_position(done);
         self.bar.set_style(style.with_key("doing", doing));
         self.bar.reset_elapsed();
-        self.bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(Box::new(Stderr), 10));
+        self.bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(Box::new(Stderr::default()), 10));
         self.bar.enable_steady_tick(Duration::from_millis(500));
         self.is_shown.store(true, Ordering::Relaxed);
     }
@@ -74,7 +74,7 @@ impl Bar {
     pub fn fit(&self, done: u64, parts: &[String]) {
         let total = self.bar.length().unwrap_or_default();
         let taken = format!("step {done}/{total} ").chars().count() + 7;
-        let room = usize::from(Stderr.width()).saturating_sub(taken);
+        let room = usize::from(width()).saturating_sub(taken);
         self.at(done, fitting(parts, room));
     }
 
@@ -94,16 +94,19 @@ impl Bar {
     }
 }
 
-/// Returns the first of `parts` that fit into `room` columns; at least one.
+/// Returns the first of `parts` that fit into `room` columns.
 fn fitting(parts: &[String], room: usize) -> String {
     let fits = |count: &usize| parts[..*count].join(" | ").chars().count() <= room;
-    let count = (1..=parts.len()).rev().find(fits).unwrap_or(parts.len().min(1));
+    let count = (1..=parts.len()).rev().find(fits).unwrap_or_default();
     parts[..count].join(" | ")
 }
 
 /// The terminal, reported some columns narrower.
-#[derive(Debug)]
-struct Stderr;
+#[derive(Debug, Default)]
+struct Stderr {
+    /// Number of characters since the beginning of the line.
+    written: AtomicUsize,
+}
 
 impl Stderr {
     /// Moves the cursor with a sequence of ECMA-48, which every terminal supports.
@@ -112,11 +115,35 @@ impl Stderr {
     }
 }
 
+/// Returns the columns of the terminal.
+fn columns() -> u16 {
+    const USUAL: u16 = 80;
+    let columns = rustix::termios::tcgetwinsize(io::stderr()).map(|size| size.ws_col);
+    columns.ok().filter(|&columns| columns > 0).unwrap_or(USUAL)
+}
+
+/// Returns the columns that the bar uses.
+fn width() -> u16 {
+    columns().saturating_sub(FREE).max(1)
+}
+
+/// Returns the number of rows that a line of this many characters has above its last one, after the terminal became
+/// narrower.
+fn rows_above(written: usize, columns: usize) -> usize {
+    written.saturating_sub(1) / columns.max(1)
+}
+
+/// Whether the terminal breaks its lines again when its width changes, as most do, and not xterm, rxvt, the console of
+/// Linux, and screen. They cut a line, so the row above it is another one, which has to stay.
+fn breaks_lines_again() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some();
+    let kind = std::env::var("TERM").unwrap_or_default();
+    is_set("TMUX") || !(is_set("XTERM_VERSION") || is_set("STY") || kind.starts_with("rxvt") || kind == "linux")
+}
+
 impl TermLike for Stderr {
     fn width(&self) -> u16 {
-        const USUAL: u16 = 80;
-        let columns = rustix::termios::tcgetwinsize(io::stderr()).map(|size| size.ws_col);
-        columns.ok().filter(|&columns| columns > 0).unwrap_or(USUAL).saturating_sub(FREE).max(1)
+        width()
     }
 
     fn move_cursor_up(&self, n: usize) -> io::Result<()> {
@@ -140,11 +167,14 @@ impl TermLike for Stderr {
     }
 
     fn write_str(&self, text: &str) -> io::Result<()> {
+        self.written.fetch_add(text.chars().count(), Ordering::Relaxed);
         write!(io::stderr(), "{text}")
     }
 
     fn clear_line(&self) -> io::Result<()> {
-        write!(io::stderr(), "\r\x1b[2K")
+        let written = self.written.swap(0, Ordering::Relaxed);
+        let above = if breaks_lines_again() { rows_above(written, columns().into()) } else { 0 };
+        write!(io::stderr(), "\r\x1b[2K{}", "\x1b[A\x1b[2K".repeat(above))
     }
 
     fn flush(&self) -> io::Result<()> {
@@ -157,12 +187,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_line_in_a_narrower_terminal_has_more_rows() {
+        let rows = [(0, 80), (76, 80), (76, 76), (76, 40), (76, 25), (5, 0)];
+        assert_eq!(rows.map(|(written, columns)| rows_above(written, columns)), [0, 0, 0, 1, 3, 4]);
+    }
+
+    #[test]
     fn a_narrow_line_has_fewer_parts_and_no_cut_numbers() {
         let parts = ["5 min left", "loss=0.1234", "lr=0.010000"].map(str::to_owned);
         let shown = |room| fitting(&parts, room);
         assert_eq!(shown(80), "5 min left | loss=0.1234 | lr=0.010000");
         assert_eq!(shown(24), "5 min left | loss=0.1234");
-        assert_eq!([shown(23), shown(3)], ["5 min left", "5 min left"]);
+        assert_eq!([shown(23), shown(10), shown(3)], ["5 min left", "5 min left", ""]);
         assert_eq!(fitting(&[], 10), "");
     }
 }

@@ -148,7 +148,7 @@ impl Console {
                 self.bar.fit(done, &view.parts(record, view.remaining.speed()));
             }
         }
-        if let Some(line) = view.lines.of(record) {
+        if let Some(line) = view.lines.of(record, columns_of_stdout()) {
             self.bar.write(io::stdout(), &line);
         }
     }
@@ -229,6 +229,12 @@ impl Sink for Console {
         (self.pauses, self.view) = (None, None);
         self.clear();
     }
+}
+
+/// Returns the columns of stdout if it is a terminal; they change with its size.
+fn columns_of_stdout() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|&columns| columns > 0)
 }
 
 /// Whether `out` is a pipe. Its reader may write to the same terminal, where lines would land in the bar.

@@ -40,38 +40,55 @@ impl Lines {
     }
 
     /// Returns the line for the end of an epoch or a validation, in the notebook's format: with the rates of the next
-    /// update.
-    pub fn of(&mut self, record: &StepRecord) -> Option<String> {
+    /// update. In a terminal of this many `columns`, figures that do not fit continue in the next line, under the rate.
+    pub fn of(&mut self, record: &StepRecord, columns: Option<usize>) -> Option<String> {
         let (place, loss) = match (record.epoch_loss, &record.validation) {
             (Some(mean), _) => (format!("epoch {:0width$}", record.epoch, width = self.epoch), mean),
             (None, Some(_)) => (format!("step {}", record.done()), record.loss),
             (None, None) => return None,
         };
         let next: Vec<f64> = record.next.iter().map(|rates| rates.lr).collect();
-        let (place_width, rates) = (self.place, rates(&next));
+        let room = columns.map(|columns| columns.saturating_sub(self.place + NUMBER + 3));
+        let rates = Some(rates(&next)).filter(|rates| room.is_none_or(|room| rates.len() <= room));
+        let (place_width, rates) = (self.place, rates.unwrap_or_else(|| some_rates(&next)));
         let loss = figures::loss(loss);
-        let found = record.validation.as_ref().map(|found| self.found(found)).unwrap_or_default();
-        let line = format!("{place:place_width$} | lr={rates:NUMBER$} | loss={loss:NUMBER$}{found}");
-        Some(line.trim_end().to_owned())
+        let mut parts = vec![format!("{place:place_width$} | lr={rates:NUMBER$}"), format!(" | loss={loss:NUMBER$}")];
+        parts.extend(record.validation.as_ref().map(|found| self.found(found)).unwrap_or_default());
+        Some(fitted(&parts, columns.unwrap_or(usize::MAX), self.place + 3))
     }
 
-    /// Formats the figures of a validation, at the end of a line.
-    fn found(&mut self, validation: &Evaluation) -> String {
+    /// Formats the figures of a validation, each with the gap before it.
+    fn found(&mut self, validation: &Evaluation) -> Vec<String> {
         let best = self.best.take(validation);
-        // The column of a mark is also the first one of the gap behind it.
-        let (mut text, mut gap) = (String::new(), "  ");
-        for ((name, value, _), is_best) in figures_of(validation).into_iter().zip(best) {
+        let figure = |(place, ((name, value, _), is_best)): (usize, ((&str, f64, bool), bool))| {
             let (shown, width) = match name {
                 "val_loss" => (figures::loss(value), NUMBER + 1),
                 _ => (format!("{value:.4}"), 0),
             };
-            let mark = if is_best { BEST } else { ' ' };
-            let shown = format!("{shown}{mark}");
-            text += &format!("{gap}{name}={shown:width$}");
-            gap = " ";
-        }
-        text
+            let shown = format!("{shown}{}", if is_best { BEST } else { ' ' });
+            // The column of a mark is also the first one of the gap behind it.
+            format!("{}{name}={shown:width$}", if place == 0 { "  " } else { " " })
+        };
+        figures_of(validation).into_iter().zip(best).enumerate().map(figure).collect()
     }
+}
+
+/// Joins the parts of a line. Before one that does not fit into `columns` a new line begins, after `indent` blanks.
+fn fitted(parts: &[String], columns: usize, indent: usize) -> String {
+    let (mut text, mut width) = (String::new(), 0);
+    for part in parts {
+        if width > indent && width + part.trim_end().chars().count() > columns {
+            text.truncate(text.trim_end().len());
+            let next = part.trim_start_matches([' ', '|']);
+            text += &format!("\n{:indent$}{next}", "");
+            width = indent + next.chars().count();
+        } else {
+            text += part;
+            width += part.chars().count();
+        }
+    }
+    text.truncate(text.trim_end().len());
+    text
 }
 
 /// The best value of each figure so far.
@@ -173,7 +190,7 @@ mod tests {
     #[test]
     fn columns_stay_where_they_are_and_the_best_figures_are_marked() {
         let mut lines = Lines::new(&agenda(1000, 10, 25), Path::new("nowhere"), 0);
-        let mut shown = |record| lines.of(&record).unwrap_or_default();
+        let mut shown = |record| lines.of(&record, None).unwrap_or_default();
         assert_eq!(shown(record(8, None, 0.1, None)), "");
         assert_eq!(shown(record(9, Some(0.5), 2e-7, None)), "epoch 001 | lr=2.000e-7 | loss=0.5000");
         let expected = [
@@ -189,6 +206,27 @@ mod tests {
         assert_eq!(records.map(shown), expected);
     }
 
+    #[test]
+    fn in_a_narrow_terminal_figures_continue_under_the_rate() {
+        let shown = |columns| {
+            let mut lines = Lines::new(&agenda(1000, 10, 25), Path::new("nowhere"), 0);
+            lines.of(&record(24, None, 0.01, Some((1.5, 0.5))), columns).unwrap()
+        };
+        let narrow = "step 25   | lr=0.010000 | loss=2.0000    val_loss=1.5000*   val_accuracy=0.5000*\n            validation_top_k_accuracy=0.5000*";
+        assert_eq!(shown(Some(80)), narrow);
+        assert_eq!(shown(Some(114)), shown(None));
+        let narrower = "step 25   | lr=0.010000\n            loss=2.0000\n            val_loss=1.5000*\n            val_accuracy=0.5000*\n            validation_top_k_accuracy=0.5000*";
+        assert_eq!([shown(Some(30)), shown(Some(0))], [narrower; 2]);
+        // The rates of many groups are shortened only where they do not fit.
+        let many = StepRecord {
+            next: vec![StepHyperparams { lr: 0.01, momentum: None, weight_decay: None }; 9],
+            ..record(9, Some(0.5), 0.1, None)
+        };
+        let mut lines = Lines::new(&agenda(1000, 10, 25), Path::new("nowhere"), 0);
+        assert!(lines.of(&many, Some(80)).unwrap().contains("lr=0.010000 and 8 more | loss="));
+        assert!(lines.of(&many, None).unwrap().contains("lr=0.010000,0.010000,"));
+    }
+
     /// A mark after a resume is the one that the uninterrupted run would show.
     #[test]
     fn the_best_figures_before_a_resume_count() {
@@ -198,13 +236,14 @@ mod tests {
             .concat();
         fs::write(folder.path().join("log.jsonl"), log).unwrap();
         let mut lines = Lines::new(&agenda(1000, 10, 25), folder.path(), 50);
-        let line = lines.of(&record(74, None, 0.1, Some((0.3, 0.5)))).unwrap();
+        let line = lines.of(&record(74, None, 0.1, Some((0.3, 0.5))), None).unwrap();
         assert!(!line.contains('*'), "{line}");
-        let line = lines.of(&record(99, None, 0.1, Some((0.2, 0.5)))).unwrap();
+        let line = lines.of(&record(99, None, 0.1, Some((0.2, 0.5))), None).unwrap();
         assert!(line.contains("val_loss=0.2000* "), "{line}");
         // Without the log, nothing is known of the first one.
         let mut lines = Lines::new(&agenda(1000, 10, 25), Path::new("nowhere"), 50);
-        let marks = [0.3, 0.2].map(|loss| lines.of(&record(74, None, 0.1, Some((loss, 0.5)))).unwrap().contains('*'));
+        let marks =
+            [0.3, 0.2].map(|loss| lines.of(&record(74, None, 0.1, Some((loss, 0.5))), None).unwrap().contains('*'));
         assert_eq!(marks, [false, true]);
     }
 }

@@ -235,6 +235,44 @@ mod tests {
         }
     }
 
+    /// Returns the largest relative error between the first and the last 5 % of a real run, whose events were recorded.
+    fn error_of_recorded(events: &str, mut remaining: Remaining) -> f64 {
+        let words = events.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace);
+        let (mut now, mut done, mut told) = (Duration::ZERO, 0, Vec::new());
+        for word in words {
+            now += Duration::from_micros(word.trim_start_matches(['v', 's']).parse().unwrap());
+            match word.as_bytes()[0] {
+                b'v' => remaining.validating(now),
+                b's' => remaining.saving(now),
+                _ => {
+                    done += 1;
+                    remaining.record(done, now);
+                    told.push((now, remaining.left()));
+                }
+            }
+        }
+        let (end, twentieth) = (now + remaining.agenda.save_time(), told.len() / 20);
+        let errors = told[twentieth..told.len() - twentieth].iter().map(|(at, left)| {
+            let truth = (end - *at).as_secs_f64();
+            (left.unwrap().as_secs_f64() / truth - 1.0).abs()
+        });
+        errors.fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn the_time_left_of_a_recorded_run_is_within_a_tenth_too() {
+        let run = Simulated {
+            total: 1350,
+            validate_every: 45,
+            save_every: Some(225),
+            validation: 3.74 / 1.2,
+            save: 0.001_75,
+            last_save: 0.028,
+        };
+        let error = error_of_recorded(include_str!("remaining/digits.txt"), Remaining::new(run.agenda(), 0));
+        assert!(error < 0.1, "{error}");
+    }
+
     #[test]
     fn nothing_is_estimated_from_the_first_update_alone() {
         let run =
