@@ -11,7 +11,7 @@ use crate::duration::duration;
 use crate::train::TrainError;
 
 /// Commands that are started when something happens in the run, with JSON about it on their standard input. A command is
-/// a list of words, its program and arguments; no shell reads it. A configuration alone starts none of them: they run
+/// a list of words, its program and arguments; no shell reads it. A configuration alone starts no command: they run
 /// if `train` is started with `--hooks`. They change no bit of the run, and can be changed on a resume.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -4,8 +4,8 @@ use super::Run;
 use crate::train::observe::hooks::Hooks;
 
 impl Run {
-    /// Starts the commands of `hooks` in the configuration when something happens. A run starts none without this,
-    /// because its configuration may be a stranger's. The other processes of a run never start any.
+    /// Starts the commands of `hooks` in the configuration when something happens. Without this a run starts no
+    /// command, because its configuration may be a stranger's. Of several processes only the first starts commands.
     pub fn with_hooks(mut self) -> Self {
         if self.keeper.is_some() {
             self.sinks.extend(Hooks::configured(&self.session, &self.path));
