@@ -25,9 +25,27 @@ impl Completions {
     /// Returns the script that completes the words of `command`.
     pub fn script(&self, mut command: Command) -> Vec<u8> {
         let (name, mut script) = (command.get_name().to_owned(), Vec::new());
-        clap_complete::generate(self.shell, &mut command, name, &mut script);
-        script
+        clap_complete::generate(self.shell, &mut command, &name, &mut script);
+        if self.shell == Shell::Zsh { commands_or_files(&script, &name).into_bytes() } else { script }
     }
+}
+
+/// Corrects the script for zsh, which expects a command after the file that may stand in its place: a first word is a
+/// command or a file.
+fn commands_or_files(script: &[u8], name: &str) -> String {
+    let commands = format!("\":: :_{name}_commands\"");
+    let described = format!("    _describe -t commands '{name} commands' commands \"$@\"");
+    let mut lines: Vec<String> = Vec::new();
+    for line in String::from_utf8_lossy(script).lines() {
+        if line.starts_with(&commands) && lines.last().is_some_and(|before| before.starts_with("':")) {
+            lines.pop();
+        }
+        lines.push(line.replace("$line[2]", "$line[1]"));
+        if line == described {
+            lines.push("    _files".to_owned());
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 impl Manual {
