@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -49,7 +49,7 @@ impl Browser {
             format!("--user-data-dir={}", browser._profile.path().display()),
         ];
         let wanted = json!({"capabilities": {"alwaysMatch": {
-            "goog:chromeOptions": {"args": arguments}, "goog:loggingPrefs": {"browser": "ALL"},
+            "goog:chromeOptions": {"args": arguments}, "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
         }}});
         let begun = browser.post(&sessions, &wanted);
         browser.session = format!("{sessions}/{}", begun["sessionId"].as_str().expect("a session"));
@@ -69,7 +69,33 @@ impl Browser {
 
     /// Opens a file.
     pub fn open(&self, file: &Path) {
-        self.ask("url", &json!({"url": format!("file://{}", file.display())}));
+        self.visit(&format!("file://{}", file.display()));
+    }
+
+    /// Opens an address.
+    pub fn visit(&self, url: &str) {
+        self.ask("url", &json!({"url": url}));
+    }
+
+    /// Gives the page another size. Unlike a window, it can be as narrow as that of a telephone.
+    pub fn resize(&self, width: u32, height: u32) {
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        let command = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": size});
+        self.ask("goog/cdp/execute", &command);
+    }
+
+    /// Runs the body of a function until its result is `wanted`.
+    #[track_caller]
+    pub fn wait_for(&self, script: &str, wanted: impl Into<Value>) {
+        let (began, wanted) = (Instant::now(), wanted.into());
+        loop {
+            let found = self.run(script);
+            if found == wanted {
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{script}: {found}, not {wanted}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Runs the body of a function in the page, and returns its result.
@@ -105,6 +131,18 @@ impl Browser {
     /// Returns what the console has been told since the last time.
     pub fn console(&self) -> Vec<Value> {
         self.ask("se/log", &json!({"type": "browser"})).as_array().cloned().unwrap_or_default()
+    }
+
+    /// Returns the addresses that pages have asked for since the last time, their own included.
+    pub fn requests(&self) -> Vec<String> {
+        let log = self.ask("se/log", &json!({"type": "performance"}));
+        let address = |entry: &Value| {
+            let event: Value = serde_json::from_str(entry["message"].as_str()?).ok()?;
+            let is_request = event["message"]["method"] == "Network.requestWillBeSent";
+            let url = event["message"]["params"]["request"]["url"].as_str()?;
+            is_request.then(|| url.to_owned())
+        };
+        log.as_array().into_iter().flatten().filter_map(address).collect()
     }
 }
 

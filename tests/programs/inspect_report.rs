@@ -1,7 +1,9 @@
 //! `inspect report` as a program, and its page in a browser.
 
+use std::ffi::OsStr;
 use std::fmt::Write;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -10,6 +12,7 @@ use serde_json::Value;
 
 use crate::browser::Browser;
 use crate::common::programs::Workplace;
+use crate::server::Server;
 
 /// A run that needs escaping wherever its name is used.
 const NAME: &str = "a<b> & </script>";
@@ -37,6 +40,16 @@ fn write_run(folder: &Path, name: &str) -> PathBuf {
     fs::write(run.join("timing.jsonl"), times.map(line).concat()).unwrap();
     run
 }
+
+/// Turns the wheel three times over the first chart, and tells which charts are on the screen and how often each was
+/// drawn.
+const TURN: &str = "const told = arguments[0]; \
+    for (const chart of charts) { chart.drawn = 0; (chart.plot.hooks.draw ??= []).push(() => chart.drawn++); } \
+    const { over } = charts[0].plot; const box = over.getBoundingClientRect(); \
+    const turn = { deltaY: -100, ctrlKey: true, clientX: box.left + box.width / 2, bubbles: true, cancelable: true }; \
+    for (let times = 0; times < 3; times++) over.dispatchEvent(new WheelEvent('wheel', turn)); \
+    requestAnimationFrame(() => requestAnimationFrame(() => \
+        told(charts.map((chart) => [chart.isSeen, chart.drawn]))));";
 
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
@@ -93,11 +106,18 @@ fn a_page_in_a_browser_shows_the_logged_values_and_asks_for_nothing() {
     let whole = browser.run(span);
     let middle = top + height / 2.0;
     browser.point(&[(left + width * 0.4, middle), (left + width * 0.5, middle), (left + width * 0.6, middle)], true);
-    let zoomed = browser.run(span);
-    for (chart, span) in zoomed.as_array().unwrap().iter().enumerate() {
-        assert!(number(span) < 0.3 * 399.0, "chart {chart} spans {span} of {}", whole[chart]);
-    }
+    let largest = "return Math.max(...charts.map((chart) => chart.plot.scales.x.max - chart.plot.scales.x.min)) < 120;";
+    browser.wait_for(largest, true);
     browser.run("charts[0].plot.over.dispatchEvent(new MouseEvent('dblclick', { bubbles: true }));");
+    assert_eq!(browser.run(span), whole);
+    // However often the wheel turns in a frame, a chart on the screen is drawn once, and no other one is.
+    let drawn = browser.run_until_told(TURN);
+    for chart in drawn.as_array().unwrap() {
+        assert!(number(&chart[1]) == 1.0 || chart[0] == false && number(&chart[1]) == 0.0, "{drawn}");
+    }
+    browser.wait_for(largest, false);
+    browser.wait_for("return new Set(charts.map((chart) => chart.plot.scales.x.min)).size;", 1);
+    browser.run("find('reset').click();");
     assert_eq!(browser.run(span), whole);
 
     // Axes, themes and tables work, and so does a page on paper.
@@ -171,6 +191,20 @@ fn a_folder_of_runs_is_a_page_about_all_and_the_page_is_the_same_every_time() {
 }
 
 #[test]
+fn a_run_whose_name_is_no_text_is_shown() {
+    let place = Workplace::with_run();
+    fs::create_dir(place.path("runs")).unwrap();
+    fs::rename(place.path("run"), place.path("runs").join(OsStr::from_bytes(b"a\xff"))).unwrap();
+    let page = place.inspect(&["report", "runs", "--quick"]);
+    assert!(page.code == Some(0) && page.out.contains("\"name\":\"a\u{fffd}\""), "{}", page.err);
+    let list = place.inspect(&["runs", "--json"]);
+    let list: Value = serde_json::from_str(&list.out).unwrap();
+    assert_eq!(list["runs"][0]["name"], "a\u{fffd}");
+    let server = Server::of(&place, &["runs"]);
+    assert_eq!(server.list()[0]["step"], 20);
+}
+
+#[test]
 fn a_place_without_a_run_is_refused_and_no_page_is_left() {
     let place = Workplace::new();
     place.inspect_refuses(
@@ -194,6 +228,32 @@ fn predictions_without_their_data_are_left_out_with_the_reason() {
     let page = fs::read_to_string(place.path("page.html")).unwrap();
     assert!(page.contains("there are no predictions: ") && page.contains("\"histogram\":["));
 }
+
+/// Turns the wheel in 60 frames, in and out again, and tells the time of a frame in milliseconds, on average and
+/// at most, and how many charts are drawn in all and are on the screen.
+const WHEEL: &str = "const told = arguments[0]; let drawn = 0; const times = []; \
+    for (const chart of charts) (chart.plot.hooks.draw ??= []).push(() => drawn++); \
+    const { over } = charts[0].plot; const box = over.getBoundingClientRect(); let step = 0; \
+    const next = () => { \
+        if (step === 60) return told([times.reduce((a, b) => a + b) / 60, Math.max(...times), drawn, charts.filter((chart) => chart.isSeen).length]); \
+        const began = performance.now(); const deltaY = step++ < 30 ? -60 : 60; \
+        over.dispatchEvent(new WheelEvent('wheel', { deltaY, ctrlKey: true, clientX: box.left + box.width / 3, bubbles: true, cancelable: true })); \
+        requestAnimationFrame(() => setTimeout(() => { times.push(performance.now() - began); requestAnimationFrame(next); })); \
+    }; requestAnimationFrame(next);";
+
+/// The same zooms in plots of uPlot with the data of the charts on the screen and without anything of ours.
+const ALONE: &str = "const told = arguments[0]; const times = []; let step = 0, part = 1; \
+    const plots = charts.filter((chart) => chart.isSeen && chart.lines.length).map((chart) => { \
+        const { width, height, legend, scales, axes, series } = chart.plotOptions(chart.plot.width); \
+        return new uPlot({ width, height, legend, scales, axes, series }, chart.plot.data, document.body); }); \
+    const [first, last] = [plots[0].data[0][0], plots[0].data[0].at(-1)]; \
+    const next = () => { \
+        if (step === 60) return told([times.reduce((a, b) => a + b) / 60, Math.max(...times), plots.length]); \
+        const began = performance.now(); part *= 2 ** ((step++ < 30 ? -60 : 60) / 200); \
+        const middle = first + (last - first) / 3; \
+        for (const plot of plots) plot.setScale('x', { min: middle - (middle - first) * part, max: middle + (last - middle) * part }); \
+        requestAnimationFrame(() => setTimeout(() => { times.push(performance.now() - began); requestAnimationFrame(next); })); \
+    }; requestAnimationFrame(next);";
 
 /// Prints how long a page about a million steps takes. Run it with
 /// `cargo test --release --test programs a_million_steps -- --ignored --nocapture`.
@@ -219,11 +279,8 @@ fn a_million_steps_are_written_opened_and_zoomed() {
     let opened = "const [found] = performance.getEntriesByType('navigation'); \
                   return [found.domContentLoadedEventEnd, found.loadEventEnd];";
     println!("milliseconds until its charts are drawn, and until it is loaded: {}", browser.run(opened));
-    let zoom = "const told = arguments[0]; const times = []; let last = performance.now(); let step = 0; \
-        const next = () => { const now = performance.now(); times.push(now - last); last = now; \
-        if (step++ < 60) { charts[0].plot.setScale('x', { min: step * 5000, max: 1e6 - step * 5000 }); requestAnimationFrame(next); } \
-        else told([times.slice(1).reduce((a, b) => a + b) / 60, Math.max(...times.slice(1))]); }; requestAnimationFrame(next);";
-    println!("milliseconds of a frame while it zooms, on average and at most: {}", browser.run_until_told(zoom));
-    let smooth = "const began = performance.now(); view.smooth = 0.9; refresh(); return performance.now() - began;";
+    println!("milliseconds of a frame and charts drawn, while the wheel turns: {}", browser.run_until_told(WHEEL));
+    println!("milliseconds of a frame of as many charts of uPlot alone: {}", browser.run_until_told(ALONE));
+    let smooth = "const began = performance.now(); view.smooth = 0.9; for (const chart of charts) chart.refresh(); return performance.now() - began;";
     println!("milliseconds of a change of the smoothing: {}", browser.run(smooth));
 }

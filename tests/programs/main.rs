@@ -30,6 +30,8 @@ mod plan;
 mod predict;
 mod refusals;
 mod sample;
+mod serve_in_browser;
+mod server;
 mod shells;
 mod training_output;
 mod typed_wrong;

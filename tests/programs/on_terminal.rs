@@ -2,10 +2,12 @@
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::FromRawFd;
-use std::process::{Command, Stdio};
-use std::ptr;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use std::{ptr, thread};
 
 use crate::common::programs::{TRAIN, Workplace};
 
@@ -101,4 +103,74 @@ fn there_is_no_bar_beside_a_pipe_or_in_a_quiet_run() {
     shell.stdin(Stdio::null());
     let piped = shown(shell);
     assert!(bars(&piped).is_empty() && piped.contains("epoch 04 | lr="), "{piped:?}");
+}
+
+/// A terminal of tmux, which ends with the value.
+struct Tmux {
+    socket: PathBuf,
+}
+
+impl Tmux {
+    /// Runs a command of a shell in 80 columns; `None`, said loudly, on a machine without tmux.
+    fn start(place: &Workplace, command: &str) -> Option<Self> {
+        let tmux = Self { socket: place.path("tmux") };
+        let folder = place.path("");
+        let session = ["-f", "/dev/null", "-u", "new-session", "-d", "-x", "80", "-y", "24", "-c"];
+        let started = tmux.command(&[&session[..], &[folder.to_str()?, command]].concat());
+        match started {
+            Ok(started) if started.status.success() => Some(tmux),
+            failed => {
+                eprintln!("SKIPPED: no tmux: {failed:?}");
+                None
+            }
+        }
+    }
+
+    fn command(&self, arguments: &[&str]) -> io::Result<Output> {
+        Command::new("tmux").arg("-S").arg(&self.socket).args(arguments).env_remove("TMUX").output()
+    }
+
+    /// Returns the rows of the screen in which a bar begins.
+    fn bars(&self) -> Vec<String> {
+        let screen = self.command(&["capture-pane", "-p"]).unwrap();
+        let screen = String::from_utf8_lossy(&screen.stdout).into_owned();
+        screen.lines().filter(|row| row.starts_with("step ") && row.contains('/')).map(str::to_owned).collect()
+    }
+
+    /// Waits until the last bar is another one.
+    fn wait_for_another(&self, than: &[String]) -> Vec<String> {
+        let began = Instant::now();
+        loop {
+            let bars = self.bars();
+            if !bars.is_empty() && bars.last() != than.last() {
+                return bars;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{bars:?}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Tmux {
+    fn drop(&mut self) {
+        drop(self.command(&["kill-server"]));
+    }
+}
+
+/// tmux breaks lines again when it becomes narrower, as most terminals do, and the bar has then two rows.
+#[test]
+fn a_terminal_that_becomes_narrower_keeps_no_rest_of_a_bar() {
+    let place = Workplace::new();
+    let long = "--set train.epochs=1000000 --set checkpoint.every='1000000 steps'";
+    let Some(tmux) = Tmux::start(&place, &format!("'{TRAIN}' config.toml --out run {long} >/dev/null")) else { return };
+    let mut bars = tmux.wait_for_another(&[]);
+    for columns in ["30", "60", "20"] {
+        // A bar that is drawn meanwhile may have had the size before.
+        bars = tmux.wait_for_another(&bars);
+        tmux.command(&["resize-window", "-x", columns, "-y", "24"]).unwrap();
+        for _ in 0..3 {
+            bars = tmux.wait_for_another(&bars);
+        }
+        assert_eq!(bars.len(), 1, "{columns} columns: {bars:?}");
+    }
 }

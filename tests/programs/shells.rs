@@ -69,6 +69,90 @@ fn bash_completes_commands_options_and_files() {
     assert_eq!(completed(&place, "inspect plot --sm"), ["--smooth"]);
 }
 
+/// Completes `line` in a shell, which reads `script`, with the completions of `program` in `script.SHELL` beside it.
+/// Nothing may be said on stderr.
+fn completed_in(shell: &str, script: &str, program: &str, line: &str) -> String {
+    let place = Workplace::new();
+    let made =
+        if program == "train" { place.train(&["completions", shell]) } else { place.inspect(&["completions", shell]) };
+    fs::write(place.path(&format!("script.{shell}")), made.out).unwrap();
+    fs::write(place.path("ask"), script).unwrap();
+    // A shell that waits for a key would wait without end.
+    let mut command = Command::new("timeout");
+    command
+        .args(["60", shell, "ask", line])
+        .current_dir(place.path(""))
+        .env("HOME", place.path(""))
+        .env("TERM", "xterm");
+    let output = command.output().unwrap();
+    assert!(output.stderr.is_empty(), "{shell}, {line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The words that a shell has to offer: of a command, an option, and an option of a command.
+const OFFERED: [(&str, &str, &str); 5] = [
+    ("train", "train find", "find-lr"),
+    ("train", "train --res", "--resume"),
+    ("train", "train find-lr --sta", "--start"),
+    ("inspect", "inspect wat", "watch"),
+    ("inspect", "inspect plot --sm", "--smooth"),
+];
+
+/// Asks fish as its Tab key does.
+const FISH: &str = "source script.fish\ncomplete -C $argv[1]\n";
+
+#[test]
+fn fish_completes_commands_and_options() {
+    if has("fish") {
+        for (program, line, offered) in OFFERED {
+            let found = completed_in("fish", FISH, program, line);
+            let words: Vec<&str> = found.lines().filter_map(|line| line.split('\t').next()).collect();
+            assert_eq!(words, [offered], "{line}");
+        }
+    }
+}
+
+/// Presses Tab in a zsh that has a terminal, and writes the line that results.
+const ZSH: &str = r#"
+zmodload zsh/zpty
+zpty asked "zsh -f -i"
+zpty -w asked "PS1=; autoload -Uz compinit; compinit -u -D; source ./script.zsh
+show() { print -r -- \"\$BUFFER\" >line; exit }; zle -N show; bindkey '^X' show; bindkey '^I' complete-word; print ready"
+zpty -r asked text '*ready*'
+zpty -w -n asked "$1"$'\t\x18'
+while zpty -r asked text; do :; done
+cat line
+"#;
+
+#[test]
+fn zsh_completes_commands_and_options() {
+    if has("zsh") {
+        for (program, line, offered) in OFFERED {
+            let found = completed_in("zsh", ZSH, program, line);
+            let last = found.split_whitespace().last().map(|word| word.trim_end_matches('='));
+            assert_eq!(last, Some(offered), "{line}: {found}");
+        }
+    }
+}
+
+/// Only an interactive elvish has the module `edit:`. In its place is what the script uses of it.
+const ELVISH: &str = "use str\n\
+    var edit: = (ns [&completion:=(ns [&arg-completer=[&]]) &complex-candidate~={|text @_ &display=$nil| put $text }])\n\
+    eval (slurp < script.elvish)\n\
+    var words = [(str:split ' ' $args[0])]\n\
+    $edit:completion:arg-completer[$words[0]] $@words | each {|word| echo $word }\n";
+
+#[test]
+fn elvish_offers_commands_and_options() {
+    if has("elvish") {
+        for (program, line, offered) in OFFERED {
+            // It leaves out itself what does not begin with the last word.
+            let found = completed_in("elvish", ELVISH, program, line);
+            assert!(found.lines().any(|word| word == offered), "{line}: {found}");
+        }
+    }
+}
+
 #[test]
 fn manual_pages_are_written_and_render_without_a_warning() {
     let place = Workplace::new();
@@ -80,6 +164,9 @@ fn manual_pages_are_written_and_render_without_a_warning() {
     }
     if has("man") && has("groff") {
         pages.iter().for_each(|page| render(page));
+        let mut groff = Command::new("groff");
+        let output = groff.args(["-ww", "-z", "-man", "-Tutf8", "-Kutf8"]).args(&pages).output().unwrap();
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     fs::write(place.path("file"), "").unwrap();
     place.train_refuses(&["man", "file/man1"], &["file/man1 cannot be written", "choose another folder"]);
