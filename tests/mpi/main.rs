@@ -8,6 +8,7 @@
 mod common;
 
 mod bits;
+mod hooks;
 mod launchers;
 mod lost;
 mod prove;
