@@ -34,6 +34,8 @@ fn direct(name: &'static str, more_is_better: bool) {
 
 /// Whether larger values of the metric of this name are better.
 pub(crate) fn more_is_better(name: &str) -> bool {
+    // The first use of the catalogue makes the list.
+    LazyLock::force(&REGISTRY);
     let directions = DIRECTIONS.read().unwrap_or_else(PoisonError::into_inner);
     directions.iter().any(|(known, more_is_better)| *known == name && *more_is_better)
 }
