@@ -54,11 +54,17 @@ pub(crate) fn read<T: WithDType, R>(tensor: &Tensor, visit: impl FnOnce(&[T]) ->
 }
 
 /// Calls `visit` with the elements of `tensor`, which it may change.
-fn write<T: Element>(tensor: &Tensor, visit: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
+fn write<T: Element, R>(tensor: &Tensor, visit: impl FnOnce(&mut [T]) -> Result<R>) -> Result<R> {
+    let result = RefCell::new(None);
     tensor.inplace_op1(&Visit(RefCell::new(Some(|storage: &mut CpuStorage, layout: &Layout| {
         let (start, end) = range(layout)?;
-        visit(&mut T::elements_mut(storage)?[start..end])
-    }))))
+        result.replace(Some(visit(&mut T::elements_mut(storage)?[start..end])?));
+        Ok(())
+    }))))?;
+    match result.into_inner() {
+        Some(result) => Ok(result),
+        None => bail!("a tensor is visited once"),
+    }
 }
 
 fn range(layout: &Layout) -> Result<(usize, usize)> {
@@ -91,35 +97,48 @@ pub(crate) fn update_in_place<T: Element, const N: usize>(
     gradient: &Tensor,
     update: impl Fn([&mut [T]; N], &[T]) + Sync,
 ) -> Result<()> {
+    let update = |elements: [&mut [T]; N], gradient: &[T]| {
+        update(elements, gradient);
+        []
+    };
+    update_and_sum(tensors, gradient, update).map(|[]| ())
+}
+
+/// The same with an `update` that returns sums over its chunk; those of all chunks are added in order.
+pub(crate) fn update_and_sum<T: Element, const N: usize, const K: usize>(
+    tensors: [&Tensor; N],
+    gradient: &Tensor,
+    update: impl Fn([&mut [T]; N], &[T]) -> [f64; K] + Sync,
+) -> Result<[f64; K]> {
     read::<T, _>(gradient, |gradient| {
         let elements = std::array::from_fn(|_| Default::default());
-        write_all::<T, N>(&tensors, elements, |elements| {
+        write_all::<T, _, N>(&tensors, elements, |elements| {
             if tensors.iter().any(|tensor| tensor.elem_count() != gradient.len()) {
                 bail!("tensors of one size were expected")
             }
             if gradient.len() <= CHUNK {
-                update(elements, gradient);
-            } else {
-                let mut chunks = chunks(elements);
-                for_chunks(&mut chunks, 1, gradient.len(), |i, chunk| {
-                    let elements = chunk[0].each_mut().map(|elements| &mut **elements);
-                    update(elements, &gradient[i * CHUNK..gradient.len().min((i + 1) * CHUNK)]);
-                });
+                return Ok(update(elements, gradient));
             }
-            Ok(())
+            let mut chunks: Vec<_> = chunks(elements).into_iter().map(|chunk| (chunk, [0.0; K])).collect();
+            for_chunks(&mut chunks, 1, gradient.len(), |i, chunk| {
+                let (elements, sums) = &mut chunk[0];
+                let elements = elements.each_mut().map(|elements| &mut **elements);
+                *sums = update(elements, &gradient[i * CHUNK..gradient.len().min((i + 1) * CHUNK)]);
+            });
+            Ok(std::array::from_fn(|k| chunks.iter().map(|(_, sums)| sums[k]).sum()))
         })
     })
 }
 
 /// Calls `visit` with the elements of all of `tensors`, after the `elements` already collected: each tensor is entered
 /// from inside the one before it.
-fn write_all<T: Element, const N: usize>(
+fn write_all<T: Element, R, const N: usize>(
     tensors: &[&Tensor],
     elements: [&mut [T]; N],
-    visit: impl FnOnce([&mut [T]; N]) -> Result<()>,
-) -> Result<()> {
+    visit: impl FnOnce([&mut [T]; N]) -> Result<R>,
+) -> Result<R> {
     let Some((first, rest)) = tensors.split_first() else { return visit(elements) };
-    write::<T>(first, |slice| {
+    write::<T, R>(first, |slice| {
         let mut elements: [&mut [T]; N] = elements;
         elements[N - tensors.len()] = slice;
         write_all(rest, elements, visit)

@@ -1,6 +1,6 @@
 //! Tensors that are shared among the processes of a run: each owns some of them.
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Shape, Tensor, Var};
 
 use super::{Communicator, CommunicatorError, Message};
 
@@ -40,18 +40,32 @@ pub(crate) fn share(
     Ok(())
 }
 
-/// Sends the tensors that a process owns to the first process. `like` are all tensors, in the same order in each process,
-/// by form, with their owners; `own` those of this one. Returns all of them in the first process, and none in others.
+/// The form of a tensor, and the process that owns it.
+pub(crate) struct Form {
+    pub shape: Shape,
+    pub dtype: DType,
+    pub device: Device,
+    pub owner: usize,
+}
+
+impl Form {
+    fn bytes(&self) -> usize {
+        self.shape.elem_count() * self.dtype.size_in_bytes()
+    }
+}
+
+/// Sends the tensors that a process owns to the first process. `like` are all tensors, in the same order in each process;
+/// `own` those of this one. Returns all of them in the first process, and none in others.
 pub(crate) fn collect(
     communicator: &dyn Communicator,
     own: &[Var],
-    like: &[(Var, DType, usize)],
+    like: &[Form],
 ) -> Result<Vec<Tensor>, CommunicatorError> {
     let (rank, world) = (communicator.rank(), communicator.world());
     let own = message(own.iter().map(|variable| variable.as_tensor()))?;
     let mut from = vec![0; world];
-    for (form, dtype, owner) in like {
-        from[*owner] += form.elem_count() * dtype.size_in_bytes();
+    for form in like {
+        from[form.owner] += form.bytes();
     }
     let mut to = vec![0; world];
     to[0] = own.bytes().len();
@@ -61,11 +75,10 @@ pub(crate) fn collect(
         return Ok(Vec::new());
     }
     let mut places = starts(&received_sizes);
-    let tensors = like.iter().map(|(form, dtype, owner)| {
-        let len = form.elem_count() * dtype.size_in_bytes();
-        let values = &all.bytes()[places[*owner]..][..len];
-        places[*owner] += len;
-        Tensor::from_raw_buffer(values, *dtype, form.dims(), &Device::Cpu)?.to_device(form.device())
+    let tensors = like.iter().map(|form| {
+        let values = &all.bytes()[places[form.owner]..][..form.bytes()];
+        places[form.owner] += form.bytes();
+        Tensor::from_raw_buffer(values, form.dtype, form.shape.dims(), &Device::Cpu)?.to_device(&form.device)
     });
     Ok(tensors.collect::<candle_core::Result<_>>()?)
 }

@@ -54,7 +54,12 @@ pub(super) fn product(sizes: &[usize]) -> u64 {
 impl Outline {
     /// Returns every tensor with its number of elements.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.tensors.iter().map(|(name, shape)| (name.as_str(), product(shape)))
+        self.shapes().map(|(name, shape)| (name, product(shape)))
+    }
+
+    /// Returns every tensor with its shape.
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.tensors.iter().map(|(name, shape)| (name.as_str(), shape.as_slice()))
     }
 
     /// Returns the tensor with the most elements, and their number.

@@ -3,12 +3,12 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use candle_core::Result;
+use candle_core::{Result, Shape, Tensor, Var};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::ser::SerializeMap;
 use serde_json::{Map, Value};
 
-use super::rule::{BaseHyperparams, Step, Update, UpdateRule};
+use super::rule::{BaseHyperparams, StateForm, Step, Update, UpdateRule};
 use super::{OptimError, rules};
 use crate::field_names::field_names;
 use crate::tagged::{read_table, unknown_field, unknown_kind};
@@ -55,6 +55,10 @@ trait AnyRule: Debug + Send + Sync {
     fn base(&self) -> BaseHyperparams;
     fn check(&self) -> std::result::Result<(), OptimError>;
     fn states(&self, momentum: f64) -> &'static [&'static str];
+    fn state_forms(&self, momentum: f64, shape: &Shape) -> Vec<StateForm>;
+    fn has_evaluation_weights(&self) -> bool;
+    fn needs_all_states(&self) -> bool;
+    fn evaluation_weights(&self, weights: &Tensor, states: &[Var]) -> Result<Option<Tensor>>;
     fn trains(&self) -> bool;
     fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()>;
     fn to_json(&self) -> serde_json::Result<Value>;
@@ -71,6 +75,22 @@ impl<T: UpdateRule> AnyRule for T {
 
     fn states(&self, momentum: f64) -> &'static [&'static str] {
         UpdateRule::states(self, momentum)
+    }
+
+    fn state_forms(&self, momentum: f64, shape: &Shape) -> Vec<StateForm> {
+        UpdateRule::state_forms(self, momentum, shape)
+    }
+
+    fn has_evaluation_weights(&self) -> bool {
+        UpdateRule::has_evaluation_weights(self)
+    }
+
+    fn needs_all_states(&self) -> bool {
+        UpdateRule::needs_all_states(self)
+    }
+
+    fn evaluation_weights(&self, weights: &Tensor, states: &[Var]) -> Result<Option<Tensor>> {
+        UpdateRule::evaluation_weights(self, weights, states)
     }
 
     fn trains(&self) -> bool {
@@ -113,6 +133,26 @@ impl Rule {
     /// Returns the names of its state tensors per parameter.
     pub(super) fn states(&self, momentum: f64) -> &'static [&'static str] {
         self.rule.states(momentum)
+    }
+
+    /// Returns the state tensors of a parameter of this shape.
+    pub(super) fn state_forms(&self, momentum: f64, shape: &Shape) -> Vec<StateForm> {
+        self.rule.state_forms(momentum, shape)
+    }
+
+    /// Whether evaluations use other weights than the trained ones.
+    pub(super) fn has_evaluation_weights(&self) -> bool {
+        self.rule.has_evaluation_weights()
+    }
+
+    /// Whether an update or an evaluation needs the states of all parameters.
+    pub(super) fn needs_all_states(&self) -> bool {
+        self.rule.needs_all_states()
+    }
+
+    /// Returns the weights of an evaluation, if they are not the trained ones.
+    pub(super) fn evaluation_weights(&self, weights: &Tensor, states: &[Var]) -> Result<Option<Tensor>> {
+        self.rule.evaluation_weights(weights, states)
     }
 
     /// Whether it changes weights at all.

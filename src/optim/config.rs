@@ -87,12 +87,31 @@ impl OptimizerConfig {
 
     /// Returns the names of the state tensors per parameter for the optimizer's own rule, over all of its groups.
     pub(super) fn states(&self) -> &'static [&'static str] {
+        self.rule.states(self.largest_momentum())
+    }
+
+    /// Returns the largest momentum of the groups with the optimizer's own rule.
+    pub(super) fn largest_momentum(&self) -> f64 {
         let own = self.rule.base().momentum.map(|momentum| momentum.value());
         let of_groups = self.groups.iter().filter_map(|group| match &group.rule {
             GroupRule::Shared(overrides) => overrides.momentum(),
             GroupRule::Own(_) => None,
         });
-        self.rule.states(own.into_iter().chain(of_groups).fold(0.0, f64::max))
+        own.into_iter().chain(of_groups).fold(0.0, f64::max)
+    }
+
+    /// Returns the name of the first rule that needs the states of all parameters.
+    pub(crate) fn needs_all_states(&self) -> Option<&'static str> {
+        self.rules().find(|rule| rule.needs_all_states()).map(Rule::kind)
+    }
+
+    /// Returns the name of the first rule whose evaluations use other weights than the trained ones.
+    pub(crate) fn has_evaluation_weights(&self) -> Option<&'static str> {
+        self.rules().find(|rule| rule.has_evaluation_weights()).map(Rule::kind)
+    }
+
+    fn rules(&self) -> impl Iterator<Item = &Rule> {
+        std::iter::once(&self.rule).chain(self.groups.iter().filter_map(|group| group.rule.own()))
     }
 
     /// Checks every hyperparameter against its range.

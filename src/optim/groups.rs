@@ -1,5 +1,6 @@
 //! Assignment of parameters to groups, and weight decay by dimension.
 
+use candle_core::Shape;
 use globset::{Glob, GlobMatcher};
 
 use super::any_rule::Rule;
@@ -7,7 +8,7 @@ use super::config::OptimizerConfig;
 use super::decay::Decay;
 use super::error::{OptimError, list};
 use super::group_config::{GroupConfig, GroupRule, Overrides};
-use super::rule::Momentum;
+use super::rule::{Momentum, StateForm};
 use crate::parameters::Parameters;
 
 /// Parameters that share hyperparameters.
@@ -27,6 +28,8 @@ pub struct Group {
     pub decay: Decay,
     /// Names of the state tensors of each parameter.
     pub(super) states: &'static [&'static str],
+    /// The largest momentum of all groups that share the rule, by which it has these states.
+    pub(super) largest_momentum: f64,
     /// Index of the group in the configuration if it has its own rule there.
     pub(super) own: Option<usize>,
 }
@@ -45,6 +48,11 @@ impl Group {
         (!remembers).then(|| self.field(name))
     }
 
+    /// Returns the state tensors of a parameter of this shape.
+    pub(super) fn state_forms(&self, shape: &Shape) -> Vec<StateForm> {
+        self.rule.state_forms(self.largest_momentum, shape)
+    }
+
     /// Returns the dotted name of a hyperparameter of the group's rule.
     fn field(&self, name: &str) -> String {
         self.own.map_or_else(|| format!("optimizer.{name}"), |index| format!("optimizer.groups[{index}].{name}"))
@@ -61,6 +69,7 @@ impl Group {
             momentum,
             decay: decay.unwrap_or(config.decay),
             states: config.states(),
+            largest_momentum: config.largest_momentum(),
             own: None,
         }
     }
@@ -76,6 +85,7 @@ impl Group {
             momentum: base.momentum,
             decay,
             states: rule.states(base.momentum.map_or(0.0, Momentum::value)),
+            largest_momentum: base.momentum.map_or(0.0, Momentum::value),
             own: Some(index),
         }
     }

@@ -10,11 +10,13 @@ mod config;
 mod custom;
 mod decay;
 mod error;
+mod formula;
 mod gradients;
 mod group_config;
 mod groups;
 mod loss_scale;
 mod measured;
+mod number;
 mod numbers;
 mod optimizer;
 mod remembered;
@@ -37,5 +39,9 @@ pub use measured::MeasuredGradients;
 pub(crate) use measured::{CLIP_EPS, to_f64};
 pub use optimizer::{Optimizer, StepHyperparams};
 pub(crate) use remembered::Remembered;
-pub use rule::{BaseHyperparams, Momentum, Step, Update, UpdateRule};
-pub use rules::{Adagrad, Adam, AdamVariant, AdamW, Adamax, Decoupled, Frozen, NAdam, RAdam, RmsProp, Sgd, Variant};
+pub use rule::{BaseHyperparams, Momentum, StateForm, Step, Update, UpdateRule};
+pub use rules::{
+    AdEmaMix, Adadelta, Adafactor, AdafactorVariant, Adagrad, Adam, AdamVariant, AdamW, Adamax, Adan, AdjustLr, Adopt,
+    AdoptVariant, Asgd, Cautious, Decoupled, Frozen, Lamb, LambVariant, Lion, Mars, Muon, MuonVariant, NAdam, Prodigy,
+    RAdam, RmsProp, Rprop, ScheduleFreeAdamW, ScheduleFreeSgd, Sgd, Soap, StableAdamW, Variant,
+};

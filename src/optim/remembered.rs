@@ -1,5 +1,8 @@
 //! Size of an optimizer's state, computed from its configuration and the tensor sizes of a model that is not built yet.
 
+use candle_core::Shape;
+
+use super::any_rule::Rule;
 use super::config::OptimizerConfig;
 use super::group_config::GroupRule;
 use super::groups;
@@ -17,32 +20,81 @@ pub(crate) struct Remembered {
 }
 
 impl OptimizerConfig {
-    /// Computes the state size for a model with `parameters` weights; `tensors` lists their names and sizes.
-    pub(crate) fn remembered<'a>(&self, parameters: u64, tensors: impl Iterator<Item = (&'a str, u64)>) -> Remembered {
-        let counts: Vec<usize> = self.groups.iter().map(|group| self.count_of(&group.rule)).collect();
-        let own = self.states().len();
+    /// Computes the state size for a model with `parameters` weights; `tensors` lists their names and shapes.
+    pub(crate) fn remembered<'a>(
+        &self,
+        parameters: u64,
+        tensors: impl Iterator<Item = (&'a str, &'a [usize])>,
+    ) -> Remembered {
+        let (own, of_groups) = (self.own_states(), self.groups.iter().map(|group| self.states_of(&group.rule)));
+        let of_groups: Vec<States<'_>> = of_groups.collect();
         let matchers: Vec<_> = self.groups.iter().map(|g| groups::matchers(g).unwrap_or_default()).collect();
         let group_of = |name: &str| matchers.iter().position(|globs| globs.iter().any(|glob| glob.is_match(name)));
+        let counts: Vec<usize> = of_groups.iter().map(States::per_weight).collect();
+        let own_count = own.per_weight();
         let (mut numbers, mut rest) = (0u64, parameters);
-        if counts.iter().any(|count| *count != own) {
-            for (group, size) in tensors.filter_map(|(name, size)| Some((group_of(name)?, size))) {
-                let size = size.min(rest);
-                rest -= size;
-                numbers = numbers.saturating_add(size.saturating_mul(counts[group] as u64));
+        let depends = own.depend_on_shape() || of_groups.iter().any(States::depend_on_shape);
+        if depends || counts.iter().any(|count| *count != own_count) {
+            for (name, shape) in tensors {
+                let states = group_of(name).map_or(&own, |group| &of_groups[group]);
+                let size = shape.iter().fold(1, |size: u64, side| size.saturating_mul(*side as u64));
+                // Buffers are among the tensors; no more than there are parameters are counted.
+                if size <= rest {
+                    rest -= size;
+                    numbers = numbers.saturating_add(states.numbers(shape));
+                }
             }
         }
+        let own = own_count;
         let all = || counts.iter().copied().chain([own]);
         let (least, most) = (all().min().unwrap_or(own), all().max().unwrap_or(own));
-        let each = if least == most { most.to_string() } else { format!("{least} to {most}") };
+        let each = match least == most {
+            true if depends => format!("up to {most}"),
+            true => most.to_string(),
+            false => format!("{least} to {most}"),
+        };
         let detail = format!("{each} per weight, by {}", self.kinds().join(" and "));
         Remembered { numbers: numbers.saturating_add(rest.saturating_mul(own as u64)), most, detail }
     }
 
-    fn count_of(&self, rule: &GroupRule) -> usize {
+    fn own_states(&self) -> States<'_> {
+        States { rule: &self.rule, momentum: self.largest_momentum() }
+    }
+
+    fn states_of<'a>(&'a self, rule: &'a GroupRule) -> States<'a> {
         match rule {
-            GroupRule::Shared(_) => self.states().len(),
-            GroupRule::Own(rule) => rule.states(rule.base().momentum.map_or(0.0, Momentum::value)).len(),
+            GroupRule::Shared(_) => self.own_states(),
+            GroupRule::Own(rule) => States { rule, momentum: rule.base().momentum.map_or(0.0, Momentum::value) },
         }
+    }
+}
+
+/// The states of a rule at a momentum.
+struct States<'a> {
+    rule: &'a Rule,
+    momentum: f64,
+}
+
+impl States<'_> {
+    /// Returns the number of elements of state for a parameter of this shape, without single numbers.
+    fn numbers(&self, shape: &[usize]) -> u64 {
+        let forms = self.rule.state_forms(self.momentum, &Shape::from(shape));
+        let product = |shape: &Shape| shape.dims().iter().fold(1, |all: u64, side| all.saturating_mul(*side as u64));
+        forms.iter().filter(|form| !form.is_exact).fold(0, |sum: u64, form| sum.saturating_add(product(&form.shape)))
+    }
+
+    /// Returns the number of elements of state for each weight of a large matrix.
+    fn per_weight(&self) -> usize {
+        const SIDE: u64 = 1 << 10;
+        self.numbers(&[SIDE as usize, SIDE as usize]).div_ceil(SIDE * SIDE) as usize
+    }
+
+    /// Whether vectors have another number of elements for each weight than matrices.
+    fn depend_on_shape(&self) -> bool {
+        const COUNT: usize = 1 << 10;
+        let per_weight = self.per_weight() as u64;
+        self.numbers(&[COUNT]) != per_weight * COUNT as u64
+            || self.numbers(&[COUNT, COUNT]) != per_weight * (COUNT * COUNT) as u64
     }
 }
 
@@ -53,7 +105,7 @@ mod tests {
 
     #[test]
     fn each_rule_counts_for_its_parameters() {
-        let tensors = || [("a.weight", 70), ("a.bias", 10), ("b.weight", 20)].into_iter();
+        let tensors = || [("a.weight", &[7, 10][..]), ("a.bias", &[10]), ("b.weight", &[10, 2])].into_iter();
         let remembered = |config: &OptimizerConfig| config.remembered(100, tensors());
         let adamw = OptimizerConfig::from(AdamW::default());
         let detail = "2 per weight, by adamw".to_owned();

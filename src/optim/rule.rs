@@ -33,6 +33,32 @@ pub trait UpdateRule: Serialize + DeserializeOwned + Debug + Send + Sync + 'stat
     /// `momentum` is the largest of all groups that share this rule: SGD has no state if it is 0.
     fn states(&self, momentum: f64) -> &'static [&'static str];
 
+    /// Returns the state tensors of a parameter of this shape, in order. By default they are those of
+    /// [`UpdateRule::states`], in the shape of the parameter; a rule whose state has other shapes overrides it.
+    fn state_forms(&self, momentum: f64, shape: &Shape) -> Vec<StateForm> {
+        self.states(momentum).iter().map(|name| StateForm::new(name, shape.clone())).collect()
+    }
+
+    /// Whether [`UpdateRule::evaluation_weights`] returns any.
+    fn has_evaluation_weights(&self) -> bool {
+        false
+    }
+
+    /// Whether an update or an evaluation needs the states of all parameters, so that several processes cannot have a
+    /// part of them each. By default each parameter is updated on its own.
+    fn needs_all_states(&self) -> bool {
+        self.has_evaluation_weights()
+    }
+
+    /// Returns the weights that an evaluation uses in place of the trained ones, if they differ: by default they do
+    /// not.
+    ///
+    /// # Errors
+    /// The tensor library or the device fails.
+    fn evaluation_weights(&self, _weights: &Tensor, _states: &[Var]) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
     /// Whether it changes weights at all. The gradients of parameters that it leaves alone count neither for the norm
     /// nor for clipping.
     fn trains(&self) -> bool {
@@ -52,6 +78,34 @@ pub trait UpdateRule: Serialize + DeserializeOwned + Debug + Send + Sync + 'stat
     /// The tensor library or the device fails.
     fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
         group.iter().try_for_each(|(tensors, step)| self.update(tensors, step))
+    }
+}
+
+/// A state tensor of a parameter: its name, its shape and its type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateForm {
+    /// Its name, by which a checkpoint has it as `<parameter>.<name>`.
+    pub name: &'static str,
+    /// Its shape.
+    pub shape: Shape,
+    /// Whether it is in f64, whatever the type of the parameter is.
+    pub is_exact: bool,
+}
+
+impl StateForm {
+    /// Creates a state tensor in the type of the computation, f32 or f64.
+    pub fn new(name: &'static str, shape: impl Into<Shape>) -> Self {
+        Self { name, shape: shape.into(), is_exact: false }
+    }
+
+    /// Creates a state of this many numbers in f64.
+    pub fn numbers(name: &'static str, count: usize) -> Self {
+        Self { name, shape: Shape::from(count), is_exact: true }
+    }
+
+    /// Returns its type for `parameter`.
+    pub(super) fn dtype(&self, parameter: &Var) -> DType {
+        if self.is_exact { DType::F64 } else { state_dtype(parameter) }
     }
 }
 
@@ -180,6 +234,20 @@ impl Update<'_> {
         self.state_var(index)?.set(state)
     }
 
+    /// Returns the numbers of state tensor number `index`, which is in f64.
+    pub(super) fn numbers<const N: usize>(&self, index: usize) -> Result<[f64; N]> {
+        let numbers = self.state(index)?.to_vec1::<f64>()?;
+        match numbers.try_into() {
+            Ok(numbers) => Ok(numbers),
+            Err(numbers) => bail!("a state of {N} numbers was expected, not of {}", numbers.len()),
+        }
+    }
+
+    /// Sets the numbers of state tensor number `index`.
+    pub(super) fn set_numbers<const N: usize>(&self, index: usize, numbers: [f64; N]) -> Result<()> {
+        self.set_state(index, &Tensor::new(&numbers, self.parameter.device())?)
+    }
+
     /// Multiplies the weights by `factor`, before an update.
     pub(super) fn multiply_weights(&self, factor: f64) -> Result<()> {
         match self.slice_dtype() {
@@ -214,10 +282,23 @@ impl Update<'_> {
         &self,
         update: impl Fn([&mut [T]; N], &[T]) + Sync,
     ) -> Result<()> {
+        cpu::update_in_place(self.tensors()?, self.gradient, update)
+    }
+
+    /// The same with an `update` that returns sums over its elements.
+    pub(super) fn in_place_with_sums<T: Element, const N: usize, const K: usize>(
+        &self,
+        update: impl Fn([&mut [T]; N], &[T]) -> [f64; K] + Sync,
+    ) -> Result<[f64; K]> {
+        cpu::update_and_sum(self.tensors()?, self.gradient, update)
+    }
+
+    /// Returns the parameter and its first state tensors.
+    fn tensors<const N: usize>(&self) -> Result<[&Tensor; N]> {
         let mut tensors = [self.parameter.as_tensor(); N];
         for (index, tensor) in tensors.iter_mut().skip(1).enumerate() {
             *tensor = self.state_var(index)?;
         }
-        cpu::update_in_place(tensors, self.gradient, update)
+        Ok(tensors)
     }
 }

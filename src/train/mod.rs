@@ -8,6 +8,7 @@
 //! and messages.
 
 mod agenda;
+mod averaged;
 mod best;
 mod builder;
 mod checks;
@@ -35,6 +36,7 @@ mod session;
 mod sink;
 
 pub use agenda::Agenda;
+pub(crate) use averaged::apply_averaged;
 pub use best::{BestCheckpoint, Kept, best_at};
 pub use builder::SessionBuilder;
 pub(crate) use checks::memory::Purpose;

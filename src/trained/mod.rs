@@ -159,6 +159,7 @@ impl Trained {
             .map_err(TrainError::from)?;
         let mut weights = model.parameters().and(&model.buffers());
         checkpoint.restore_some(&mut [("model", &mut weights)]).map_err(TrainError::from)?;
+        train::apply_averaged(&config.optimizer, checkpoint, model.parameters())?;
         train::apply_lent(&config.components, checkpoint, model.parameters())?;
         let recalled = train::recalled(checkpoint, settings);
         let given = Given { tokenizer: recalled.tokenizer_is_given, cache: recalled.cache_is_given };

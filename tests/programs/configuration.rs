@@ -110,9 +110,45 @@ fn examples() -> Vec<(PathBuf, Value)> {
     files.map(|path| (path.clone(), toml::from_str(&fs::read_to_string(path).unwrap()).unwrap())).collect()
 }
 
+/// Optimizers with every key, beside those in [`whole`].
+fn optimizers() -> [Value; 16] {
+    [
+        json!({"kind": "lion", "lr": 0.1, "betas": [0.9, 0.99], "weight_decay": 0.1, "decoupled": "composer",
+            "cautious": "timm"}),
+        json!({"kind": "adafactor", "lr": 0.1, "beta2_decay": -0.5, "eps": [1e-30, 1e-3], "clip_threshold": 2.0,
+            "beta1": 0.9, "weight_decay": 0.1, "scale_parameter": false, "relative_step": true, "warmup_init": true,
+            "min_dim_size_to_factor": 128, "variant": "transformers"}),
+        json!({"kind": "muon", "lr": 0.1, "momentum": 0.9, "nesterov": false, "weight_decay": 0.1,
+            "adjust_lr": "match_rms_adamw", "ns_steps": 4, "ns_coefficients": [3.0, -4.0, 2.0], "eps": 1e-7,
+            "adamw_lr_ratio": 0.5, "adamw_betas": [0.9, 0.99], "adamw_eps": 1e-8, "variant": "keller_jordan"}),
+        json!({"kind": "schedule_free_adamw", "lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 0.1,
+            "warmup_steps": 3, "r": 1.0, "weight_lr_power": 1.0}),
+        json!({"kind": "schedule_free_sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.1, "warmup_steps": 3,
+            "r": 1.0, "weight_lr_power": 1.0}),
+        json!({"kind": "lamb", "lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 0.1,
+            "decoupled_weight_decay": true, "grad_averaging": false, "always_adapt": true, "trust_clip": true,
+            "variant": "pytorch_optimizer"}),
+        json!({"kind": "adadelta", "lr": 0.1, "rho": 0.9, "eps": 1e-8, "weight_decay": 0.1, "variant": "keras"}),
+        json!({"kind": "rprop", "lr": 0.1, "etas": [0.5, 1.2], "step_sizes": [1e-6, 50.0], "weight_decay": 0.1}),
+        json!({"kind": "asgd", "lr": 0.1, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.1}),
+        json!({"kind": "adopt", "lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 0.1,
+            "decoupled_weight_decay": true, "variant": "pytorch_optimizer"}),
+        json!({"kind": "ademamix", "lr": 0.1, "betas": [0.9, 0.99, 0.999], "alpha": 4.0, "t_alpha_beta3": 100,
+            "eps": 1e-8, "weight_decay": 0.1}),
+        json!({"kind": "adan", "lr": 0.1, "betas": [0.9, 0.9, 0.99], "eps": 1e-8, "weight_decay": 0.1,
+            "no_prox": true, "caution": true}),
+        json!({"kind": "prodigy", "lr": 1.0, "betas": [0.9, 0.99], "beta3": 0.99, "eps": 1e-8, "weight_decay": 0.1,
+            "d0": 1e-5, "d_coef": 0.5, "growth_rate": 1.1, "use_bias_correction": true, "safeguard_warmup": true}),
+        json!({"kind": "mars", "lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 0.1, "gamma": 0.1}),
+        json!({"kind": "stable_adamw", "lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 0.1}),
+        json!({"kind": "soap", "lr": 0.1, "betas": [0.9, 0.99], "shampoo_beta": 0.9, "eps": 1e-8, "weight_decay": 0.1,
+            "precondition_frequency": 2, "max_precondition_dim": 100, "precondition_1d": true, "correct_bias": false}),
+    ]
+}
+
 /// A configuration with every key of every table in it, one for each kind.
 fn whole() -> Vec<Value> {
-    let base = json!({
+    let mut base = json!({
         "seed": 1, "device": "cpu", "precision": "bf16",
         "data": {"path": "a.csv"},
         "model": {"kind": "mlp", "hidden": [3, 3], "activation": "tanh", "dropout": 0.1, "tied": [["2.bias", "0.bias"]]},
@@ -155,6 +191,13 @@ fn whole() -> Vec<Value> {
         // Only user programs have components.
         "components": {},
     });
+    let keyed = |mut optimizer: Value, keys: Value| {
+        optimizer.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+        optimizer
+    };
+    let in_groups = optimizers().map(|optimizer| keyed(optimizer, json!({"parameters": ["*"], "decay": "all"})));
+    base["optimizer"]["groups"].as_array_mut().unwrap().extend(in_groups);
+    let base = base;
     let with = |key: &str, table: Value| {
         let mut config = base.clone();
         config[key] = table;
@@ -164,11 +207,10 @@ fn whole() -> Vec<Value> {
         json!({"kind": kind, "lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 0.1, "decay": "all",
             "groups": [{"parameters": ["*"], "beta1": 0.5}]})
     };
-    let also = |mut optimizer: Value, keys: Value| {
-        optimizer.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
-        with("optimizer", optimizer)
-    };
-    vec![
+    let also = |optimizer: Value, keys: Value| with("optimizer", keyed(optimizer, keys));
+    let of_rule = |rule: Value| also(rule, json!({"decay": "all", "groups": [{"parameters": ["*"]}]}));
+    let more = optimizers().map(of_rule);
+    let all = vec![
         base.clone(),
         with("model", json!({"kind": "custom"})),
         with("loss", json!({"kind": "custom"})),
@@ -228,7 +270,8 @@ fn whole() -> Vec<Value> {
             json!({"path": "a", "format": "images", "validation_path": "v", "channels": 3, "resize": [8, 8],
             "crop": 4, "skip_bad": true, "check_images": false}),
         ),
-    ]
+    ];
+    all.into_iter().chain(more).collect()
 }
 
 /// Each is read, and complete ones equal the configuration that a run writes.

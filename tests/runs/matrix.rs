@@ -29,7 +29,7 @@ const NESTEROV: &str = "{ kind = 'sgd', lr = 0.05, momentum = 0.9, nesterov = tr
 const ADAM: &str = "{ kind = 'adam', lr = 0.05, weight_decay = 0.01 }";
 
 /// Other rules, and those of above as other frameworks compute them.
-pub const FOREIGN: [&str; 16] = [
+pub const FOREIGN: [&str; 36] = [
     "{ kind = 'sgd', lr = 0.05, momentum = 0.9, weight_decay = 1e-3, variant = 'keras' }",
     "{ kind = 'sgd', lr = 0.05, momentum = 0.9, weight_decay = 1e-3, decoupled = 'composer' }",
     "{ kind = 'adam', lr = 0.05, weight_decay = 0.01, amsgrad = true }",
@@ -44,6 +44,26 @@ pub const FOREIGN: [&str; 16] = [
     "{ kind = 'rmsprop', lr = 0.01, momentum = 0.5, variant = 'keras' }",
     "{ kind = 'adagrad', lr = 0.05, initial_accumulator_value = 0.1, variant = 'keras' }",
     "{ kind = 'adagrad', lr = 0.05, lr_decay = 0.1, initial_accumulator_value = 0.1 }",
+    "{ kind = 'lion', lr = 0.01, weight_decay = 0.1 }",
+    "{ kind = 'lion', lr = 0.01, cautious = 'timm' }",
+    "{ kind = 'adafactor', lr = 0.01, weight_decay = 0.1 }",
+    "{ kind = 'adafactor', lr = 1.0, relative_step = true, beta1 = 0.9, variant = 'transformers' }",
+    "{ kind = 'muon', lr = 0.02 }",
+    "{ kind = 'muon', lr = 0.02, nesterov = false, variant = 'keller_jordan' }",
+    "{ kind = 'schedule_free_adamw', lr = 0.05, weight_decay = 0.1, warmup_steps = 3 }",
+    "{ kind = 'schedule_free_sgd', lr = 0.5 }",
+    "{ kind = 'lamb', lr = 0.02 }",
+    "{ kind = 'adadelta', lr = 1.0, weight_decay = 0.01 }",
+    "{ kind = 'rprop', lr = 0.01 }",
+    "{ kind = 'asgd', lr = 0.05, lambd = 0.01, t0 = 4.0 }",
+    "{ kind = 'adopt', lr = 0.05, weight_decay = 0.01 }",
+    "{ kind = 'ademamix', lr = 0.01, t_alpha_beta3 = 10 }",
+    "{ kind = 'adan', lr = 0.05, weight_decay = 0.01 }",
+    "{ kind = 'prodigy', lr = 1.0, d0 = 1e-3 }",
+    "{ kind = 'mars', lr = 0.01 }",
+    "{ kind = 'stable_adamw', lr = 0.01 }",
+    "{ kind = 'soap', lr = 0.01, precondition_frequency = 3 }",
+    "{ kind = 'muon', lr = 0.02, groups = [{ parameters = ['2.*'], kind = 'schedule_free_sgd', lr = 0.1 }] }",
     "{ kind = 'adamw', lr = 0.05, groups = [{ parameters = ['0.*'], kind = 'frozen' }] }",
     "{ kind = 'nadam', lr = 0.05, groups = [{ parameters = ['2.*'], kind = 'radam', lr = 0.01 }] }",
 ];

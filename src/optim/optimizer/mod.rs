@@ -12,7 +12,7 @@ use candle_core::backprop::GradStore;
 
 use super::config::OptimizerConfig;
 use super::groups::{self, Group};
-use super::rule::{Momentum, Step, Update, state_dtype};
+use super::rule::{Momentum, StateForm, Step, Update};
 use super::{Gradients, MeasuredGradients, OptimError};
 use crate::parameters::Parameters;
 
@@ -76,6 +76,8 @@ struct Slot {
     parameter: Var,
     group: usize,
     decays: bool,
+    /// Their names, shapes and types.
+    forms: Vec<StateForm>,
     states: Vec<Var>,
     /// Whether another process updates it, and has its states.
     is_left: bool,
@@ -99,13 +101,15 @@ impl Optimizer {
         refuse_tied(parameters)?;
         let slot = |(name, parameter): (&str, &Var)| {
             let group = groups.iter().position(|group| group.parameters.iter().any(|p| p == name)).unwrap_or_default();
-            let zeros = || Var::zeros(parameter.shape(), state_dtype(parameter), parameter.device());
+            let forms = groups[group].state_forms(parameter.shape());
+            let zeros = |form: &StateForm| Var::zeros(&form.shape, form.dtype(parameter), parameter.device());
             Ok(Slot {
                 name: name.to_owned(),
                 parameter: parameter.clone(),
                 group,
                 decays: groups[group].decay.includes(parameter.rank()),
-                states: groups[group].states.iter().map(|_| zeros()).collect::<Result<_, _>>()?,
+                states: forms.iter().map(zeros).collect::<Result<_, _>>()?,
+                forms,
                 is_left: false,
             })
         };
@@ -204,6 +208,25 @@ impl Optimizer {
         Ok(())
     }
 
+    /// Returns the weights that an evaluation uses in place of the trained ones, by name; `None` if no rule has such.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn evaluation_weights(&self) -> Result<Option<Parameters>, OptimError> {
+        let mut found = Vec::new();
+        for slot in &self.slots {
+            let rule = &self.groups[slot.group].rule;
+            if !rule.has_evaluation_weights() {
+                continue;
+            }
+            let weights = slot.parameter.as_detached_tensor();
+            if let Some(weights) = rule.evaluation_weights(&weights, &slot.states)? {
+                found.push((slot.name.clone(), Var::from_tensor(&weights)?));
+            }
+        }
+        Ok((!found.is_empty()).then(|| found.into_iter().collect()))
+    }
+
     /// Returns the hyperparameters of a parameter in the next update.
     fn step_of(&self, slot: &Slot, hyperparams: StepHyperparams) -> Step {
         let group = &self.groups[slot.group];
@@ -223,8 +246,7 @@ impl Optimizer {
     /// Returns every state tensor, with its name in a checkpoint.
     fn states(&self) -> impl Iterator<Item = (String, &Var)> {
         self.slots.iter().flat_map(|slot| {
-            let names = self.groups[slot.group].states;
-            names.iter().zip(&slot.states).map(|(state, var)| (format!("{}.{state}", slot.name), var))
+            slot.forms.iter().zip(&slot.states).map(|(form, var)| (format!("{}.{}", slot.name, form.name), var))
         })
     }
 }

@@ -1,10 +1,10 @@
 //! An optimizer whose state tensors are shared among processes: each has those of the parameters that it owns, and
 //! updates only these (ZeRO, stage 1: Rajbhandari et al., SC 2020).
 
-use candle_core::{DType, Tensor, Var};
+use candle_core::{DType, Device, Shape, Tensor, Var};
 
 use super::{Optimizer, Slot};
-use crate::optim::rule::state_dtype;
+use crate::optim::StateForm;
 
 impl Optimizer {
     /// Returns the parameters, in name order.
@@ -25,12 +25,13 @@ impl Optimizer {
         self.slots.iter().filter(|slot| !slot.is_left).flat_map(|slot| slot.states.clone()).collect()
     }
 
-    /// Returns the form of each state of all parameters: the parameter that has its shape, its type, and the number of
-    /// the parameter.
-    pub(crate) fn forms(&self) -> Vec<(Var, DType, usize)> {
+    /// Returns shape, type and device of each state of all parameters, and the number of the parameter.
+    pub(crate) fn forms(&self) -> Vec<(Shape, DType, Device, usize)> {
         let of_slot = |(number, slot): (usize, &Slot)| {
-            let form = (slot.parameter.clone(), state_dtype(&slot.parameter), number);
-            std::iter::repeat_n(form, self.groups[slot.group].states.len())
+            let Slot { parameter, forms, .. } = slot;
+            let form =
+                |form: &StateForm| (form.shape.clone(), form.dtype(parameter), parameter.device().clone(), number);
+            forms.iter().map(form).collect::<Vec<_>>()
         };
         self.slots.iter().enumerate().flat_map(of_slot).collect()
     }
@@ -39,7 +40,7 @@ impl Optimizer {
     pub(crate) fn take_in(&mut self, states: Vec<Tensor>) -> candle_core::Result<()> {
         let mut states = states.into_iter();
         for slot in &mut self.slots {
-            let count = self.groups[slot.group].states.len();
+            let count = slot.forms.len();
             let of_slot: Vec<Tensor> = states.by_ref().take(count).collect();
             if slot.is_left {
                 slot.states = of_slot.iter().map(Var::from_tensor).collect::<candle_core::Result<_>>()?;
@@ -55,6 +56,6 @@ impl Optimizer {
 
     /// Whether it has the states of all parameters.
     pub(super) fn is_whole(&self) -> bool {
-        self.slots.iter().all(|slot| slot.states.len() == self.groups[slot.group].states.len())
+        self.slots.iter().all(|slot| slot.states.len() == slot.forms.len())
     }
 }

@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::cuda::{host, kernel_launches};
 use crate::optim::{
-    Adagrad, Adam, AdamVariant, AdamW, Adamax, Decay, Decoupled, Frozen, GroupConfig, GroupRule, NAdam, Overrides,
-    RAdam, RmsProp, Sgd, Variant,
+    AdEmaMix, Adadelta, Adafactor, AdafactorVariant, Adagrad, Adam, AdamVariant, AdamW, Adamax, Adan, Adopt,
+    AdoptVariant, Asgd, Cautious, Decay, Decoupled, Frozen, GroupConfig, GroupRule, Lamb, Lion, Mars, Muon, NAdam,
+    Overrides, Prodigy, RAdam, RmsProp, Rprop, ScheduleFreeAdamW, ScheduleFreeSgd, Sgd, Soap, StableAdamW, Variant,
 };
 use crate::state::Stateful;
 
@@ -59,6 +60,34 @@ fn without_kernels() -> Vec<OptimizerConfig> {
     ]
 }
 
+/// Those that are written as formulas, and those of matrices.
+fn formulas() -> Vec<OptimizerConfig> {
+    let adafactor = Adafactor { weight_decay: 0.02, ..Adafactor::default() };
+    let adopt = Adopt { weight_decay: 0.02, ..Adopt::default() };
+    vec![
+        Lion { weight_decay: 0.02, ..Lion::default() }.into(),
+        Lion { cautious: Some(Cautious::Timm), ..Lion::default() }.into(),
+        adafactor.clone().into(),
+        Adafactor { beta1: Some(0.9), variant: AdafactorVariant::Optax, ..adafactor }.into(),
+        Muon::default().into(),
+        ScheduleFreeAdamW { weight_decay: 0.02, warmup_steps: 3, ..ScheduleFreeAdamW::default() }.into(),
+        ScheduleFreeSgd::default().into(),
+        Lamb::default().into(),
+        Adadelta { weight_decay: 0.02, ..Adadelta::default() }.into(),
+        Rprop::default().into(),
+        Asgd { t0: 3.0, ..Asgd::default() }.into(),
+        adopt.clone().into(),
+        Adopt { decoupled_weight_decay: true, variant: AdoptVariant::PytorchOptimizer, ..adopt }.into(),
+        AdEmaMix { t_alpha_beta3: Some(5), ..AdEmaMix::default() }.into(),
+        Adan { weight_decay: 0.02, ..Adan::default() }.into(),
+        Adan { no_prox: true, caution: true, ..Adan::default() }.into(),
+        Prodigy { d0: 1e-3, ..Prodigy::default() }.into(),
+        Mars { weight_decay: 0.02, ..Mars::default() }.into(),
+        StableAdamW::default().into(),
+        Soap { precondition_frequency: 2, ..Soap::default() }.into(),
+    ]
+}
+
 fn every_kind() -> Vec<OptimizerConfig> {
     let variants = [
         Adam { variant: AdamVariant::Keras, weight_decay: 0.02, ..Adam::default() }.into(),
@@ -66,13 +95,22 @@ fn every_kind() -> Vec<OptimizerConfig> {
         AdamW { variant: AdamVariant::Optax, ..AdamW::default() }.into(),
         AdamW { decoupled: Decoupled::Composer, ..AdamW::default() }.into(),
     ];
-    with_kernels().into_iter().chain(variants).chain(without_kernels()).collect()
+    with_kernels().into_iter().chain(variants).chain(without_kernels()).chain(formulas()).collect()
 }
 
 fn parameters(values: &[f32]) -> Parameters {
     let var = |values: &[f32]| Var::from_slice(values, values.len(), &Device::Cpu).unwrap();
     let (a, b) = values.split_at(values.len() / 2);
     [("a".to_owned(), var(a)), ("b".to_owned(), var(b))].into_iter().collect()
+}
+
+/// A matrix `a` and a vector `b`, of more numbers than are computed at a time.
+fn matrix_and_vector() -> Parameters {
+    let var = |count: usize, shape: &[usize]| {
+        let values: Vec<f32> = (0..count).map(|i| (i * 7 % 11) as f32 / 6.0 - 0.8).collect();
+        Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap()
+    };
+    [("a".to_owned(), var(20, &[5, 4])), ("b".to_owned(), var(19, &[19]))].into_iter().collect()
 }
 
 /// Half the sum of the fourth powers: gradients that depend on the weights.
@@ -91,20 +129,29 @@ fn train(optimizer: &mut Optimizer, parameters: &Parameters, updates: usize) {
 #[test]
 fn the_fused_update_agrees_with_tensor_operations() {
     for config in every_kind() {
-        let (fused, composed) = (parameters(&[1.0, -0.5, 0.25, 2.0]), parameters(&[1.0, -0.5, 0.25, 2.0]));
+        let (fused, composed) = (matrix_and_vector(), matrix_and_vector());
         let mut one = Optimizer::new(&fused, config.clone()).unwrap();
         let other = Optimizer::new(&composed, config.clone()).unwrap();
         for updates_before in 0..7 {
-            for slot in &other.slots {
+            let gradient = |slot: &Slot| {
                 let cube = (slot.parameter.powf(3.0).unwrap() * 4.0).unwrap();
                 // Every second element of a tensor cannot be accessed as a slice.
-                let twice = Tensor::stack(&[&cube, &cube], 1).unwrap();
-                let gradient = &twice.narrow(1, 0, 1).unwrap().squeeze(1).unwrap();
-                let Slot { parameter, states, .. } = slot;
-                let tensors = Update { parameter, states, gradient, gradient_scale: 1.0 };
-                assert_eq!(tensors.slice_dtype(), None);
-                let step = Step { updates_before, ..other.step_of(slot, 0.02.into()) };
-                other.groups[slot.group].rule.update_group(&[(tensors, step)]).unwrap();
+                let rank = cube.rank();
+                let twice = Tensor::stack(&[&cube, &cube], rank).unwrap();
+                twice.narrow(rank, 0, 1).unwrap().squeeze(rank).unwrap()
+            };
+            let gradients: Vec<Tensor> = other.slots.iter().map(gradient).collect();
+            for (index, group) in other.groups.iter().enumerate() {
+                let of_group = other.slots.iter().zip(&gradients).filter(|(slot, _)| slot.group == index);
+                let members: Vec<_> = of_group
+                    .map(|(slot, gradient)| {
+                        let Slot { parameter, states, .. } = slot;
+                        let tensors = Update { parameter, states, gradient, gradient_scale: 1.0 };
+                        assert_eq!(tensors.slice_dtype(), None);
+                        (tensors, Step { updates_before, ..other.step_of(slot, 0.02.into()) })
+                    })
+                    .collect();
+                group.rule.update_group(&members).unwrap();
             }
             let power = |(_, var): (&str, &Var)| var.powf(4.0).unwrap().sum_all().unwrap();
             let loss = fused.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
@@ -115,7 +162,8 @@ fn the_fused_update_agrees_with_tensor_operations() {
             .unwrap();
         }
         for ((_, a), (_, b)) in fused.iter().zip(composed.iter()) {
-            let difference = (a.as_tensor() - b.as_tensor()).unwrap().abs().unwrap().max(0).unwrap();
+            let difference = (a.as_tensor() - b.as_tensor()).unwrap().abs().unwrap();
+            let difference = difference.flatten_all().unwrap().max(0).unwrap();
             assert!(difference.to_scalar::<f32>().unwrap() < 1e-6, "{config:?}: {a} {b}");
         }
     }

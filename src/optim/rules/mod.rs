@@ -7,11 +7,17 @@ use super::config::OptimizerConfig;
 use super::custom;
 use super::group_config::GroupRule;
 
+mod averaging;
+mod basis;
 mod moments;
 mod variants;
 mod velocity;
 
-pub use variants::{AdamVariant, Decoupled, Variant};
+pub use adafactor::AdafactorVariant;
+pub use adopt::AdoptVariant;
+pub use lamb::LambVariant;
+pub use muon::{AdjustLr, MuonVariant};
+pub use variants::{AdamVariant, Cautious, Decoupled, Variant};
 
 /// Lists the files of the catalogue, the rule that each defines, and its name in a configuration.
 macro_rules! catalogue {
@@ -51,6 +57,22 @@ catalogue! {
     adamax::Adamax = "adamax",
     rmsprop::RmsProp = "rmsprop",
     adagrad::Adagrad = "adagrad",
+    lion::Lion = "lion",
+    adafactor::Adafactor = "adafactor",
+    muon::Muon = "muon",
+    schedule_free_adamw::ScheduleFreeAdamW = "schedule_free_adamw",
+    schedule_free_sgd::ScheduleFreeSgd = "schedule_free_sgd",
+    lamb::Lamb = "lamb",
+    adadelta::Adadelta = "adadelta",
+    rprop::Rprop = "rprop",
+    asgd::Asgd = "asgd",
+    adopt::Adopt = "adopt",
+    ademamix::AdEmaMix = "ademamix",
+    adan::Adan = "adan",
+    prodigy::Prodigy = "prodigy",
+    mars::Mars = "mars",
+    stable_adamw::StableAdamW = "stable_adamw",
+    soap::Soap = "soap",
     frozen::Frozen = "frozen",
 }
 

@@ -28,9 +28,13 @@ pub(super) fn default_eps() -> f64 {
 
 /// Checks the shared hyperparameters.
 pub(super) fn check(betas: [f64; 2], eps: f64) -> std::result::Result<(), OptimError> {
-    let in_range = betas.iter().all(|beta| (0.0..1.0).contains(beta));
-    OptimError::require("betas", format!("{betas:?}"), in_range, "each must be at least 0 and below 1")?;
+    check_betas(betas)?;
     check_eps(eps)
+}
+
+pub(super) fn check_betas<const N: usize>(betas: [f64; N]) -> std::result::Result<(), OptimError> {
+    let in_range = betas.iter().all(|beta| (0.0..1.0).contains(beta));
+    OptimError::require("betas", format!("{betas:?}"), in_range, "each must be at least 0 and below 1")
 }
 
 pub(super) fn check_eps(eps: f64) -> std::result::Result<(), OptimError> {

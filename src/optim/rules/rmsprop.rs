@@ -33,8 +33,8 @@ pub struct RmsProp {
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub momentum: f64,
-    /// Whether the square of the mean gradient is subtracted below the root: Graves, 2013. As in PyTorch the difference
-    /// can round below zero where a gradient hardly changes, and the weight is then not a number.
+    /// Whether the square of the mean gradient is subtracted below the root: Graves, 2013. A difference that rounds below
+    /// zero, where a gradient hardly changes, counts as zero; in PyTorch the weight is then not a number.
     #[serde(default)]
     pub centered: bool,
     /// Whose form is computed, by default PyTorch's. Keras adds `eps` below the root, and has the rate in the momentum: a
@@ -127,7 +127,7 @@ impl RmsProp {
             tensors.set_state(1, &mean)?;
             spread = (spread - mean.sqr()?)?;
         }
-        let direction = (g / ((spread + inner)?.sqrt()? + outer)?)?;
+        let direction = (g / ((spread + inner)?.maximum(0.0)?.sqrt()? + outer)?)?;
         let buffer = 1 + usize::from(self.centered);
         let moved = if tensors.states.len() > buffer {
             let [into_buffer, from_buffer] = self.rates(step);
@@ -206,7 +206,9 @@ impl<T: Element> Numbers<T> {
         self.square(square, g) - *mean * *mean
     }
 
+    /// Returns the root; that of a variance which has rounded below zero is zero, and NaN stays.
     fn root(&self, square: T) -> T {
-        (square + self.inner).sqrt() + self.outer
+        let square = square + self.inner;
+        (if square < T::zero() { T::zero() } else { square }).sqrt() + self.outer
     }
 }

@@ -74,6 +74,32 @@ impl AdamVariant {
     }
 }
 
+/// The package whose cautious form of a rule is computed: Liang et al., 2024. Where the direction contradicts the
+/// gradient, weights stay; where it does not, the direction is multiplied, so that its mean size is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Cautious {
+    /// `timm`, setting `caution`: by one over the share of those that move, at most 1000.
+    Timm,
+    /// `pytorch-optimizer`, setting `cautious`: by the number of all over one more than those that move.
+    PytorchOptimizer,
+    /// `lion-pytorch`, class `Lion` of `cautious_lion`: by one over the share of those that move, at most 100000.
+    LionPytorch,
+}
+
+impl Cautious {
+    /// Returns the factor if `moving` of `all` weights move.
+    pub(super) fn factor(self, moving: f64, all: usize) -> f64 {
+        let all = all.max(1) as f64;
+        match self {
+            Self::Timm => 1.0 / (moving / all).max(1e-3),
+            Self::PytorchOptimizer => all / (moving + 1.0),
+            Self::LionPytorch => 1.0 / (moving / all).max(1e-5),
+        }
+    }
+}
+
 /// By how much decoupled weight decay shrinks the weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -115,7 +115,7 @@ impl Sizes {
         let row_bytes = row_bytes(&data.input(), data.targets());
         let is_large = rows.saturating_mul(row_bytes) >= READ_AHEAD_FROM;
         let steps = config.total_steps(data.steps_per_epoch());
-        let remembered = config.optimizer.remembered(outline.parameters, outline.sizes());
+        let remembered = config.optimizer.remembered(outline.parameters, outline.shapes());
         Self {
             outline,
             remembered,

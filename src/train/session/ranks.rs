@@ -8,6 +8,13 @@ use crate::train::config::Config;
 /// Refuses a run that several processes cannot compute together.
 pub(super) fn check(communicator: &dyn Communicator, config: &Config) -> Result<(), TrainError> {
     let (world, pieces) = (communicator.world(), config.train.accumulate.unwrap_or(1));
+    if let (true, Some(kind)) = (world > 1 && config.distributed.shard_optimizer, config.optimizer.needs_all_states()) {
+        return Err(TrainError::Field {
+            field: "distributed.shard_optimizer".to_owned(),
+            value: "true".to_owned(),
+            rule: format!("each process needs the whole state of `{kind}`; set it to false"),
+        });
+    }
     if world <= pieces {
         return Ok(());
     }

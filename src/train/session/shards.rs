@@ -1,7 +1,7 @@
 //! The optimizer's state in a run of several processes that share it.
 
 use super::Session;
-use crate::distributed::shards;
+use crate::distributed::shards::{self, Form};
 use crate::train::TrainError;
 
 impl Session {
@@ -44,8 +44,10 @@ impl Session {
             return Ok(());
         }
         let owners = self.owners();
-        let forms = self.optimizer.forms();
-        let forms: Vec<_> = forms.into_iter().map(|(form, dtype, number)| (form, dtype, owners[number])).collect();
+        let forms = self.optimizer.forms().into_iter();
+        let form =
+            |(shape, dtype, device, number): (_, _, _, usize)| Form { shape, dtype, device, owner: owners[number] };
+        let forms: Vec<Form> = forms.map(form).collect();
         let states = shards::collect(&*self.communicator, &self.optimizer.own_states(), &forms);
         let states = states.map_err(|error| self.disconnected(error))?;
         if self.communicator.rank() == 0 {

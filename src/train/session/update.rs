@@ -228,7 +228,11 @@ impl Session {
     /// `stop` asks for an end meanwhile.
     pub(in crate::train) fn validate(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>, TrainError> {
         let evaluate = || self.evaluate(stop);
-        let lent = component::lent(self.components())?;
+        let averaged = self.optimizer.evaluation_weights()?;
+        let lent = match (averaged.as_ref(), component::lent(self.components())?) {
+            (Some(_), Some(_)) => return Err(self.twice_averaged()),
+            (averaged, lent) => averaged.or(lent),
+        };
         let evaluation = component::with_weights(&self.weights, lent, evaluate)?;
         if let Some(evaluation) = &evaluation {
             self.unvalidated = None;
@@ -238,6 +242,14 @@ impl Session {
             }
         }
         Ok(evaluation)
+    }
+
+    fn twice_averaged(&self) -> TrainError {
+        TrainError::Field {
+            field: "optimizer.kind".to_owned(),
+            value: self.config.optimizer.has_evaluation_weights().unwrap_or_default().to_owned(),
+            rule: "it averages the weights for evaluations, and so does a component; remove one of the two".to_owned(),
+        }
     }
 
     /// Evaluates the model on the validation rows, which several processes share.

@@ -12,6 +12,34 @@ pub(super) struct Sample {
     pub complete: Value,
 }
 
+/// Every optimizer that trains.
+const OPTIMIZERS: [&str; 24] = [
+    "sgd",
+    "adam",
+    "adamw",
+    "nadam",
+    "radam",
+    "adamax",
+    "rmsprop",
+    "adagrad",
+    "lion",
+    "adafactor",
+    "muon",
+    "schedule_free_adamw",
+    "schedule_free_sgd",
+    "lamb",
+    "adadelta",
+    "rprop",
+    "asgd",
+    "adopt",
+    "ademamix",
+    "adan",
+    "prodigy",
+    "mars",
+    "stable_adamw",
+    "soap",
+];
+
 /// Returns a sample for every format, and for every kind of model and optimizer. Where a default depends on another
 /// key, two samples have different defaults.
 pub(super) fn samples() -> Vec<Sample> {
@@ -51,28 +79,16 @@ pub(super) fn samples() -> Vec<Sample> {
         with("model", json!({"kind": "resnet"})),
         with("model", json!({"kind": "gpt", "layers": 1, "heads": 1, "width": 8})),
         with("model", json!({"kind": "gpt", "layers": 1, "heads": 2, "width": 16})),
-        with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group})),
-        with("optimizer", json!({"kind": "adam", "lr": 0.1, "groups": group})),
-        with("optimizer", json!({"kind": "adamw", "lr": 0.1, "groups": group})),
-        with("optimizer", json!({"kind": "nadam", "lr": 0.1, "groups": group})),
-        with("optimizer", json!({"kind": "radam", "lr": 0.1, "groups": group})),
-        with("optimizer", json!({"kind": "adamax", "lr": 0.1, "groups": group})),
-        with("optimizer", json!({"kind": "rmsprop", "lr": 0.1, "groups": group})),
-        with("optimizer", json!({"kind": "adagrad", "lr": 0.1, "groups": group})),
         with("optimizer", json!({"kind": "frozen"})),
-        with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("sgd")})),
-        with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("adam")})),
-        with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("adamw")})),
-        with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("nadam")})),
-        with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("radam")})),
-        with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("adamax")})),
-        with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("rmsprop")})),
-        with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of("adagrad")})),
         with("checkpoint", json!({"keep": {"last": 1}})),
         with("hooks", json!({"on_end": ["true"]})),
         with("validation", json!({"metrics": [{"kind": "top_k_accuracy"}]})),
     ];
-    all.into_iter().filter_map(|(format, typed)| Sample::new(format, typed)).collect()
+    let optimizers = OPTIMIZERS.map(|kind| with("optimizer", json!({"kind": kind, "lr": 0.1, "groups": group})));
+    let in_groups =
+        OPTIMIZERS.map(|kind| with("optimizer", json!({"kind": "sgd", "lr": 0.1, "groups": group_of(kind)})));
+    let all = all.into_iter().chain(optimizers).chain(in_groups);
+    all.filter_map(|(format, typed)| Sample::new(format, typed)).collect()
 }
 
 impl Sample {
@@ -90,7 +106,7 @@ mod tests {
 
     #[test]
     fn each_sample_is_a_configuration() {
-        assert_eq!(samples().len(), 37);
+        assert_eq!(samples().len(), 21 + 2 * OPTIMIZERS.len());
         for sample in samples() {
             let config: Config = serde_json::from_value(sample.complete.clone()).unwrap();
             assert_eq!(serde_json::to_value(config.complete()).unwrap(), sample.complete);

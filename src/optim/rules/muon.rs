@@ -1,0 +1,288 @@
+//! Muon: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024), in the forms of
+//! `torch.optim.Muon` and of Keller Jordan's package `muon-optimizer`.
+
+use candle_core::{DType, Result, Shape, Tensor};
+use half::bf16;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::super::formula::{Formula, square_sum};
+use super::super::number::Number;
+use super::super::{BaseHyperparams, Momentum, OptimError, StateForm, Step, Update, UpdateRule};
+use super::moments::{self, Moments, STATES};
+use super::variants::{AdamVariant, Decoupled, is_default};
+use crate::ops::{linear, linear_in_out};
+
+/// Momentum whose step for a matrix is made nearly orthogonal, by products in bf16: Jordan et al., 2024. Parameters of
+/// other than two dimensions have AdamW, and so should embeddings and the last layer: give them a group with
+/// `kind = "adamw"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Muon {
+    /// Base learning rate.
+    #[schemars(range(min = 0.0))]
+    pub lr: f64,
+    /// Share of the mean gradient that is kept, in `[0, 1)`.
+    #[serde(default = "default_momentum")]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    pub momentum: f64,
+    /// Whether a step looks ahead: Nesterov momentum.
+    #[serde(default = "yes")]
+    pub nesterov: bool,
+    /// Each update first multiplies the weights by `1 - rate * weight_decay`.
+    #[serde(default = "default_weight_decay")]
+    #[schemars(range(min = 0.0))]
+    pub weight_decay: f64,
+    /// By what the rate of a matrix is multiplied, by default as `original`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub adjust_lr: AdjustLr,
+    /// Number of iterations towards an orthogonal step.
+    #[serde(default = "default_ns_steps")]
+    #[schemars(range(min = 1, max = 99))]
+    pub ns_steps: u32,
+    /// Coefficients of an iteration: of the matrix, of its third power and of its fifth.
+    #[serde(default = "default_ns_coefficients")]
+    pub ns_coefficients: [f64; 3],
+    /// The smallest norm that a step is divided by.
+    #[serde(default = "default_eps")]
+    #[schemars(range(min = f32::MIN_POSITIVE))]
+    pub eps: f64,
+    /// Multiple of the rate for parameters that are no matrices.
+    #[serde(default = "default_adamw_lr_ratio")]
+    #[schemars(range(min = 0.0))]
+    pub adamw_lr_ratio: f64,
+    /// Betas of AdamW, for parameters that are no matrices.
+    #[serde(default = "default_adamw_betas")]
+    #[schemars(extend("items" = json!({"type": "number", "minimum": 0.0, "exclusiveMaximum": 1.0})))]
+    pub adamw_betas: [f64; 2],
+    /// Added to the root in AdamW.
+    #[serde(default = "default_adamw_eps")]
+    #[schemars(range(min = f32::MIN_POSITIVE))]
+    pub adamw_eps: f64,
+    /// Whose form is computed, by default PyTorch's.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub variant: MuonVariant,
+}
+
+/// The form of Muon that is computed. They differ in what is rounded to bf16.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MuonVariant {
+    /// That of `torch.optim.Muon`, which rounds a product and the sum with it once.
+    #[default]
+    Pytorch,
+    /// Keller Jordan's, which rounds every product, every sum and the scaled step; `eps` is added to the norm.
+    KellerJordan,
+}
+
+/// By what the rate of a matrix is multiplied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AdjustLr {
+    /// By `sqrt(max(1, rows / columns))`.
+    #[default]
+    Original,
+    /// By `0.2 * sqrt(max(rows, columns))`, so that steps are as large as those of AdamW: Liu et al., "Muon is Scalable
+    /// for LLM Training" (2025).
+    MatchRmsAdamw,
+    /// By `sqrt(rows / columns)`.
+    SpectralUnclamped,
+}
+
+impl AdjustLr {
+    fn factor(self, rows: f64, columns: f64) -> f64 {
+        match self {
+            Self::Original => (rows / columns).max(1.0).sqrt(),
+            Self::MatchRmsAdamw => 0.2 * rows.max(columns).sqrt(),
+            Self::SpectralUnclamped => (rows / columns).sqrt(),
+        }
+    }
+}
+
+fn default_momentum() -> f64 {
+    0.95
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_weight_decay() -> f64 {
+    0.1
+}
+
+fn default_ns_steps() -> u32 {
+    5
+}
+
+fn default_ns_coefficients() -> [f64; 3] {
+    [3.4445, -4.775, 2.0315]
+}
+
+fn default_eps() -> f64 {
+    1e-7
+}
+
+fn default_adamw_lr_ratio() -> f64 {
+    1.0
+}
+
+fn default_adamw_betas() -> [f64; 2] {
+    [0.9, 0.95]
+}
+
+fn default_adamw_eps() -> f64 {
+    1e-10
+}
+
+impl Default for Muon {
+    fn default() -> Self {
+        Self {
+            lr: 1e-3,
+            momentum: default_momentum(),
+            nesterov: true,
+            weight_decay: default_weight_decay(),
+            adjust_lr: AdjustLr::default(),
+            ns_steps: default_ns_steps(),
+            ns_coefficients: default_ns_coefficients(),
+            eps: default_eps(),
+            adamw_lr_ratio: default_adamw_lr_ratio(),
+            adamw_betas: default_adamw_betas(),
+            adamw_eps: default_adamw_eps(),
+            variant: MuonVariant::default(),
+        }
+    }
+}
+
+impl UpdateRule for Muon {
+    fn base(&self) -> BaseHyperparams {
+        let momentum = Some(Momentum::Momentum(self.momentum));
+        BaseHyperparams { lr: self.lr, weight_decay: self.weight_decay, momentum }
+    }
+
+    fn check(&self) -> std::result::Result<(), OptimError> {
+        OptimError::require("ns_steps", self.ns_steps, (1..100).contains(&self.ns_steps), "must be from 1 to 99")?;
+        let finite = self.ns_coefficients.iter().all(|coefficient| coefficient.is_finite());
+        let coefficients = format!("{:?}", self.ns_coefficients);
+        OptimError::require("ns_coefficients", coefficients, finite, "must be finite numbers")?;
+        moments::check_eps(self.eps)?;
+        OptimError::require_at_least_0("adamw_lr_ratio", self.adamw_lr_ratio)?;
+        moments::check(self.adamw_betas, self.adamw_eps).map_err(|error| error.inside("adamw_"))
+    }
+
+    fn states(&self, _momentum: f64) -> &'static [&'static str] {
+        &["momentum_buffer"]
+    }
+
+    fn state_forms(&self, _momentum: f64, shape: &Shape) -> Vec<StateForm> {
+        let names = if shape.rank() == 2 { &["momentum_buffer"] } else { STATES };
+        names.iter().map(|name| StateForm::new(name, shape.clone())).collect()
+    }
+
+    fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        match tensors.shape().dims2() {
+            Ok((rows, columns)) if rows > 0 && columns > 0 => self.update_matrix(tensors, step, rows, columns),
+            Ok(_) => Ok(()),
+            Err(_) => self.adamw(step).update(tensors),
+        }
+    }
+}
+
+impl Muon {
+    /// Returns the update of a parameter that is no matrix.
+    fn adamw(&self, step: &Step) -> Moments {
+        let [beta1, beta2] = self.adamw_betas;
+        let step = Step { lr: step.lr * self.adamw_lr_ratio, momentum: beta1, ..*step };
+        let shrink = Decoupled::Rate.shrink(&step);
+        Moments { shrink, ..Moments::new(&step, beta2, self.adamw_eps, false, AdamVariant::Pytorch) }
+    }
+
+    fn update_matrix(&self, tensors: &Update<'_>, step: &Step, rows: usize, columns: usize) -> Result<()> {
+        Mean { taken: 1.0 - step.momentum }.update(tensors)?;
+        let mean = tensors.state(0)?;
+        let gradient = tensors.gradient()?;
+        let towards = if self.nesterov { (&gradient + ((mean - &gradient)? * step.momentum)?)? } else { mean };
+        let orthogonal = self.orthogonal(&towards.to_dtype(DType::F32)?, rows > columns)?;
+        let factor = self.adjust_lr.factor(rows as f64, columns as f64);
+        let (step_size, direction) = match self.variant {
+            MuonVariant::Pytorch => (step.lr * factor, orthogonal),
+            MuonVariant::KellerJordan => (step.lr, rounded((orthogonal * factor)?)?),
+        };
+        let direction = direction.to_dtype(gradient.dtype())?;
+        let by_direction = Update { gradient: &direction, gradient_scale: 1.0, ..*tensors };
+        Move { step_size, shrink: Decoupled::Rate.shrink(step) }.update(&by_direction)
+    }
+
+    /// Returns the nearly orthogonal matrix, by Newton and Schulz' iteration.
+    fn orthogonal(&self, matrix: &Tensor, is_tall: bool) -> Result<Tensor> {
+        let matrix = rounded(matrix.clone())?;
+        let x = if is_tall { matrix.t()?.contiguous()? } else { matrix };
+        let norm = to_bf16(square_sum(&x)?.sqrt());
+        let norm = match self.variant {
+            MuonVariant::Pytorch => norm.max(to_bf16(self.eps)),
+            MuonVariant::KellerJordan => to_bf16(norm + self.eps),
+        };
+        // Not by the reciprocal, which rounds in another way.
+        let mut x = rounded(x.broadcast_div(&Tensor::new(norm as f32, x.device())?)?)?;
+        for _ in 0..self.ns_steps {
+            x = self.iterated(x)?;
+        }
+        if is_tall { x.t()?.contiguous() } else { Ok(x) }
+    }
+
+    fn iterated(&self, x: Tensor) -> Result<Tensor> {
+        let [a, b, c] = self.ns_coefficients;
+        let square = rounded(linear(&x, &x, None)?)?;
+        match self.variant {
+            MuonVariant::Pytorch => {
+                let fourth = (linear_in_out(&square, &square, None)? * c)?;
+                let polynomial = rounded(((&square * b)? + fourth)?)?;
+                rounded(((&x * a)? + linear_in_out(&polynomial, &x, None)?)?)
+            }
+            MuonVariant::KellerJordan => {
+                let fourth = rounded(linear_in_out(&rounded((&square * c)?)?, &square, None)?)?;
+                let polynomial = rounded((rounded((&square * b)?)? + fourth)?)?;
+                rounded((rounded((&x * a)?)? + rounded(linear_in_out(&polynomial, &x, None)?)?)?)
+            }
+        }
+    }
+}
+
+/// Returns a tensor of f32 with each number rounded to the nearest of bf16.
+fn rounded(tensor: Tensor) -> Result<Tensor> {
+    tensor.detach().to_dtype(DType::BF16)?.to_dtype(DType::F32)
+}
+
+fn to_bf16(number: f64) -> f64 {
+    bf16::from_f32(number as f32).to_f64()
+}
+
+/// The update of the mean gradient.
+#[derive(Clone, Copy)]
+struct Mean {
+    taken: f64,
+}
+
+impl Formula<2> for Mean {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight, mean]: [X; 2], gradient: X) -> [X; 2] {
+        [weight, mean.mean_with(gradient, self.taken)]
+    }
+}
+
+/// A movement against a direction, which takes the place of the gradient.
+#[derive(Clone, Copy)]
+struct Move {
+    step_size: f64,
+    shrink: f64,
+}
+
+impl Formula<1> for Move {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight]: [X; 1], direction: X) -> [X; 1] {
+        [weight.times(self.shrink) - direction.times(self.step_size)]
+    }
+}
