@@ -121,12 +121,15 @@ fn reference<const N: usize, const K: usize>(formula: impl Summed<N, K>, tensors
         0 => tensors.weights(),
         state => tensors.state(state - 1),
     };
-    let numbers = from_fn(|index| Whole::from(number(index)));
-    let (new, terms) = formula.apply(numbers, Whole::from(tensors.gradient()));
-    for (index, number) in new.into_iter().enumerate() {
+    let numbers: [Whole; N] = from_fn(|index| Whole::from(number(index)));
+    let (new, terms) = formula.apply(numbers.clone(), Whole::from(tensors.gradient()));
+    // The weights last: a state may be set to the weights from before.
+    for (index, (before, number)) in numbers.into_iter().zip(new).enumerate().rev() {
+        let (before, number) = (before.tensor()?, number.tensor()?);
         match index {
-            0 => tensors.set_weights(&number.tensor()?)?,
-            state => tensors.set_state(state - 1, &number.tensor()?)?,
+            _ if number.id() == before.id() => {}
+            0 => tensors.set_weights(&number)?,
+            state => tensors.set_state(state - 1, &number)?,
         }
     }
     let mut sums = [0.0; K];

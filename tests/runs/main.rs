@@ -4,6 +4,7 @@
 mod common;
 
 mod accumulate;
+mod averaged_weights;
 mod components;
 mod determinism;
 mod device_full;
