@@ -120,7 +120,7 @@ impl Selection {
             Role::Category if options.frame.labels == LabelKind::Values => {
                 return Err(DataError::meaningless("categories", "the column of a label that is a value"));
             }
-            Role::Category | Role::Feature | Role::Number | Role::Target => {
+            Role::Category | Role::Feature | Role::Number | Role::List(_) | Role::Target => {
                 columns.label_is_named = columns.roles[target] == Role::Category;
                 columns.roles[target] = Role::Target;
             }

@@ -26,6 +26,7 @@ pub(super) fn read(file: &DataFile, config: &DataConfig, options: &TableOptions)
     let mut frame = records::frame(records, options)?;
     if has_names {
         frame.notices.extend(remarks::of_header(file.path, &frame));
+        frame.notices.extend(remarks::of_index(file.path, &frame));
     }
     Ok(frame)
 }
@@ -118,7 +119,11 @@ impl Records for CsvRecords<'_> {
         if std::mem::take(&mut self.head_is_next) {
             return Ok(Some(CsvRecord::new(self.head.clone(), self.text.decimal)));
         }
-        let record = self.text.next()?;
+        let mut record = self.text.next()?;
+        // A line of blanks is empty, as for pandas.
+        while self.width() > 1 && record.as_ref().is_some_and(|record| record.len() == 1 && record.get(0) == Some("")) {
+            record = self.text.next()?;
+        }
         match record.as_ref().filter(|record| record.len() != self.width()) {
             Some(record) => {
                 let (path, line, found, expected) =
@@ -276,7 +281,7 @@ mod tests {
         let frame = super::read(&file, &config, &TableOptions::new(&config)?)?;
         let numbers = frame.columns.into_iter().map(|column| match column.cells {
             Cells::Numbers(numbers) => numbers,
-            Cells::Categories(words) => panic!("{words:?}"),
+            other @ (Cells::Categories(_) | Cells::Lists(_)) => panic!("{other:?}"),
         });
         Ok((numbers.collect(), frame.targets))
     }

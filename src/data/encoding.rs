@@ -2,15 +2,17 @@
 //! and the categories.
 
 mod encoder;
+mod kind;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::{EncodingError, MOST_CATEGORIES};
-use super::frame::{Cells, Frame, Role, Words};
+use super::frame::{Frame, Role};
 use super::options::{CategoryEncoding, Missing};
 use super::{DataError, RowSet, remarks};
 use crate::state::StateError;
+use kind::Kind;
 
 pub(in crate::data) use encoder::Unseen;
 
@@ -54,25 +56,6 @@ struct ColumnEncoding {
     encoding: Kind,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum Kind {
-    Number {
-        /// The replacement of a missing value.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        fill: Option<f64>,
-        /// Whether a second number marks missing values.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        indicator: bool,
-    },
-    OneHot {
-        categories: Vec<String>,
-    },
-    Ordinal {
-        categories: Vec<String>,
-    },
-}
-
 /// Options of an encoding.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EncodingOptions {
@@ -88,11 +71,8 @@ impl Encoding {
             return Err(EncodingError::NoColumns.into());
         }
         let columns = frame.columns.iter().map(|column| {
-            let kind = match &column.cells {
-                Cells::Numbers(numbers) => Kind::number(numbers, train, options)
-                    .ok_or_else(|| EncodingError::NoValue { column: column.name.clone() })?,
-                Cells::Categories(words) => Kind::learned(words, train, options.encoding),
-            };
+            let no_value = || EncodingError::NoValue { column: column.name.clone() };
+            let kind = Kind::learned(&column.cells, train, options).ok_or_else(no_value)?;
             if let Kind::OneHot { categories } = &kind
                 && categories.len() > MOST_CATEGORIES
             {
@@ -129,12 +109,7 @@ impl Encoding {
 
     /// Returns which numbers of a row are continuous; the others are yes or no, and keep their 0 and 1.
     pub fn measures(&self) -> Vec<bool> {
-        let of = |column: &ColumnEncoding| match &column.encoding {
-            Kind::Number { indicator: true, .. } => vec![true, false],
-            Kind::Number { .. } | Kind::Ordinal { .. } => vec![true],
-            Kind::OneHot { categories } => vec![false; categories.len()],
-        };
-        self.columns.iter().flat_map(of).collect()
+        self.columns.iter().flat_map(|column| column.encoding.measures()).collect()
     }
 
     /// Returns the saved state; empty if every column is numbers without missing values, and classes have no names.
@@ -155,7 +130,12 @@ impl Encoding {
             let plain = |name: &str| ColumnEncoding { name: name.to_owned(), encoding: Kind::PLAIN };
             saved.columns = names.map(plain).collect();
         }
-        Ok(saved)
+        match saved.columns.iter().find(|column| !column.encoding.is_valid()) {
+            Some(column) => {
+                Err(StateError::Malformed(format!("the encoding of column `{}` is not valid", column.name)))
+            }
+            None => Ok(saved),
+        }
     }
 
     /// Restores the encoding of the columns of these names from a checkpoint, if there is no other one yet.
@@ -172,7 +152,11 @@ impl Encoding {
     /// Returns the names of the columns with their kinds.
     pub fn roles(&self) -> impl Iterator<Item = (String, Role)> {
         self.columns.iter().map(|column| {
-            let role = if matches!(column.encoding, Kind::Number { .. }) { Role::Number } else { Role::Category };
+            let role = match column.encoding {
+                Kind::Number { .. } => Role::Number,
+                Kind::OneHot { .. } | Kind::Ordinal { .. } => Role::Category,
+                Kind::List { width, .. } => Role::List(width),
+            };
             (column.name.clone(), role)
         })
     }
@@ -181,7 +165,7 @@ impl Encoding {
     pub fn load(&self, json: &Value) -> Result<Self, StateError> {
         let saved = Self::read(json, self.columns.iter().map(|column| column.name.as_str()))?;
         let columns = |encoding: &Self| -> Vec<String> {
-            encoding.columns.iter().map(|column| format!("{} {}", column.encoding.word(), column.name)).collect()
+            encoding.columns.iter().map(|column| format!("{} {}", column.encoding.words(), column.name)).collect()
         };
         if columns(&saved) != columns(self) {
             let (saved, expected) = (columns(&saved).join(", "), columns(self).join(", "));
@@ -197,76 +181,6 @@ impl Encoding {
         }
         Ok(saved)
     }
-}
-
-impl Kind {
-    /// Numbers without missing values.
-    const PLAIN: Self = Self::Number { fill: None, indicator: false };
-
-    /// Returns the categories, if there are any.
-    fn categories(&self) -> Option<&[String]> {
-        match self {
-            Self::Number { .. } => None,
-            Self::OneHot { categories } | Self::Ordinal { categories } => Some(categories),
-        }
-    }
-
-    /// Creates the encoding of a column of numbers; `None` if a replacement is needed and there is no value to compute
-    /// it from.
-    fn number(numbers: &[f64], train: &RowSet, options: EncodingOptions) -> Option<Self> {
-        if options.missing == Missing::Error {
-            return Some(Self::Number { fill: None, indicator: false });
-        }
-        let mut there: Vec<f64> = train.iter().map(|row| numbers[row]).filter(|number| !number.is_nan()).collect();
-        if there.is_empty() {
-            return None;
-        }
-        let fill = match options.missing {
-            Missing::Mean => mean(&there),
-            Missing::Median => {
-                there.sort_by(f64::total_cmp);
-                mean(&there[(there.len() - 1) / 2..=there.len() / 2])
-            }
-            Missing::Zero | Missing::Error => 0.0,
-        };
-        let indicator = options.indicator && train.iter().any(|row| numbers[row].is_nan());
-        Some(Self::Number { fill: Some(fill), indicator })
-    }
-
-    fn learned(words: &Words, train: &RowSet, encoding: CategoryEncoding) -> Self {
-        let mut seen = vec![false; words.distinct().len()];
-        train.iter().for_each(|row| seen[words.rows()[row] as usize] = true);
-        let of_training = words.distinct().iter().zip(seen).filter(|(_, seen)| *seen);
-        let mut categories: Vec<String> = of_training.map(|(word, _)| word.clone()).collect();
-        categories.sort();
-        match encoding {
-            CategoryEncoding::OneHot => Self::OneHot { categories },
-            CategoryEncoding::Ordinal => Self::Ordinal { categories },
-        }
-    }
-
-    fn width(&self) -> usize {
-        match self {
-            Self::Number { indicator, .. } => 1 + usize::from(*indicator),
-            Self::OneHot { categories } => categories.len(),
-            Self::Ordinal { .. } => 1,
-        }
-    }
-
-    fn word(&self) -> &'static str {
-        match self {
-            Self::Number { .. } => "number",
-            Self::OneHot { .. } => "one-hot",
-            Self::Ordinal { .. } => "ordinal",
-        }
-    }
-}
-
-/// Returns the mean, summed in this order, rounded to 32 bits for single precision.
-fn mean(numbers: &[f64]) -> f64 {
-    let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
-    let are_single = numbers.iter().all(|&number| f64::from(number as f32) == number);
-    if are_single { f64::from(mean as f32) } else { mean }
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use super::encoding::EncodingOptions;
 use super::file::DataFile;
 use super::format_kind::{COMMON, Format};
 use super::frame::Frame;
-use super::{DataConfig, DataError, Fingerprint, Recalled, Split, Table, csv, folder, idx, survey, tensors, text};
+use super::tensors::{ReadTensors, TensorReader};
+use super::{DataConfig, DataError, Fingerprint, Recalled, Split, Table, csv, folder, idx, survey, text};
 use crate::Notice;
 use crate::state::State;
 
@@ -91,14 +92,13 @@ pub(super) fn open(
     let format = Format::of(config)?;
     format.check(config)?;
     // Data that an earlier version accepted must still be accepted on a resume.
-    let has_begun = recalled.is_some();
     let nothing = State::default();
     let saved = recalled.map(|recalled| recalled.memory.unwrap_or(&nothing));
     match format {
         Format::Csv => read_csv(config, seed, device, saved, said),
         Format::Parquet => read_parquet(config, seed, device, saved, said),
-        Format::Safetensors => read_safetensors(config, seed, device, has_begun),
-        Format::Idx => idx::open(config, seed, has_begun),
+        Format::Safetensors => read_safetensors(config, seed, device, saved),
+        Format::Idx => idx::open(config, seed, saved),
         Format::Text => text::open(config, recalled),
         Format::Images => folder::open(config, seed, recalled.and_then(|recalled| recalled.memory)),
         Format::Custom => Err(DataError::NotGiven),
@@ -171,12 +171,12 @@ fn read_safetensors(
     config: &DataConfig,
     seed: u64,
     device: &Device,
-    has_begun: bool,
+    saved: Option<&State>,
 ) -> Result<(Box<dyn Source>, Split), DataError> {
     let file = DataFile::read(&config.path)?;
-    let (rows, notices) = tensors::TensorReader::new(config).read(&file, has_begun)?;
+    let ReadTensors { rows, names, notices } = TensorReader::new(config, saved).read(&file, saved.is_some())?;
     let split = Split::new(rows.len(), config.validation, seed)?;
-    let mut table = Table::new(rows, file.fingerprint, device)?.saying(notices);
+    let mut table = Table::new(rows, file.fingerprint, device)?.with_classes(names).saying(notices);
     if config.standardize.unwrap_or(false) {
         table = table.standardized(&split)?;
     }

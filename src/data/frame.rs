@@ -7,6 +7,7 @@ use std::path::Path;
 use super::classes::LabelsOf;
 use super::error::quoted;
 use super::labels::{LabelKind, Labels};
+use super::lists::Lists;
 use super::looks::is_missing_elsewhere;
 use super::rows::OF_A_TABLE;
 use super::value::{Value, number};
@@ -42,6 +43,8 @@ pub(super) enum Cells {
     Numbers(Vec<f64>),
     /// Words; the empty word for missing values.
     Categories(Words),
+    /// A list of numbers in each row.
+    Lists(Lists),
 }
 
 impl Cells {
@@ -53,6 +56,7 @@ impl Cells {
                 let is_missing = |word: &&u32| words.distinct.get(**word as usize).is_some_and(String::is_empty);
                 words.rows.iter().filter(is_missing).count()
             }
+            Self::Lists(lists) => lists.rows().filter(|list| list.iter().any(|number| number.is_nan())).count(),
         }
     }
 }
@@ -63,6 +67,7 @@ impl Cells {
         match self {
             Self::Numbers(numbers) => numbers.windows(2).all(|pair| pair[0] == pair[1]),
             Self::Categories(words) => words.distinct.len() == 1,
+            Self::Lists(lists) => lists.rows().zip(lists.rows().skip(1)).all(|(list, next)| list == next),
         }
     }
 }
@@ -112,6 +117,8 @@ pub(super) enum Role {
     Number,
     /// A feature with categories, even if they look like numbers.
     Category,
+    /// A feature with a list of this many numbers in each row.
+    List(usize),
 }
 
 /// Options of reading values as targets and features.
@@ -146,6 +153,7 @@ enum ColumnBuilder {
         words: Words,
         named: bool,
     },
+    Lists(Lists),
 }
 
 impl Builder {
@@ -157,6 +165,7 @@ impl Builder {
             Role::Feature => ColumnBuilder::Unknown(0),
             Role::Number => ColumnBuilder::Numbers(Vec::new()),
             Role::Category => ColumnBuilder::Categories { words: Words::default(), named: true },
+            Role::List(width) => Lists::new(width, 0).map_or(ColumnBuilder::Unknown(0), ColumnBuilder::Lists),
         };
         let (names, columns) = columns.into_iter().map(|(name, role)| (name, filling(role))).unzip();
         Self { options, columns, names }
@@ -181,7 +190,7 @@ impl Builder {
         };
         match self.columns.get_mut(column) {
             Some(ColumnBuilder::Ignored | ColumnBuilder::Target(_)) | None => Ok(()),
-            Some(_) if matches!(value, Value::Missing) && known.is_none() => Err(Problem::Empty),
+            Some(_) if known.is_none() && value.is_missing() => Err(Problem::Empty),
             Some(feature) => feature.push(value),
         }
     }
@@ -194,6 +203,7 @@ impl Builder {
             ColumnBuilder::Numbers(numbers) => numbers.len() * 8,
             ColumnBuilder::Target(labels) => labels.bytes(),
             ColumnBuilder::Categories { words, .. } => of_words(words),
+            ColumnBuilder::Lists(lists) => lists.bytes(),
         });
         sizes.sum::<usize>() as u64
     }
@@ -230,6 +240,7 @@ impl Builder {
                 ColumnBuilder::Unknown(rows) => Cells::Numbers(vec![f64::NAN; rows]),
                 ColumnBuilder::Numbers(numbers) => Cells::Numbers(numbers),
                 ColumnBuilder::Categories { words, .. } => Cells::Categories(words),
+                ColumnBuilder::Lists(lists) => Cells::Lists(lists),
             };
             columns.push(Column { name, cells, named });
         }
@@ -248,6 +259,7 @@ impl ColumnBuilder {
                 }
                 Value::Text(text) if text.parse::<f64>().is_ok() => *self = Self::Numbers(vec![f64::NAN; missing]),
                 Value::Number(_) => *self = Self::Numbers(vec![f64::NAN; missing]),
+                Value::List(list) => *self = Self::Lists(Lists::new(list.len(), missing)?),
                 Value::Text(_) | Value::Word(_) => {
                     let mut words = Words::default();
                     for _ in 0..missing {
@@ -262,6 +274,7 @@ impl ColumnBuilder {
                 Value::Missing => f64::NAN,
                 Value::Number(number) => number.value()?,
                 Value::Text(text) | Value::Word(text) => number(text)?,
+                Value::List(_) => return Err(Problem::ListAsOne),
             }),
             Self::Categories { words, named } => {
                 match value {
@@ -277,8 +290,14 @@ impl ColumnBuilder {
                     }
                     Value::Text(text) | Value::Word(text) => words.push(text),
                     Value::Number(number) => words.push(&number.to_string()),
+                    Value::List(_) => return Err(Problem::ListAsOne),
                 };
             }
+            Self::Lists(lists) => match value {
+                Value::Missing => lists.push_missing(),
+                Value::List(list) => lists.push(list)?,
+                Value::Number(_) | Value::Word(_) | Value::Text(_) => return Err(Problem::NotAList),
+            },
             Self::Target(_) | Self::Ignored | Self::Unknown(_) => {}
         }
         Ok(())

@@ -7,17 +7,22 @@ use super::dataset::Source;
 use super::error::IdxError;
 use super::idx_file::{Element, IdxFile};
 use super::images::{Images, Samples};
-use super::rows::class_below;
-use super::{DataConfig, DataError, Fingerprint, Split};
+use super::integers::{self, Integers};
+use super::{DataConfig, DataError, Fingerprint, Problem, Split};
 use crate::Notice;
+use crate::state::State;
 
 /// MNIST's file names.
 const TRAIN: [&str; 2] = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"];
 const VALIDATION: [&str; 2] = ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
 
 /// Opens the data set of the folder `config.path`, with its split: the validation files if they are used, otherwise a
-/// share.
-pub(super) fn open(config: &DataConfig, seed: u64, has_begun: bool) -> Result<(Box<dyn Source>, Split), DataError> {
+/// share. A run that has begun has `saved` state.
+pub(super) fn open(
+    config: &DataConfig,
+    seed: u64,
+    saved: Option<&State>,
+) -> Result<(Box<dyn Source>, Split), DataError> {
     require_folder(&config.path)?;
     let in_folder =
         |name: &Option<PathBuf>, usual: &str| find(config.path.join(name.as_deref().unwrap_or(Path::new(usual))));
@@ -33,15 +38,15 @@ pub(super) fn open(config: &DataConfig, seed: u64, has_begun: bool) -> Result<(B
         place: None,
         otherwise: "`data.labels` names the file of labels",
         too_many: "set `data.classes` for their number",
-        has_begun,
+        has_begun: saved.is_some(),
     };
-    let (classes, notices) = labels_of.classes(&pair.labels, None, config.classes)?;
-    pair.check_labels(classes)?;
+    let integers = Integers { labels_of, declared: config.classes, may_have_names: integers::may_have_names(saved) };
+    let found = integers.classes(&pair.labels, |row, problem| pair.wrong(row, problem))?;
     let split = split.map_or_else(|| Split::new(train_rows, config.validation, seed), Ok)?;
     let fingerprint = Fingerprint::of_files(pair.files.iter().map(|file| (file.name(), &file.fingerprint)));
     let said = pair.notice();
-    let images = Images::of(pair.shape, pair.samples, pair.labels, classes, fingerprint)?;
-    Ok((Box::new(images.saying(notices).saying(said)), split))
+    let images = Images::of(pair.shape, pair.samples, found.labels, found.count, fingerprint)?;
+    Ok((Box::new(images.with_classes(found.names).saying(found.notices).saying(said)), split))
 }
 
 /// Refuses a file in place of the folder.
@@ -58,9 +63,9 @@ pub(super) fn unlabelled(config: &DataConfig) -> Result<Images, DataError> {
     Images::of(shape, samples, vec![0; file.count()], 1, file.fingerprint)
 }
 
-/// Opens all images in the folder `config.path` with their labels, each below `classes`: the training files and the
+/// Opens all images in the folder `config.path` with their labels, for a model of `count` classes: the training files and the
 /// validation files, if they exist.
-pub(super) fn labelled(config: &DataConfig, classes: usize) -> Result<Images, DataError> {
+pub(super) fn labelled(config: &DataConfig, count: usize, names: Option<&[String]>) -> Result<Images, DataError> {
     require_folder(&config.path)?;
     let files = |images: &Option<PathBuf>, labels: &Option<PathBuf>, usual: [&str; 2]| {
         [(images, usual[0]), (labels, usual[1])]
@@ -76,8 +81,10 @@ pub(super) fn labelled(config: &DataConfig, classes: usize) -> Result<Images, Da
         let [images, labels] = validation;
         pair = pair.and(Pair::read(images, labels)?)?;
     }
-    pair.check_labels(classes)?;
-    Images::of(pair.shape, pair.samples, pair.labels, classes, Fingerprint::of(&[]))
+    let class =
+        |(row, &label): (usize, &i64)| integers::known(label, count, names).map_err(|problem| pair.wrong(row, problem));
+    let labels = pair.labels.iter().enumerate().map(class).collect::<Result<_, _>>()?;
+    Images::of(pair.shape, pair.samples, labels, count, Fingerprint::of(&[]))
 }
 
 /// Returns the files of validation images: the given ones, or the usual ones if all names are the usual ones and no
@@ -111,7 +118,7 @@ fn find(path: PathBuf) -> PathBuf {
 struct Pair {
     shape: Vec<usize>,
     samples: Samples,
-    labels: Vec<u32>,
+    labels: Vec<i64>,
     /// Files of images and labels in turn.
     files: Vec<IdxFile>,
 }
@@ -165,16 +172,14 @@ impl Pair {
         Ok(self)
     }
 
-    fn check_labels(&self, classes: usize) -> Result<(), DataError> {
+    /// Creates the error of the label of a row.
+    fn wrong(&self, row: usize, problem: Problem) -> DataError {
         let label_files = self.files.iter().skip(1).step_by(2);
-        let places = label_files.flat_map(|file| (0..file.count()).map(move |image| (file, image)));
-        for ((file, image), &label) in places.zip(&self.labels) {
-            class_below(label, classes).map_err(|problem| {
-                let byte = file.byte(image);
-                DataError::from(IdxError::Label { path: file.path.clone(), image, byte, problem })
-            })?;
+        let mut places = label_files.flat_map(|file| (0..file.count()).map(move |image| (file, image)));
+        match places.nth(row) {
+            Some((file, image)) => file.wrong_label(image, problem),
+            None => DataError::Row { row, problem },
         }
-        Ok(())
     }
 
     /// Returns a note about images that are not bytes.

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use super::error::IdxError;
 use super::file::DataFile;
 use super::images::Samples;
-use super::value::class;
-use super::{DataError, Fingerprint};
+use super::{DataError, Fingerprint, Problem};
 
 /// The type of elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,15 +143,19 @@ impl IdxFile {
         Ok((shape, Samples::Numbers(numbers), self))
     }
 
-    /// Returns the items as classes.
-    pub fn labels(&self) -> Result<Vec<u32>, DataError> {
-        let of = |(image, number): (usize, f64)| {
-            class(&number.to_string()).map_err(|problem| {
-                let byte = self.byte(image);
-                DataError::from(IdxError::Label { path: self.path.clone(), image, byte, problem })
-            })
+    /// Returns the items as whole numbers.
+    pub fn labels(&self) -> Result<Vec<i64>, DataError> {
+        let is_whole = |number: f64| number.fract() == 0.0 && number.abs() < f64::from(u32::MAX);
+        let of = |(image, number): (usize, f64)| match is_whole(number) {
+            true => Ok(number as i64),
+            false => Err(self.wrong_label(image, Problem::NotAClass(number.to_string()))),
         };
         self.numbers().into_iter().enumerate().map(of).collect()
+    }
+
+    /// Creates the error of the label of an image.
+    pub fn wrong_label(&self, image: usize, problem: Problem) -> DataError {
+        IdxError::Label { path: self.path.clone(), image, byte: self.byte(image), problem }.into()
     }
 }
 
@@ -242,8 +245,10 @@ mod tests {
     fn numbers_that_are_not_finite_and_labels_that_are_no_classes_are_refused_by_their_bytes() {
         let bytes = [1.0_f32, f32::NAN].map(f32::to_be_bytes).concat();
         assert!(read(0x0d, &[2], &bytes).unwrap().into_images().map(drop).unwrap_err().to_string().contains("byte 12"));
+        let bytes = [1.0_f32, 1.5].map(f32::to_be_bytes).concat();
+        let message = read(0x0d, &[2], &bytes).unwrap().labels().unwrap_err().to_string();
+        assert!(message.contains("byte 12") && message.contains("1.5"), "{message}");
         let bytes = [1_i16, -1].map(i16::to_be_bytes).concat();
-        let message = read(0x0b, &[2], &bytes).unwrap().labels().unwrap_err().to_string();
-        assert!(message.contains("byte 10") && message.contains("-1"), "{message}");
+        assert_eq!(read(0x0b, &[2], &bytes).unwrap().labels().unwrap(), [1, -1]);
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 
 use super::rows::class_below;
-use super::{Batch, DataError, Dataset, Fingerprint, Input, TargetKind};
+use super::{Batch, DataError, Dataset, Fingerprint, Input, Names, TargetKind, integers};
 use crate::Notice;
 use crate::state::{State, StateError, Stateful};
 
@@ -18,6 +18,8 @@ pub struct Images {
     shape: Vec<usize>,
     labels: Vec<u32>,
     classes: usize,
+    /// The names of the classes, if they have names.
+    names: Option<Vec<String>>,
     fingerprint: Fingerprint,
     notices: Vec<Notice>,
 }
@@ -79,7 +81,13 @@ impl Images {
         for (row, &label) in labels.iter().enumerate() {
             class_below(label, classes).map_err(|problem| DataError::Row { row, problem })?;
         }
-        Ok(Self { samples, shape, labels, classes, fingerprint, notices: Vec::new() })
+        Ok(Self { samples, shape, labels, classes, names: None, fingerprint, notices: Vec::new() })
+    }
+
+    /// Gives names to the classes.
+    pub(super) fn with_classes(mut self, names: Option<Vec<String>>) -> Self {
+        self.names = names;
+        self
     }
 
     /// Adds notices for the user.
@@ -104,6 +112,10 @@ impl Dataset for Images {
 
     fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
+    }
+
+    fn names(&self) -> Names {
+        Names { columns: None, classes: self.names.clone() }
     }
 
     fn notices(&self) -> Vec<Notice> {
@@ -144,14 +156,15 @@ pub(super) const UNIT: [f32; 256] = {
     table
 };
 
-/// Images have no state: all information is in the files.
+/// Images have no state but the names of their classes: all other information is in the files.
 impl Stateful for Images {
     fn save(&self) -> Result<State, StateError> {
-        Ok(State::default())
+        Ok(State::from_json(integers::saved(self.names.as_deref())))
     }
 
     fn check(&self, state: &State) -> Result<(), StateError> {
-        state.expect_nothing()
+        integers::check(self.names.as_deref(), state)?;
+        state.expect_tensors([])
     }
 
     fn load(&mut self, state: &State) -> Result<(), StateError> {

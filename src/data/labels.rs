@@ -67,6 +67,7 @@ impl Labels {
         let limit = declared.map_or(usize::MAX, NonZeroUsize::get);
         match (self, value) {
             (_, Value::Missing) => return Err(Problem::NoLabel),
+            (_, Value::List(_)) => return Err(Problem::ListAsOne),
             (Self::Texts { words, named, high, has_zero }, value) => {
                 let written;
                 let text = match value {
@@ -75,7 +76,7 @@ impl Labels {
                         &written
                     }
                     Value::Text(text) | Value::Word(text) => text,
-                    Value::Missing => return Err(Problem::NoLabel),
+                    Value::Missing | Value::List(_) => return Err(Problem::NoLabel),
                 };
                 if !*named && let Ok(number) = text.parse::<f64>() {
                     let label = whole(number).ok_or_else(|| Problem::NotAClass(quoted(text)))?;

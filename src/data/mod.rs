@@ -12,8 +12,8 @@
 //!    `settled.rs`: options that the file itself shows; `format.rs`: its reader; `file.rs`, `packing.rs`, `gunzip.rs` and
 //!    `unzstd.rs`: a file, decompressed.
 //! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`, `first_lines.rs`) or `parquet.rs`
-//!    (`records.rs`, `value.rs`, `moments.rs`, `columns.rs`, `frame.rs`, `labels.rs`; `encoding.rs`: conversion of
-//!    columns to numbers) or `tensors.rs` (`rows.rs`); `standardize.rs`: mean 0 and deviation 1. `classes.rs`,
+//!    (`records.rs`, `value.rs`, `moments.rs`, `columns.rs`, `frame.rs`, `lists.rs`, `labels.rs`; `encoding.rs`: conversion of
+//!    columns to numbers) or `tensors.rs` (`rows.rs`, `integers.rs`); `standardize.rs`: mean 0 and deviation 1. `classes.rs`,
 //!    `remarks.rs`, `looks.rs` and `rounding.rs`: likely mistakes.
 //! 6. `images.rs`: images in memory, from `idx.rs` (`idx_file.rs`). `folder`: images in files, each a
 //!    `picture.rs` (`pixels.rs`, `shaping.rs`);
@@ -44,7 +44,9 @@ mod gunzip;
 mod idx;
 mod idx_file;
 mod images;
+mod integers;
 mod labels;
+mod lists;
 mod looks;
 #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "a text file has no such numbers"))]
 mod moments;

@@ -5,12 +5,12 @@
 
 mod index;
 mod kinds;
+mod values;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use parquet::data_type::Decimal;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 use parquet::record::Field;
@@ -23,7 +23,6 @@ use super::columns::{TableOptions, double};
 use super::error::describe;
 use super::file::{self, DataFile};
 use super::frame::Frame;
-use super::moments::Stored;
 use super::records::{self, Records};
 use super::value::{Number, Value};
 use super::{DataError, Problem, TableError};
@@ -54,6 +53,8 @@ pub(super) struct ParquetRecords {
     rows: Option<RowIter<'static>>,
     /// By column of the file: its place in a row that is read, and the type of its values.
     places: Vec<Option<(usize, Kind)>>,
+    /// The places of lists.
+    lists: Vec<usize>,
     /// The number of the next row.
     next: usize,
 }
@@ -79,7 +80,7 @@ impl ParquetRecords {
         let names: Vec<String> = fields.iter().map(|field| field.name().to_owned()).collect();
         let rows = Some(RowIter::from_file_into(Box::new(reader)));
         let places = vec![None; fields.len()];
-        Ok(Self { path: path.into(), fields, names, pandas, schema_name, rows, places, next: 0 })
+        Ok(Self { path: path.into(), fields, names, pandas, schema_name, rows, places, lists: Vec::new(), next: 0 })
     }
 
     /// Restricts what is read to the columns that can be read.
@@ -99,9 +100,29 @@ fn guarded<T>(path: &Path, place: &str, read: impl FnOnce() -> Result<T, Parquet
     }
 }
 
+/// A row that was read.
+pub(super) struct ParquetRow {
+    number: usize,
+    /// Its fields with the names of their columns.
+    fields: Vec<(String, Field)>,
+    /// The numbers of those that are lists, with their places; `None` if a list holds something else.
+    lists: Vec<(usize, Option<Vec<Option<Number>>>)>,
+}
+
+impl ParquetRow {
+    /// Creates the row, whose fields at `places` may be lists.
+    fn new(number: usize, fields: Vec<(String, Field)>, places: &[usize]) -> Self {
+        let list = |&place: &usize| match fields.get(place) {
+            Some((_, Field::ListInternal(list))) => Some((place, values::numbers(list))),
+            _ => None,
+        };
+        let lists = places.iter().filter_map(list).collect();
+        Self { number, fields, lists }
+    }
+}
+
 impl Records for ParquetRecords {
-    /// The number of the row, and its fields with the names of their columns.
-    type Record = (usize, Vec<(String, Field)>);
+    type Record = ParquetRow;
 
     fn path(&self) -> &Path {
         &self.path
@@ -128,12 +149,17 @@ impl Records for ParquetRecords {
             self.places[column] = Some((place, kind));
         }
         // Columns are chosen by name, so two of one name are read with all others.
-        if double(&self.names, 0..self.names.len()).is_some() {
+        let are_all_read = double(&self.names, 0..self.names.len()).is_some();
+        if are_all_read {
             self.places.iter_mut().enumerate().for_each(|(column, place)| {
                 if let Some((place, _)) = place {
                     *place = column;
                 }
             });
+        }
+        let lists = self.places.iter().flatten().filter(|(_, kind)| *kind == Kind::List);
+        self.lists = lists.map(|(place, _)| *place).collect();
+        if are_all_read {
             return Ok(());
         }
         let used = sorted.iter().filter_map(|&column| self.fields.get(column).cloned()).collect();
@@ -151,67 +177,25 @@ impl Records for ParquetRecords {
         let Some(rows) = self.rows.as_mut() else { return Ok(None) };
         let place = format!("row {row} (counted from 0): ");
         let record = guarded(&self.path, &place, || rows.next().transpose())?;
-        Ok(record.map(|record| (row, record.into_columns())))
+        Ok(record.map(|record| ParquetRow::new(row, record.into_columns(), &self.lists)))
     }
 
-    fn value<'a>(&self, (_, fields): &'a Self::Record, column: usize) -> Result<Value<'a>, Problem> {
+    fn value<'a>(&self, row: &'a ParquetRow, column: usize) -> Result<Value<'a>, Problem> {
         let Some((place, kind)) = self.places.get(column).copied().flatten() else { return Ok(Value::Missing) };
-        fields.get(place).map_or(Ok(Value::Missing), |(_, field)| value(field, kind))
+        if let Some((_, numbers)) = row.lists.iter().find(|(at, _)| *at == place) {
+            return numbers.as_deref().map(Value::List).ok_or(Problem::NotPlain);
+        }
+        row.fields.get(place).map_or(Ok(Value::Missing), |(_, field)| values::value(field, kind))
     }
 
-    fn place(&self, &(row, _): &Self::Record) -> String {
-        format!("row {row} (counted from 0)")
+    fn place(&self, row: &ParquetRow) -> String {
+        format!("row {} (counted from 0)", row.number)
     }
 
-    fn wrong(&self, &(row, _): &Self::Record, column: usize, problem: Problem) -> DataError {
-        TableError::ParquetField { path: self.path.clone(), row, column: describe(self.names(), column), problem }
-            .into()
+    fn wrong(&self, row: &ParquetRow, column: usize, problem: Problem) -> DataError {
+        let (path, row, column) = (self.path.clone(), row.number, describe(self.names(), column));
+        TableError::ParquetField { path, row, column, problem }.into()
     }
-}
-
-/// Dates become days, and times ticks, as stored. Yes is 1 and no is 0.
-fn value(field: &Field, kind: Kind) -> Result<Value<'_>, Problem> {
-    let integer = |number: i128| Value::Number(Number::Integer(number));
-    let stored = |stored: Stored| Value::Number(Number::Stored(stored));
-    let ticks = |ticks, per_second| stored(Stored::Ticks { ticks, per_second });
-    Ok(match *field {
-        Field::Null => Value::Missing,
-        Field::Float16(x) if x.is_nan() => Value::Missing,
-        Field::Float(x) if x.is_nan() => Value::Missing,
-        Field::Double(x) if x.is_nan() => Value::Missing,
-        Field::Bool(yes) => stored(Stored::Boolean(yes)),
-        Field::Date(days) => stored(Stored::Days(days)),
-        Field::TimestampMillis(x) => ticks(x, 1000),
-        Field::TimestampMicros(x) => ticks(x, 1_000_000),
-        Field::Long(x) if kind == Kind::Nanoseconds => ticks(x, 1_000_000_000),
-        Field::Byte(x) => integer(x.into()),
-        Field::Short(x) => integer(x.into()),
-        Field::Int(x) | Field::TimeMillis(x) => integer(x.into()),
-        Field::Long(x) | Field::TimeMicros(x) => integer(x.into()),
-        Field::UByte(x) => integer(x.into()),
-        Field::UShort(x) => integer(x.into()),
-        Field::UInt(x) => integer(x.into()),
-        Field::ULong(x) => integer(x.into()),
-        Field::Float16(x) => Value::Number(Number::Single(x.to_f32())),
-        Field::Float(x) => Value::Number(Number::Single(x)),
-        Field::Double(x) => Value::Number(Number::Double(x)),
-        Field::Decimal(ref decimal) => Value::Number(Number::Double(decimal_value(decimal).ok_or(Problem::NotPlain)?)),
-        Field::Str(ref text) => Value::Word(text),
-        // Some writers do not mark their text as text.
-        Field::Bytes(ref bytes) => Value::Word(std::str::from_utf8(bytes.data()).map_err(|_| Problem::NotPlain)?),
-        Field::Group(_) | Field::ListInternal(_) | Field::MapInternal(_) => return Err(Problem::NotPlain),
-    })
-}
-
-/// Returns the number nearest to a decimal: an integer of up to 16 bytes, the highest first, over a power of ten.
-fn decimal_value(decimal: &Decimal) -> Option<f64> {
-    let bytes = decimal.data();
-    let (first, scale) = (*bytes.first()?, usize::try_from(decimal.scale()).ok()?);
-    let mut whole = [if first >= 0x80 { 0xff } else { 0 }; 16];
-    let start = whole.len().checked_sub(bytes.len())?;
-    whole[start..].copy_from_slice(bytes);
-    // Parsing rounds once; a division would round twice.
-    format!("{}e-{scale}", i128::from_be_bytes(whole)).parse().ok()
 }
 
 #[cfg(test)]
@@ -232,15 +216,5 @@ mod tests {
         let config = DataConfig { missing: Some(crate::data::Missing::Mean), ..DataConfig::new(&path) };
         let frame = read(file, &TableOptions::new(&config).unwrap()).unwrap();
         assert_eq!(frame.targets.len(), 4);
-    }
-
-    #[test]
-    fn a_decimal_is_the_nearest_number() {
-        let of = |bytes: &[u8], scale| decimal_value(&Decimal::from_bytes(bytes.to_vec().into(), 20, scale));
-        assert_eq!(of(&1999_i32.to_be_bytes(), 2), Some(19.99));
-        assert_eq!(of(&[0xff, 0x85], 1), Some(-12.3));
-        assert_eq!(of(&i128::MIN.to_be_bytes(), 0), Some(i128::MIN as f64));
-        assert_eq!(of(&[0; 17], 0), None);
-        assert_eq!(of(&[], 0), None);
     }
 }

@@ -3,10 +3,39 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::error::ImageError;
 use super::pixels::{self, Unpacked};
 use super::shaping::Shaping;
 use super::size::Size;
+
+/// How a colour becomes grey: by the weights of ITU-R BT.601, with another rounding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Grey {
+    /// Weights in thousandths, as in runs of earlier versions, which continue with the same bits.
+    #[default]
+    #[serde(rename = "thousandths")]
+    Thousandths,
+    /// Weights of 16 bits, as Pillow's `convert("L")` has them.
+    #[serde(rename = "16 bits")]
+    Bits16,
+}
+
+impl Grey {
+    fn of(self, [red, green, blue]: [u8; 3]) -> u8 {
+        let [red, green, blue] = [red, green, blue].map(u32::from);
+        match self {
+            Self::Thousandths => ((299 * red + 587 * green + 114 * blue + 500) / 1000) as u8,
+            Self::Bits16 => ((19595 * red + 38470 * green + 7471 * blue + (1 << 15)) >> 16) as u8,
+        }
+    }
+
+    /// Whether it is that of earlier versions, which checkpoints do not name.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::Thousandths
+    }
+}
 
 /// Refuses the images at `path` in a program that was built without what reads them.
 pub(super) fn require_decoders(path: &Path) -> Result<(), ImageError> {
@@ -24,9 +53,14 @@ pub(super) fn size(path: &Path, bytes: &[u8]) -> Result<Size, ImageError> {
 }
 
 /// Decodes the image in `bytes`, row after row, to the channels of `size`, and brings it to that size; without shaping
-/// its height and width must be those of `size`, which is checked before decoding. Grey is computed from colours with
-/// the weights of ITU-R BT.601, and transparency is dropped.
-pub(super) fn pixels(path: &Path, bytes: &[u8], size: Size, shaping: Shaping) -> Result<Vec<u8>, ImageError> {
+/// its height and width must be those of `size`, which is checked before decoding. Transparency is dropped.
+pub(super) fn pixels(
+    path: &Path,
+    bytes: &[u8],
+    size: Size,
+    shaping: Shaping,
+    grey: Grey,
+) -> Result<Vec<u8>, ImageError> {
     let found = self::size(path, bytes)?;
     let shaped = shaped(path, found, shaping)?;
     if (shaped.width, shaped.height) != (size.width, size.height) {
@@ -34,14 +68,10 @@ pub(super) fn pixels(path: &Path, bytes: &[u8], size: Size, shaping: Shaping) ->
     }
     let (pixels, samples) = unpack(path, bytes, found.channels)?;
     let pixels = pixels.chunks_exact(samples);
-    let luma = |pixel: &[u8]| {
-        let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
-        ((299 * red + 587 * green + 114 * blue + 500) / 1000) as u8
-    };
     let pixels = match (samples < 3, size.channels) {
         (true, 1) => pixels.map(|pixel| pixel[0]).collect(),
         (true, _) => pixels.flat_map(|pixel| [pixel[0]; 3]).collect(),
-        (false, 1) => pixels.map(luma).collect(),
+        (false, 1) => pixels.map(|pixel| grey.of([pixel[0], pixel[1], pixel[2]])).collect(),
         (false, _) => pixels.flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
     };
     if shaping.is_none() {

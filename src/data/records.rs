@@ -50,7 +50,7 @@ pub(super) trait Records {
 /// Refuses a table whose next rows do not fit in memory. When a column is full, at a power of two, its capacity is
 /// doubled.
 fn require_room(path: &Path, rows: usize, builder: &Builder) -> Result<(), DataError> {
-    const MANY: usize = 1 << 16;
+    const MANY: usize = 1 << 10;
     if rows < MANY || !rows.is_power_of_two() {
         return Ok(());
     }

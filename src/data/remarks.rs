@@ -91,6 +91,20 @@ pub(super) fn of_header(path: &Path, frame: &Frame) -> Option<Notice> {
     })
 }
 
+/// Returns a warning if the first column is the index that pandas writes: without a name, and consecutive numbers.
+pub(super) fn of_index(path: &Path, frame: &Frame) -> Option<Notice> {
+    let first = frame.columns.first().filter(|column| frame.layout.all.first() == Some(&column.name))?;
+    let Cells::Numbers(numbers) = &first.cells else { return None };
+    let is_consecutive = numbers.windows(2).all(|pair| pair[0] + 1.0 == pair[1]);
+    (first.name.is_empty() && is_consecutive).then(|| {
+        Notice::Warning(format!(
+            "{}: the first column has no name and numbers the rows, like the index that pandas writes; ignore it with \
+             `data.ignore = [0]`",
+            path.display()
+        ))
+    })
+}
+
 /// Returns likely mistakes in columns of categories: values that are nearly all different, or numbers in human
 /// notation.
 pub(super) fn of_categories(columns: &[Column]) -> Vec<Notice> {

@@ -141,6 +141,18 @@ struct Weights {
     weights: Vec<i32>,
 }
 
+impl Weights {
+    /// Returns the weighted sum of pixels along the side, rounded to a byte.
+    fn sum(&self, pixel: impl Fn(usize) -> u8) -> u8 {
+        let start = 1_i32 << (BITS - 1);
+        let sum =
+            self.weights.iter().enumerate().fold(start, |sum, (at, weight)| {
+                sum.wrapping_add(i32::from(pixel(self.first + at)).wrapping_mul(*weight))
+            });
+        (sum >> BITS).clamp(0, 255) as u8
+    }
+}
+
 /// Returns the weights of each of the `new` pixels along a side of `old` ones: Pillow's `precompute_coeffs` and
 /// `normalize_coeffs_8bpc` for the triangle filter.
 fn weights(old: usize, new: usize) -> Vec<Weights> {
@@ -164,38 +176,45 @@ fn weights(old: usize, new: usize) -> Vec<Weights> {
     (0..new).map(of).collect()
 }
 
-/// Resizes rows first, then columns, each rounded to bytes.
+/// Resizes rows and columns, each rounded to bytes: as in Pillow 13, columns first if the height shrinks by more than
+/// twice as many pixels as the width.
 fn resize(pixels: &[u8], old: Size, new: Size) -> Vec<u8> {
-    let channels = old.channels;
-    let sum = |weights: &Weights, pixel: &dyn Fn(usize) -> u8| {
-        let start = 1_i32 << (BITS - 1);
-        let sum = weights.weights.iter().enumerate().fold(start, |sum, (at, weight)| {
-            sum.wrapping_add(i32::from(pixel(weights.first + at)).wrapping_mul(*weight))
-        });
-        (sum >> BITS).clamp(0, 255) as u8
-    };
-    let narrowed = if old.width == new.width {
-        pixels.to_vec()
-    } else {
-        let weights = weights(old.width, new.width);
-        let mut made = Vec::with_capacity(old.height * new.width * channels);
-        for row in pixels.chunks_exact(old.width * channels) {
-            for weights in &weights {
-                for channel in 0..channels {
-                    made.push(sum(weights, &|at| row.get(at * channels + channel).copied().unwrap_or(0)));
-                }
+    let shrinks = |old: usize, new: usize| old as i64 - new as i64;
+    let (by_height, by_width) = (shrinks(old.height, new.height), shrinks(old.width, new.width));
+    if by_height > 0 && by_height > 2 * by_width {
+        let shorter = resize_columns(pixels, old, new.height);
+        return resize_rows(&shorter, Size { height: new.height, ..old }, new.width);
+    }
+    let narrower = resize_rows(pixels, old, new.width);
+    resize_columns(&narrower, Size { width: new.width, ..old }, new.height)
+}
+
+fn resize_rows(pixels: &[u8], size: Size, width: usize) -> Vec<u8> {
+    let channels = size.channels;
+    if size.width == width {
+        return pixels.to_vec();
+    }
+    let weights = weights(size.width, width);
+    let mut made = Vec::with_capacity(size.height * width * channels);
+    for row in pixels.chunks_exact(size.width * channels) {
+        for weights in &weights {
+            for channel in 0..channels {
+                made.push(weights.sum(|at| row.get(at * channels + channel).copied().unwrap_or(0)));
             }
         }
-        made
-    };
-    if old.height == new.height {
-        return narrowed;
     }
-    let row = new.width * channels;
-    let mut made = Vec::with_capacity(new.height * row);
-    for weights in weights(old.height, new.height) {
+    made
+}
+
+fn resize_columns(pixels: &[u8], size: Size, height: usize) -> Vec<u8> {
+    if size.height == height {
+        return pixels.to_vec();
+    }
+    let row = size.width * size.channels;
+    let mut made = Vec::with_capacity(height * row);
+    for weights in weights(size.height, height) {
         for place in 0..row {
-            made.push(sum(&weights, &|at| narrowed.get(at * row + place).copied().unwrap_or(0)));
+            made.push(weights.sum(|at| pixels.get(at * row + place).copied().unwrap_or(0)));
         }
     }
     made

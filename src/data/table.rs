@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor};
 
 use super::encoding::{Encoding, EncodingOptions, Precision};
 use super::frame::{Cells, Column, Frame};
+use super::integers;
 use super::remarks;
 use super::rounding::of_rounding;
 use super::standardize::blocks;
@@ -32,15 +33,23 @@ pub struct Table {
 /// Rows before standardization.
 #[derive(Debug)]
 enum Raw {
-    Numbers { values: Vec<f32>, shape: Vec<usize> },
-    Columns { frame: Frame, encoding: Encoding },
+    Numbers {
+        values: Vec<f32>,
+        shape: Vec<usize>,
+        /// The names of the classes, if they have names.
+        classes: Option<Vec<String>>,
+    },
+    Columns {
+        frame: Frame,
+        encoding: Encoding,
+    },
 }
 
 impl Raw {
     /// Returns a function that encodes some rows, row after row.
     fn reader(&self) -> Box<dyn Fn(Range<usize>) -> Vec<f64> + '_> {
         match self {
-            Self::Numbers { values, shape } => {
+            Self::Numbers { values, shape, .. } => {
                 let width: usize = shape.iter().product();
                 Box::new(move |rows| {
                     values[rows.start * width..rows.end * width].iter().copied().map(f64::from).collect()
@@ -92,7 +101,15 @@ impl Table {
     /// The device fails, for example for lack of memory.
     pub fn new(rows: Rows, fingerprint: Fingerprint, device: &Device) -> Result<Self, DataError> {
         let (shape, values, targets) = rows.into_parts();
-        Self::of(Raw::Numbers { values, shape }, targets, fingerprint, device)
+        Self::of(Raw::Numbers { values, shape, classes: None }, targets, fingerprint, device)
+    }
+
+    /// Gives names to the classes of a table of unchanged rows.
+    pub(super) fn with_classes(mut self, names: Option<Vec<String>>) -> Self {
+        if let Raw::Numbers { classes, .. } = &mut self.raw {
+            *classes = names;
+        }
+        self
     }
 
     /// Creates a table of the rows of a frame, its columns encoded using the training rows of `split`.
@@ -119,6 +136,10 @@ impl Table {
         let Raw::Columns { frame, .. } = &self.raw else { return self };
         let said = frame.columns.iter().filter_map(|Column { name, cells, .. }| match cells {
             Cells::Numbers(numbers) => Some(format!("column `{name}`: {}", of_rounding(numbers)?)),
+            Cells::Lists(lists) => {
+                let said = (0..lists.width()).find_map(|place| Some((place, of_rounding(&lists.at(place))?)));
+                said.map(|(place, said)| format!("column `{name}`, place {place} (counted from 0): {said}"))
+            }
             Cells::Categories(_) => None,
         });
         let notices = said.map(Notice::Warning).collect();
@@ -169,8 +190,10 @@ impl Table {
     fn read(&self, state: &State) -> Result<(Option<Encoding>, Option<Statistics>), StateError> {
         let encoding = match &self.raw {
             Raw::Columns { encoding, .. } => Some(encoding.load(&state.json)?),
-            Raw::Numbers { .. } if !state.json.is_null() => return state.expect_nothing().map(|()| (None, None)),
-            Raw::Numbers { .. } => None,
+            Raw::Numbers { classes, .. } => {
+                integers::check(classes.as_deref(), state)?;
+                None
+            }
         };
         let width = encoding.as_ref().map_or_else(|| self.raw.shape().iter().product(), Encoding::width);
         let statistics = match &self.statistics {
@@ -200,7 +223,7 @@ impl Dataset for Table {
 
     fn names(&self) -> Names {
         match &self.raw {
-            Raw::Numbers { .. } => Names::default(),
+            Raw::Numbers { classes, .. } => Names { columns: None, classes: classes.clone() },
             Raw::Columns { frame, encoding } => {
                 Names { columns: Some(frame.layout.clone()), classes: encoding.classes().map(<[String]>::to_vec) }
             }
@@ -244,9 +267,10 @@ impl Dataset for Table {
 impl Stateful for Table {
     fn save(&self) -> Result<State, StateError> {
         let mut state = self.statistics.as_ref().map(Statistics::save).unwrap_or_default();
-        if let Raw::Columns { encoding, .. } = &self.raw {
-            state.json = encoding.save()?;
-        }
+        state.json = match &self.raw {
+            Raw::Columns { encoding, .. } => encoding.save()?,
+            Raw::Numbers { classes, .. } => integers::saved(classes.as_deref()),
+        };
         Ok(state)
     }
 

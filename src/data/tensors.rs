@@ -9,36 +9,45 @@ use safetensors::{Dtype, SafeTensors};
 use super::classes::LabelsOf;
 use super::error::hint;
 use super::file::DataFile;
-use super::rows::class_below;
+use super::integers::{self, IntegerClasses, Integers};
 use super::{DataConfig, DataError, Problem, Rows, Targets, TensorError};
 use crate::Notice;
 use crate::memory::{self, Need};
+use crate::state::State;
 
 /// Options of reading a safetensors file.
 pub(super) struct TensorReader<'a> {
     pub inputs: &'a str,
     pub targets: &'a str,
     pub classes: Option<NonZeroUsize>,
+    /// Whether labels may be classes by value.
+    pub may_have_names: bool,
+}
+
+/// Rows that were read.
+pub(super) struct ReadTensors {
+    pub rows: Rows,
+    /// The names of the classes, if they have names.
+    pub names: Option<Vec<String>>,
+    /// Likely mistakes in the labels.
+    pub notices: Vec<Notice>,
 }
 
 impl<'a> TensorReader<'a> {
-    /// Creates the options from `config`, with defaults.
-    pub fn new(config: &'a DataConfig) -> Self {
+    /// Creates the options from `config`, with defaults, for a run that has `saved` state or begins.
+    pub fn new(config: &'a DataConfig, saved: Option<&State>) -> Self {
         Self {
             inputs: config.inputs.as_deref().unwrap_or("x"),
             targets: config.targets.as_deref().unwrap_or("y"),
             classes: config.classes,
+            may_have_names: integers::may_have_names(saved),
         }
     }
 
-    /// Reads the rows of a file, for a run that `has_begun` or begins, and likely mistakes in its labels. The header is
+    /// Reads the rows of a file, for a run that `has_begun` or begins. The header is
     /// checked against the length of the content before memory is allocated for it.
-    pub fn read(
-        &self,
-        DataFile { path, content, .. }: &DataFile,
-        has_begun: bool,
-    ) -> Result<(Rows, Vec<Notice>), DataError> {
-        let mut notices = Vec::new();
+    pub fn read(&self, DataFile { path, content, .. }: &DataFile, has_begun: bool) -> Result<ReadTensors, DataError> {
+        let (mut names, mut notices) = (None, Vec::new());
         let file = SafeTensors::deserialize(content)
             .map_err(|source| TensorError::Safetensors { path: (*path).into(), source })?;
         let inputs = Named::find(path, &file, "inputs", self.inputs)?;
@@ -62,18 +71,19 @@ impl<'a> TensorReader<'a> {
                 Targets::Values { values: targets.floats(target_width)?, width: target_width }
             }
             _ if target_width == 1 => {
-                let labels = targets.labels(self.classes.map_or(usize::MAX, NonZeroUsize::get))?;
                 let place = Some(format!("tensor `{}`", self.targets));
                 let otherwise = "`data.targets` names the tensor of labels";
                 let labels_of = LabelsOf { path, place, otherwise, too_many: OF_TENSORS, has_begun };
-                let (count, said) = labels_of.classes(&labels, None, self.classes)?;
-                notices = said;
+                let integers = Integers { labels_of, declared: self.classes, may_have_names: self.may_have_names };
+                let found = integers.classes(&targets.integers(), |row, problem| targets.problem(row, problem))?;
+                let IntegerClasses { labels, count, .. } = found;
+                (names, notices) = (found.names, found.notices);
                 Targets::Classes { labels, count }
             }
             _ => return Err(targets.must_be(CLASSES)),
         };
         let width = input_shape.iter().product();
-        Ok((Rows::new(input_shape, inputs.floats(width)?, targets)?, notices))
+        Ok(ReadTensors { rows: Rows::new(input_shape, inputs.floats(width)?, targets)?, names, notices })
     }
 }
 
@@ -138,9 +148,9 @@ impl<'a> Named<'a> {
         floats(self.view.data()).map_err(|(at, problem)| self.problem(at / width, problem))
     }
 
-    /// Returns the elements of an integer tensor as labels below `classes`.
-    fn labels(&self, classes: usize) -> Result<Vec<u32>, DataError> {
-        labels(self.view.dtype(), self.view.data(), classes).map_err(|(row, problem)| self.problem(row, problem))
+    /// Returns the elements of an integer tensor.
+    fn integers(&self) -> Vec<i64> {
+        to_integers(self.view.dtype(), self.view.data())
     }
 
     fn problem(&self, row: usize, problem: Problem) -> DataError {
@@ -157,17 +167,11 @@ pub(super) fn floats(bytes: &[u8]) -> Result<Vec<f32>, (usize, Problem)> {
     }
 }
 
-/// Returns the elements of a tensor of I64, U32 or U8 as labels below `classes`, or the first one that is not.
-pub(super) fn labels(dtype: Dtype, bytes: &[u8], classes: usize) -> Result<Vec<u32>, (usize, Problem)> {
-    let numbers: Vec<i64> = match dtype {
+/// Returns the elements of a tensor of I64, U32 or U8.
+pub(super) fn to_integers(dtype: Dtype, bytes: &[u8]) -> Vec<i64> {
+    match dtype {
         Dtype::I64 => bytes.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect(),
         Dtype::U32 => bytes.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes).into()).collect(),
         _ => bytes.iter().map(|&byte| byte.into()).collect(),
-    };
-    let label = |number: i64| {
-        let label = u32::try_from(number).map_err(|_| Problem::NotAClassOfTensor(number.to_string()))?;
-        class_below(label, classes)
-    };
-    let numbers = numbers.into_iter().enumerate();
-    numbers.map(|(row, number)| label(number).map_err(|problem| (row, problem))).collect()
+    }
 }

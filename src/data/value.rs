@@ -16,8 +16,22 @@ pub(super) enum Value<'a> {
     /// Text that is not a number.
     #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "as above"))]
     Word(&'a str),
+    /// Numbers, some of which may be missing.
+    #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "as above"))]
+    List(&'a [Option<Number>]),
     /// Text that may be a number.
     Text(&'a str),
+}
+
+impl Value<'_> {
+    /// Whether the value or a part of it is missing.
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::Missing => true,
+            Self::List(numbers) => numbers.iter().any(Option::is_none),
+            Self::Number(_) | Self::Word(_) | Self::Text(_) => false,
+        }
+    }
 }
 
 /// A number in its type in the file. Its text is the shortest that reads back as the same number, which is its name if

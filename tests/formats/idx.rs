@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::common::data;
 use crate::common::data::{floats, folder, gzip, idx, images, labels, mnist, open, refusal};
-use rekindle::data::{Dataset, Input, TargetKind};
+use rekindle::data::{Data, DataConfig, Dataset, Input, RowReader, TargetKind};
+use rekindle::state::Stateful;
 
 const IDX: &str = "format = \"idx\"\n";
 const STANDARD: [&str; 2] = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"];
@@ -225,7 +226,7 @@ fn labels_of_one_class_are_refused_and_classes_without_images_are_reported() {
     let folder = folder(&[(STANDARD[0], images(3)), (STANDARD[1], idx(&[3], &[1, 2, 2]))]);
     let told = |options: &str| open(folder.path(), &format!("{IDX}{options}")).unwrap().notices();
     let text = told("")[0].to_string();
-    assert!(text.contains("the labels are 1 (1 row) and 2 (2 rows), which makes 3 classes"), "{text}");
+    assert!(text.contains("the labels are 2 classes by value: 1 (1 row) and 2 (2 rows)"), "{text}");
     assert_eq!(told("classes = 3"), []);
 }
 
@@ -233,4 +234,27 @@ fn labels_of_one_class_are_refused_and_classes_without_images_are_reported() {
 fn a_file_in_place_of_the_folder_is_refused() {
     let message = refusal(&[(STANDARD[0], images(3)), (STANDARD[1], labels(3))], STANDARD[0], IDX);
     assert!(message.ends_with("is a file; give the folder that holds both the images and their labels"), "{message}");
+}
+
+#[test]
+fn labels_that_do_not_count_from_0_are_classes_by_value_for_a_run_and_for_its_model() {
+    let letters = idx(&[4], &[1, 26, 1, 2]);
+    let signs = typed(0x09, &[4], &[255, 1, 255, 1]);
+    for (labels, expected, names) in
+        [(letters, vec![0, 2, 0, 1], vec!["1", "2", "26"]), (signs, vec![0, 1, 0, 1], vec!["-1", "1"])]
+    {
+        let folder = folder(&[(STANDARD[0], images(4)), (STANDARD[1], labels)]);
+        let options = format!("path = {:?}\n{IDX}shuffle = false\nbatch_size = \"all\"", folder.path());
+        let config: DataConfig = toml::from_str(&options).unwrap();
+        let data = Data::open(&config, 0, &candle_core::Device::Cpu).unwrap();
+        assert_eq!(data.batch(0).unwrap().targets.to_vec1::<u32>().unwrap(), expected);
+        assert_eq!(data.schema().names.classes.unwrap(), names);
+        let told: String = data.notices().iter().map(ToString::to_string).collect();
+        assert!(told.contains("classes by value"), "{told}");
+        let mut reader = RowReader::open(&config, &data.schema(), &data.save().unwrap(), true).unwrap();
+        let rows = reader.next().unwrap().unwrap();
+        assert_eq!(rows.targets.unwrap().to_vec1::<u32>().unwrap(), expected);
+        let mut again = Data::open(&config, 0, &candle_core::Device::Cpu).unwrap();
+        again.load(&data.save().unwrap()).unwrap();
+    }
 }

@@ -176,14 +176,72 @@ mod with_parquet {
             let bytes = std::fs::read(file("parquet/nested.parquet")).unwrap();
             refusal(&[("a.parquet", bytes)], "a.parquet", options)
         };
-        let expected = "a.parquet, column `list` is a list in each row, and neither numbers nor text; ignore it with \
-                        `data.ignore`";
-        assert_eq!(said(""), expected);
+        assert!(said("").contains("column `map` is a map in each row, and neither numbers nor text; ignore it with"));
+        let list = said("ignore = [\"map\", \"struct\", \"bytes\"]");
+        assert!(list.contains("row 1 (counted from 0), column `list`: a list of 0 numbers, where 1 is expected"));
         assert!(said("ignore = [\"list\", \"map\"]").contains("column `struct` is a group of columns"));
         let text = said("ignore = [\"list\", \"map\", \"struct\"]");
         assert!(
             text.contains("row 0 (counted from 0), column `bytes`: a value is neither a number nor text"),
             "{text}"
+        );
+    }
+
+    const NO_LISTS: &str = "ignore = [\"ragged\", \"empty\", \"words\", \"nested\"]";
+
+    #[test]
+    fn each_place_of_a_list_of_numbers_is_a_feature() {
+        let (data, inputs, targets) = rows("lists.parquet", &format!("{NO_LISTS}\nmissing = \"mean\""));
+        let expected = [
+            [1.0, 2.0, 1.0, 2.0, 3.0, 1.25, 0.5],
+            [3.0, 4.25, 4.0, 5.0, 6.0, -2.5, 1.5],
+            [3.0, 4.25, 7.0, 8.0, 9.0, 0.0, 2.5],
+            [5.0, 6.5, 10.0, 11.0, 12.0, 0.1, 3.5],
+        ];
+        assert_eq!((inputs.as_slice(), targets), (&expected.map(Vec::from)[..], vec![0, 1, 0, 1]));
+        assert_eq!(data.schema().names.columns.unwrap().all.len(), 9, "a list is one column of the file");
+        let (_, marked, _) =
+            rows("lists.parquet", &format!("{NO_LISTS}\nmissing = \"zero\"\nmissing_indicator = true"));
+        assert_eq!(marked[1][..3], [3.0, 0.0, 1.0]);
+        assert_eq!(marked[2][..3], [0.0, 0.0, 1.0]);
+        assert_eq!(marked.iter().map(Vec::len).collect::<Vec<_>>(), [8; 4], "complete lists are not marked");
+    }
+
+    #[test]
+    fn a_trained_model_reads_the_same_lists() {
+        let options = format!("{NO_LISTS}\nmissing = \"mean\"\nbatch_size = \"all\"\nshuffle = false");
+        let path = file("parquet/lists.parquet");
+        let config: DataConfig = toml::from_str(&format!("path = {path:?}\n{options}")).unwrap();
+        let data = Data::open(&config, 0, &candle_core::Device::Cpu).unwrap();
+        let mut reader = RowReader::open(&config, &data.schema(), &data.save().unwrap(), true).unwrap();
+        let rows = reader.next().unwrap().unwrap();
+        let own = data.batch(0).unwrap();
+        assert_eq!(rows.inputs.to_vec2::<f32>().unwrap(), own.inputs.to_vec2::<f32>().unwrap());
+        let mut again = Data::open(&config, 0, &candle_core::Device::Cpu).unwrap();
+        again.load(&data.save().unwrap()).unwrap();
+        assert_eq!(again.batch(0).unwrap().inputs.to_vec2::<f32>().unwrap(), own.inputs.to_vec2::<f32>().unwrap());
+    }
+
+    #[test]
+    fn lists_of_several_lengths_or_of_other_things_are_refused_by_their_place() {
+        let bytes = std::fs::read(file("parquet/lists.parquet")).unwrap();
+        let all = ["embedding", "fixed", "price", "ragged", "empty", "words", "nested"];
+        let said = |used: &str, options: &str| {
+            let ignored: Vec<&str> = all.into_iter().filter(|name| *name != used).collect();
+            refusal(&[("a.parquet", bytes.clone())], "a.parquet", &format!("ignore = {ignored:?}\n{options}"))
+        };
+        assert!(said("ragged", "").starts_with(
+            "a.parquet, row 1 (counted from 0), column `ragged`: a list of 2 numbers, where 1 is expected: all lists"
+        ));
+        assert!(said("empty", "").contains("row 0 (counted from 0), column `empty`: an empty list; ignore the column"));
+        for name in ["words", "nested"] {
+            let message = said(name, "");
+            assert!(message.contains(&format!("column `{name}` is a list of other than numbers")), "{message}");
+        }
+        assert!(said("embedding", "").contains("row 1 (counted from 0), column `embedding`: the field is empty"));
+        assert!(said("fixed", "label = \"fixed\"").contains("column `fixed`: a list of numbers, where one value"));
+        assert!(
+            said("fixed", "categories = [\"fixed\"]").contains("column `fixed`: a list of numbers, where one value")
         );
     }
 

@@ -44,7 +44,7 @@ fn every_format_has_the_pixels_that_pillow_finds() {
         assert_eq!(found.len(), expected.len(), "{name}");
         let farthest = found.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).max();
         // Decoders of lossy formats may round in other ways.
-        let allowed = if name.ends_with(".jpg") || name.starts_with("lossy") { 3 } else { 0 };
+        let allowed = if name.ends_with(".jpg") || name.starts_with("lossy") { 4 } else { 0 };
         assert!(farthest <= Some(allowed), "{name}: {farthest:?}");
     }
 }
@@ -56,11 +56,8 @@ fn a_resized_image_has_the_bits_of_pillow() {
     for small in pictures["resized"].as_array().unwrap() {
         let options = format!("resize = [{}, {}]\nchannels = {}", small["height"], small["width"], small["channels"]);
         let (_folder, data) = opened(&png, &options);
-        // Grey is rounded to the nearest, and Pillow's weights of colours have 16 bits.
-        let allowed = if small["channels"] == 1 { 1 } else { 0 };
         let expected = bytes(&small["pixels"]);
-        let farthest = pixels(&data).iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).max();
-        assert!(farthest <= Some(allowed), "{options}: {farthest:?}");
+        assert_eq!(pixels(&data), expected, "{options}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use rekindle::data::{
     Batch, BatchSize, Data, DataConfig, DataError, Dataset, EVALUATION_ROWS, Fingerprint, Input, LastBatch, Order,
-    Rows, Split, Table, TargetKind, Targets,
+    RowReader, Rows, Split, Table, TargetKind, Targets,
 };
 use rekindle::state::Stateful;
 
@@ -201,6 +201,24 @@ fn integer_targets_of_safetensors_are_classes() {
         let expected = 1.5_f64.sqrt() as f32;
         assert_eq!(pixels, [[-expected; 8], [0.0; 8], [expected; 8]].concat());
     }
+}
+
+#[test]
+fn integer_targets_that_do_not_count_from_0_are_classes_by_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("signs.safetensors");
+    let inputs = Tensor::arange(0f32, 3.0, &Device::Cpu).unwrap().reshape((3, 1)).unwrap();
+    let signs = Tensor::new(&[1i64, -1, 1], &Device::Cpu).unwrap();
+    candle_core::safetensors::save(&[("x".to_owned(), inputs), ("y".to_owned(), signs)].into(), &path).unwrap();
+    let config: DataConfig =
+        toml::from_str(&format!("path = {path:?}\nshuffle = false\nbatch_size = \"all\"")).unwrap();
+    let data = open(&config, 0);
+    assert_eq!(data.batch(0).unwrap().targets.to_vec1::<u32>().unwrap(), [1, 0, 1]);
+    assert_eq!(data.schema().names.classes.unwrap(), ["-1", "1"]);
+    let mut reader = RowReader::open(&config, &data.schema(), &data.save().unwrap(), true).unwrap();
+    assert_eq!(reader.next().unwrap().unwrap().targets.unwrap().to_vec1::<u32>().unwrap(), [1, 0, 1]);
+    let mut again = open(&config, 0);
+    again.load(&data.save().unwrap()).unwrap();
 }
 
 /// A user-defined data set: row `n` holds `n`, and its target is `2 n`.

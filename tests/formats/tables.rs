@@ -474,3 +474,19 @@ fn a_row_that_two_quotes_have_swallowed_others_into_is_reported_by_its_line() {
                     a stray quote";
     assert_eq!(message, expected);
 }
+
+#[test]
+fn the_index_that_pandas_writes_is_reported() {
+    let told = notices(",a,y\n0,5,0\n1,6,1\n2,9,0\n", "");
+    let expected = "warning: a.csv: the first column has no name and numbers the rows, like the index that pandas \
+                    writes; ignore it with `data.ignore = [0]`";
+    assert_eq!(told, [expected]);
+    assert_eq!(notices(",a,y\n0,5,0\n1,6,1\n2,9,0\n", "ignore = [0]"), [""; 0]);
+    assert_eq!(notices(",a,y\n0,5,0\n4,6,1\n2,9,0\n", ""), [""; 0]);
+}
+
+#[test]
+fn a_line_of_blanks_is_no_row() {
+    let folder = folder(&[("a.csv", "a,b,y\n1,2,0\n  \t\n3,4,1\n \n".into())]);
+    assert_eq!(open_with_seed(&folder.path().join("a.csv"), "", 0).unwrap().train_rows().len(), 2);
+}

@@ -94,10 +94,18 @@ impl Kind {
                     place[0] = known[word as usize].map_or(-1.0, |category| category as f64);
                 }
             }
-            // A column that was numbers in training and has words now, or the reverse: refused when the encoding was
-            // loaded.
-            (Self::Number { .. }, Cells::Categories(_))
-            | (Self::OneHot { .. } | Self::Ordinal { .. }, Cells::Numbers(_)) => {}
+            (Self::List { width, fill, indicator }, Cells::Lists(lists)) => {
+                for (list, place) in lists.rows().skip(rows.start).take(rows.len()).zip(places) {
+                    for (at, (&number, place)) in list.iter().zip(place.iter_mut()).enumerate() {
+                        *place = if number.is_nan() { fill.get(at).copied().unwrap_or(0.0) } else { number };
+                    }
+                    if *indicator && let Some(mark) = place.get_mut(*width) {
+                        *mark = f64::from(list.iter().any(|number| number.is_nan()));
+                    }
+                }
+            }
+            // A column of another kind in training: refused when the encoding was loaded, or when the value was read.
+            (_, Cells::Numbers(_) | Cells::Categories(_) | Cells::Lists(_)) => {}
         }
     }
 }

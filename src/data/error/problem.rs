@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::data::lists::LONGEST;
+use crate::figures::counted;
 use crate::nearest::nearest;
 
 /// The fault of a single value.
@@ -53,6 +55,37 @@ pub enum Problem {
     /// A value that can be neither a feature nor a label.
     #[error("a value is neither a number nor text; ignore the column with `data.ignore`")]
     NotPlain,
+    /// A list where one value is expected: as a label, a category, or among numbers.
+    #[error(
+        "a list of numbers, where one value is expected; for another label set `data.label`, or ignore the column with \
+         `data.ignore`"
+    )]
+    ListAsOne,
+    /// One value where a list is expected.
+    #[error("one value, where a list of numbers is expected, as Parquet holds them")]
+    NotAList,
+    /// The first list has no numbers.
+    #[error("an empty list; ignore the column with `data.ignore`, or write null for a missing list")]
+    EmptyList,
+    /// A list has another length than those before it.
+    #[error(
+        "a list of {}, where {expected} {} expected: all lists of a column must have one length; ignore it with \
+         `data.ignore`, or write null for a missing list",
+        counted(*found, "number"),
+        if *expected == 1 { "is" } else { "are" }
+    )]
+    OtherLength {
+        /// Its length.
+        found: usize,
+        /// The length of the others.
+        expected: usize,
+    },
+    /// A list is too long for a column of features.
+    #[error("a list of {found} numbers, more than {LONGEST}; ignore the column with `data.ignore`")]
+    ListTooLong {
+        /// Its length.
+        found: usize,
+    },
     /// A number in a column of categories.
     #[error("{0} is a number, and the column began with words; name it in `data.categories` if all are names")]
     NumberAmongWords(String),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Fingerprint;
+use crate::data::picture::Grey;
 use crate::state::{State, StateError};
 
 /// The part of a checkpoint about a folder of images.
@@ -28,6 +29,9 @@ pub(super) struct Memory {
     /// Number of rows, if there are too many to keep their fingerprints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<usize>,
+    /// How colours become grey.
+    #[serde(default, skip_serializing_if = "Grey::is_usual")]
+    pub grey: Grey,
 }
 
 impl Memory {
@@ -36,6 +40,11 @@ impl Memory {
 
     pub fn of(state: &State) -> Result<Self, StateError> {
         Ok(Self::deserialize(&state.json)?)
+    }
+
+    /// Returns how colours become grey in a run with this state, which is empty in checkpoints of the first versions.
+    pub fn grey_of(state: &State) -> Grey {
+        Self::of(state).map_or_else(|_| Grey::default(), |memory| memory.grey)
     }
 
     pub fn skips(&self, name: &str) -> bool {

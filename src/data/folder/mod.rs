@@ -58,16 +58,22 @@ pub(super) fn listed(folder: &Path) -> Result<(Vec<String>, Vec<PathBuf>), DataE
 }
 
 impl ImageFolder {
-    /// Opens all images in the folder of `config` and its subfolders, for any class, for a model that takes `input`; or
-    /// the one image that it is. If the run skips bad images, unreadable ones are skipped and reported.
-    pub(super) fn unlabelled(config: &DataConfig, input: &Input) -> Result<Self, DataError> {
-        Self::other(Listing::unlabelled(&config.path)?, vec![String::new()], input, config)
+    /// Opens all images in the folder of `config` and its subfolders, for any class, for a model that takes `input` and
+    /// whose data had the state `saved`; or the one image that it is. If the run skips bad images, unreadable ones are
+    /// skipped and reported.
+    pub(super) fn unlabelled(config: &DataConfig, input: &Input, saved: &State) -> Result<Self, DataError> {
+        Self::other(Listing::unlabelled(&config.path)?, vec![String::new()], input, config, saved)
     }
 
     /// Opens the images in the subfolders of the folder of `config`, each named like one of the `classes` of a model that
     /// takes `input`. Some classes may be missing. If the run skips bad images, unreadable ones are skipped and reported.
-    pub(super) fn labelled(config: &DataConfig, classes: &[String], input: &Input) -> Result<Self, DataError> {
-        Self::other(Listing::of_known(&config.path, classes, false)?, classes.to_vec(), input, config)
+    pub(super) fn labelled(
+        config: &DataConfig,
+        classes: &[String],
+        input: &Input,
+        saved: &State,
+    ) -> Result<Self, DataError> {
+        Self::other(Listing::of_known(&config.path, classes, false)?, classes.to_vec(), input, config, saved)
     }
 
     /// Opens images that are read once, by a model that takes `input`.
@@ -76,6 +82,7 @@ impl ImageFolder {
         classes: Vec<String>,
         input: &Input,
         config: &DataConfig,
+        saved: &State,
     ) -> Result<Self, DataError> {
         let skip_bad = config.skip_bad == Some(true);
         let size = match input {
@@ -93,7 +100,7 @@ impl ImageFolder {
             size: Size { channels, height, width },
             shaping: config.shaping(),
             fingerprint: Fingerprint::of(&[]),
-            memory: Memory { classes, ..Memory::default() },
+            memory: Memory { classes, grey: Memory::grey_of(saved), ..Memory::default() },
             notices,
         })
     }
@@ -103,7 +110,7 @@ impl ImageFolder {
         if hash.is_some_and(|hash| hash != blake3::hash(&bytes)) {
             return Err(ImageError::Changed { path: path.clone() });
         }
-        let pixels = picture::pixels(path, &bytes, self.size, self.shaping);
+        let pixels = picture::pixels(path, &bytes, self.size, self.shaping, self.memory.grey);
         // Training images must not simply be removed.
         if hash.is_some() { pixels.map_err(ImageError::in_training) } else { pixels }
     }

@@ -10,6 +10,7 @@ use super::{ImageFile, ImageFolder, changes};
 use crate::Notice;
 use crate::data::dataset::Source;
 use crate::data::error::ImageError;
+use crate::data::picture::Grey;
 use crate::data::{DataConfig, DataError, Fingerprint, Split};
 use crate::state::State;
 
@@ -33,6 +34,9 @@ pub(in crate::data) fn open(
     let folders: Vec<PathBuf> = listings.iter().map(|listing| listing.folder.clone()).collect();
     let mut memory = saved.clone().unwrap_or_default();
     memory.classes.clone_from(&listings[0].classes);
+    if saved.is_none() {
+        memory.grey = Grey::Bits16;
+    }
 
     let mut parts = Vec::new();
     for (part, listing) in listings.into_iter().enumerate() {

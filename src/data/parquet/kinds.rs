@@ -1,6 +1,6 @@
 //! Types of columns that are read; all others are refused before a value of theirs is.
 
-use parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type as Physical};
+use parquet::basic::{ConvertedType, LogicalType, Repetition, TimeUnit, Type as Physical};
 use parquet::schema::types::Type;
 
 /// The type of a column's values, as far as it is not clear from each value.
@@ -9,22 +9,24 @@ pub(super) enum Kind {
     Plain,
     /// Times in nanoseconds since 1970.
     Nanoseconds,
+    /// Lists of numbers.
+    List,
 }
 
 impl Kind {
     /// Returns the type of a column, or what it is if it cannot be read.
     pub fn of(field: &Type) -> Result<Self, String> {
         let info = field.get_basic_info();
+        if let Some(element) = element(field) {
+            return if is_number(element) { Ok(Self::List) } else { Err("a list of other than numbers".to_owned()) };
+        }
         let (converted, logical) = (info.converted_type(), info.logical_type_ref());
         if !field.is_primitive() {
             return Err(match converted {
-                ConvertedType::LIST => "a list in each row".to_owned(),
+                ConvertedType::LIST => "a list of other than numbers".to_owned(),
                 ConvertedType::MAP | ConvertedType::MAP_KEY_VALUE => "a map in each row".to_owned(),
                 _ => "a group of columns".to_owned(),
             });
-        }
-        if info.has_repetition() && info.repetition() == parquet::basic::Repetition::REPEATED {
-            return Err("a list in each row".to_owned());
         }
         let physical = field.get_physical_type();
         match (physical, converted) {
@@ -34,6 +36,43 @@ impl Kind {
             _ => Err(format!("of the type {physical} as {converted}")),
         }
     }
+}
+
+/// Returns the type of the elements of a list, if they are neither lists nor groups: a repeated field, or a group with
+/// the mark of a list around one, in which each element may have a further group around it.
+fn element(field: &Type) -> Option<&Type> {
+    let is_repeated = |field: &Type| {
+        let info = field.get_basic_info();
+        info.has_repetition() && info.repetition() == Repetition::REPEATED
+    };
+    if field.is_primitive() {
+        return is_repeated(field).then_some(field);
+    }
+    if field.get_basic_info().converted_type() != ConvertedType::LIST || is_repeated(field) {
+        return None;
+    }
+    let [inner] = field.get_fields() else { return None };
+    if inner.is_primitive() {
+        return is_repeated(inner).then_some(inner);
+    }
+    // By the rules of the format, a group of these names is itself the element.
+    let is_element = inner.name() == "array" || inner.name() == format!("{}_tuple", field.name());
+    match inner.get_fields() {
+        [element] if is_repeated(inner) && !is_element && element.is_primitive() && !is_repeated(element) => {
+            Some(element)
+        }
+        _ => None,
+    }
+}
+
+/// Whether the elements of a list have this type of numbers.
+fn is_number(element: &Type) -> bool {
+    let info = element.get_basic_info();
+    let (physical, converted) = (element.get_physical_type(), info.converted_type());
+    let is_of_bytes = matches!(physical, Physical::BYTE_ARRAY | Physical::FIXED_LEN_BYTE_ARRAY);
+    let is_half = matches!(info.logical_type_ref(), Some(LogicalType::Float16));
+    let is_time = physical == Physical::INT64 && is_in_nanoseconds(info.logical_type_ref());
+    is_time || is_known(physical, converted) && (!is_of_bytes || is_half || converted == ConvertedType::DECIMAL)
 }
 
 fn is_in_nanoseconds(logical: Option<&LogicalType>) -> bool {

@@ -1,8 +1,11 @@
-//! BMP: palettes of 1 to 8 bits, and colours of 16, 24 and 32 bits, from the top or from the bottom.
+//! BMP: palettes of 1 to 8 bits, and colours of 16, 24 and 32 bits, from the top or from the bottom; palettes of 4 and 8
+//! bits also with run-length encoding.
 //!
 //! The format is that of Microsoft's `BITMAPINFOHEADER` and its predecessor and successors. Of the libraries for it,
 //! zune-bmp 0.5 reads other pixels than Pillow at 1 and 16 bits and fills a truncated file with zeros, and others bring
 //! along what no other format here needs.
+
+mod runs;
 
 use super::{Unpacked, reasonable};
 use crate::data::picture::Failure;
@@ -20,6 +23,8 @@ struct Header {
     palette: Vec<[u8; 3]>,
     /// Which bits of a pixel of 16 or 32 are red, green and blue.
     masks: [u32; 3],
+    /// Whether the pixels are runs of equal ones.
+    has_runs: bool,
 }
 
 impl Header {
@@ -35,11 +40,14 @@ impl Header {
         };
         let bits = usize::from(bits);
         match packing {
-            0 | 3 | 6 => {}
-            1 | 2 => return Err(Failure::Unsupported("it is a BMP with run-length encoding".to_owned())),
+            0..=3 | 6 => {}
             _ => return Err(Failure::Unsupported("it is a BMP of an unusual kind".to_owned())),
         }
         if (!is_old && length < 40) || width <= 0 || height == 0 || ![1, 2, 4, 8, 16, 24, 32].contains(&bits) {
+            return Err(Failure::damaged("its header is not that of an image"));
+        }
+        let has_runs = matches!((packing, bits), (1, 8) | (2, 4));
+        if matches!(packing, 1 | 2) && !has_runs {
             return Err(Failure::damaged("its header is not that of an image"));
         }
         let masks = match (packing, bits) {
@@ -51,15 +59,21 @@ impl Header {
         let size = reasonable(Size { channels: 3, height, width })?;
         let stride = (size.width * bits).div_ceil(32) * 4;
         let palette = if bits <= 8 { palette(bytes, 14 + length, is_old, bits, colours as usize)? } else { Vec::new() };
-        if offset.saturating_add(stride.saturating_mul(height)) > bytes.len() {
+        let least = if has_runs { 0 } else { stride.saturating_mul(height) };
+        if offset.saturating_add(least) > bytes.len() {
             return Err(truncated());
         }
-        Ok(Self { width, height, from_top, bits, offset, stride, palette, masks })
+        Ok(Self { width, height, from_top, bits, offset, stride, palette, masks, has_runs })
     }
 
     /// Whether it has a palette of greys.
     fn is_grey(&self) -> bool {
         !self.palette.is_empty() && self.palette.iter().all(|[red, green, blue]| red == green && green == blue)
+    }
+
+    /// Returns a colour of the palette; black if it has too few.
+    fn colour_of(&self, index: usize) -> [u8; 3] {
+        self.palette.get(index).copied().unwrap_or([0; 3])
     }
 
     /// Returns the colour of a pixel in a row.
@@ -72,7 +86,7 @@ impl Header {
             bits => {
                 let byte = row.get(x * bits / 8).copied().unwrap_or(0);
                 let index = (byte >> (8 - bits - x * bits % 8)) as usize & ((1 << bits) - 1);
-                self.palette.get(index).copied().unwrap_or([0; 3])
+                self.colour_of(index)
             }
         }
     }
@@ -87,8 +101,21 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<Unpacked, Failure> {
     let header = Header::of(bytes)?;
     let channels = if header.is_grey() { 1 } else { 3 };
     let mut samples = Vec::with_capacity(header.height * header.width * channels);
+    let runs = match header.has_runs {
+        true => {
+            let pixels = bytes.get(header.offset..).ok_or_else(truncated)?;
+            runs::indices(pixels, header.width, header.height, header.bits)?
+        }
+        false => Vec::new(),
+    };
     for y in 0..header.height {
         let place = if header.from_top { y } else { header.height - 1 - y };
+        if header.has_runs {
+            for &index in runs.iter().skip(place * header.width).take(header.width) {
+                samples.extend_from_slice(&header.colour_of(index.into())[..channels]);
+            }
+            continue;
+        }
         let start = header.offset + place * header.stride;
         let row = bytes.get(start..start + header.stride).ok_or_else(truncated)?;
         for x in 0..header.width {

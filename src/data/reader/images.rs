@@ -10,7 +10,7 @@ use crate::data::{
     Batch, DataConfig, DataError, Dataset, EVALUATION_ROWS, IdxError, ImageError, ImageFolder, Images, Input, Schema,
     Size, TargetKind, idx,
 };
-use crate::state::StateError;
+use crate::state::{State, StateError};
 
 /// Opens the images of the IDX file at `config.path`; for a folder, those of the file `data.images` in it, or MNIST's
 /// test images. `with_targets` it is a folder, and all labelled images in it are used.
@@ -21,7 +21,7 @@ pub(super) fn of_idx(
 ) -> Result<impl Iterator<Item = Result<ReadRows, DataError>> + use<>, DataError> {
     require_inside(config)?;
     let images: Images = match schema.targets {
-        TargetKind::Classes { count } if with_targets => idx::labelled(config, count)?,
+        TargetKind::Classes { count } if with_targets => idx::labelled(config, count, schema.names.classes.as_deref())?,
         TargetKind::Classes { .. } | TargetKind::Values { .. } => idx::unlabelled(config)?,
     };
     check(config, &images, schema)?;
@@ -52,14 +52,15 @@ fn require_inside(config: &DataConfig) -> Result<(), DataError> {
 pub(super) fn of_folder(
     config: &DataConfig,
     schema: &Schema,
+    memory: &State,
     with_targets: bool,
 ) -> Result<(impl Iterator<Item = Result<ReadRows, DataError>> + use<>, Vec<Notice>), DataError> {
     let folder = if with_targets {
         let unnamed = || StateError::Malformed("the names of the classes are not there".to_owned());
         let classes = schema.names.classes.as_deref().ok_or_else(unnamed)?;
-        ImageFolder::labelled(config, classes, &schema.input)?
+        ImageFolder::labelled(config, classes, &schema.input, memory)?
     } else {
-        ImageFolder::unlabelled(config, &schema.input)?
+        ImageFolder::unlabelled(config, &schema.input, memory)?
     };
     let (names, notices) = (folder.file_names(&config.path), folder.notices());
     let (rows, expected) = (folder.len(), schema.input.clone());

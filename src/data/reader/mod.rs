@@ -75,7 +75,7 @@ impl RowReader {
             }
             Format::Idx => Rows::Others(Box::new(images::of_idx(config, schema, with_targets)?)),
             Format::Images => {
-                let (rows, said) = images::of_folder(config, schema, with_targets)?;
+                let (rows, said) = images::of_folder(config, schema, memory, with_targets)?;
                 notices = said;
                 Rows::Others(Box::new(rows))
             }

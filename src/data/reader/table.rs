@@ -185,6 +185,7 @@ impl Decoder {
         let written;
         let text = match (label, self.targets) {
             (Value::Missing | Value::Text(""), _) => return Err(Problem::NoLabel),
+            (Value::List(_), _) => return Err(Problem::ListAsOne),
             (Value::Number(number), TargetKind::Values { .. }) => {
                 self.values.push(number.value()? as f32);
                 return Ok(());

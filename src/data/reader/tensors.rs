@@ -11,7 +11,7 @@ use super::ReadRows;
 use crate::data::error::hint;
 use crate::data::file::{self, DataFile};
 use crate::data::{
-    DataConfig, DataError, EVALUATION_ROWS, Input, Schema, Statistics, TargetKind, TensorError, tensors,
+    DataConfig, DataError, EVALUATION_ROWS, Input, Schema, Statistics, TargetKind, TensorError, integers, tensors,
 };
 use crate::regular;
 use crate::state::State;
@@ -27,6 +27,8 @@ pub(super) struct TensorRows {
     content: Box<dyn ReadSeek>,
     inputs: Stored,
     targets: Option<(Stored, TargetKind)>,
+    /// The names of the classes, if they have names.
+    classes: Option<Vec<String>>,
     statistics: Option<Statistics>,
     row: usize,
     rows: usize,
@@ -76,7 +78,8 @@ impl TensorRows {
         }
         let statistics = (!memory.tensors.is_empty()).then(|| Statistics::read(memory, inputs.width())).transpose()?;
         let (rows, targets) = (inputs.rows, targets.map(|targets| (targets, schema.targets)));
-        Ok(Self { path, content, inputs, targets, statistics, row: 0, rows })
+        let classes = schema.names.classes.clone();
+        Ok(Self { path, content, inputs, targets, classes, statistics, row: 0, rows })
     }
 
     fn batch(&mut self, rows: usize) -> Result<ReadRows, DataError> {
@@ -97,8 +100,12 @@ impl TensorRows {
                 Some(Tensor::from_vec(values, (rows, *width), &Device::Cpu)?)
             }
             Some((stored, TargetKind::Classes { count })) => {
-                let labels = tensors::labels(stored.dtype, &read(stored)?, *count);
-                let labels = labels.map_err(|(at, problem)| element(stored, at, problem))?;
+                let numbers = tensors::to_integers(stored.dtype, &read(stored)?).into_iter().enumerate();
+                let class = |(at, number)| {
+                    integers::known(number, *count, self.classes.as_deref())
+                        .map_err(|problem| element(stored, at, problem))
+                };
+                let labels: Vec<u32> = numbers.map(class).collect::<Result<_, _>>()?;
                 Some(Tensor::from_vec(labels, rows, &Device::Cpu)?)
             }
             None => None,

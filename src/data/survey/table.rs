@@ -98,6 +98,10 @@ fn beginning(mut records: impl Records) -> Result<(Vec<Row>, usize), DataError> 
                 Value::Missing => String::new(),
                 Value::Number(number) => number.to_string(),
                 Value::Word(text) | Value::Text(text) => text.to_owned(),
+                // The numbers of a list are alike; the first one stands for all.
+                Value::List(numbers) => {
+                    numbers.first().copied().flatten().map(|number| number.to_string()).unwrap_or_default()
+                }
             };
             Ok(Some(text).filter(|text| !MISSING_VALUES.contains(&text.as_str())))
         };

@@ -44,3 +44,17 @@ times = pd.DataFrame({
 })
 times.to_parquet(here / "times.parquet", index=False)
 times.to_csv(here / "times.csv", index=False)
+
+pq.write_table(
+    pa.table({
+        "embedding": pa.array([[1.0, 2.0], [3.0, None], None, [5.0, 6.5]], pa.list_(pa.float32())),
+        "fixed": pa.array([[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]], pa.list_(pa.int16(), 3)),
+        "price": pa.array([[d("1.25")], [d("-2.50")], [d("0.00")], [d("0.10")]], pa.large_list(pa.decimal128(5, 2))),
+        "x": pa.array([0.5, 1.5, 2.5, 3.5], pa.float64()),
+        "ragged": pa.array([[1.0], [2.0, 3.0], [4.0], [5.0]], pa.list_(pa.float64())),
+        "empty": pa.array([[]] * 4, pa.list_(pa.float64())),
+        "words": pa.array([["a"]] * 4, pa.list_(pa.string())),
+        "nested": pa.array([[[1.0]]] * 4, pa.list_(pa.list_(pa.float64()))),
+        "label": pa.array([0, 1, 0, 1], pa.int8()),
+    }),
+    here / "lists.parquet")
