@@ -32,6 +32,9 @@ fn cases() -> impl Iterator<Item = Case> {
     tables.into_iter().flat_map(|table| serde_json::from_str::<Table>(table).unwrap().cases)
 }
 
+/// Its table has the curve at update 0, where timm leaves the base rate, a millionth above it.
+const FROM_1: &str = "given-045";
+
 /// PyTorch's rate rises again after its end where ours holds, so these are compared up to it.
 const HOLDS: &[(&str, usize)] = &[("given-014", 21), ("given-015", 51), ("given-016", 21)];
 
@@ -57,7 +60,8 @@ fn a_constructor_gives_the_rates_of_its_library() {
         let ours = Trajectory::new(&found.schedule, &base_lrs, run, steps, &case.metrics).unwrap().lrs;
         let until = HOLDS.iter().find(|(id, _)| case.id.starts_with(id)).map_or(usize::MAX, |(_, until)| *until);
         let tolerance = case.rel_tol.unwrap_or(1e-12);
-        for (t, (ours, theirs)) in ours.iter().zip(&case.lrs).enumerate().take(until) {
+        let from = usize::from(case.id.starts_with(FROM_1));
+        for (t, (ours, theirs)) in ours.iter().zip(&case.lrs).enumerate().take(until).skip(from) {
             let near = ours
                 .iter()
                 .zip(theirs)
@@ -74,6 +78,48 @@ fn a_constructor_gives_the_rates_of_its_library() {
     assert_eq!(compared, constructors.len());
 }
 
+/// `like_more.json` was written by packages that evaluated these very constructors. PyTorch's recursions drift from the
+/// closed forms by some last bits.
+#[test]
+fn constructors_in_other_forms_and_with_edge_values_give_the_rates_of_their_packages() {
+    #[derive(Deserialize)]
+    struct Evaluated {
+        constructor: String,
+        base_lrs: Vec<f64>,
+        lrs: Vec<Vec<f64>>,
+        #[serde(default)]
+        metrics: Vec<f64>,
+    }
+    let packages: BTreeMap<String, Vec<Evaluated>> =
+        serde_json::from_str(include_str!("../data/like_more.json")).unwrap();
+    let mut wrong = Vec::new();
+    let cases = packages.iter().flat_map(|(package, cases)| cases.iter().map(move |case| (package, case)));
+    for (package, case) in cases {
+        // Several packages have a class of one name.
+        let is_full = case.constructor.split('(').next().is_some_and(|path| path.contains('.'));
+        let text = if is_full { case.constructor.clone() } else { format!("{package}.{}", case.constructor) };
+        let found = match like(&text) {
+            Ok(found) => found,
+            Err(error) => {
+                wrong.push(format!("{}: {error}", case.constructor));
+                continue;
+            }
+        };
+        let base_lrs = found.base_lrs.filter(|own| own.len() == case.base_lrs.len());
+        let base_lrs = base_lrs.unwrap_or_else(|| case.base_lrs.clone());
+        let steps = case.lrs.len() as u64;
+        let run = RunLength { total_steps: Some(steps), steps_per_epoch: 1 };
+        let ours = Trajectory::new(&found.schedule, &base_lrs, run, steps, &case.metrics).unwrap().lrs;
+        let near = |(ours, theirs): (&f64, &f64)| (ours - theirs).abs() <= 1e-9 * theirs.abs().max(1e-3);
+        let far = ours.iter().zip(&case.lrs).position(|(ours, theirs)| !ours.iter().zip(theirs).all(near));
+        if let Some(t) = far {
+            let (ours, theirs) = (&ours[t], &case.lrs[t]);
+            wrong.push(format!("{} at {t}: {} gives {ours:?}, not {theirs:?}", case.constructor, found.schedule));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Cases that no single constructor makes, or whose class goes wrong inside another one.
 const WITHOUT: &[&str] = &[
     "given-054", // a paper
@@ -83,7 +129,6 @@ const WITHOUT: &[&str] = &[
     "043-", // two schedulers together
     "045-",
     "047-", // a factory method
-    "055-", // a composite
     "063-", // a floor that is a share of a rate that the constructor does not have
     "087-", // the state of an optimizer
     "157-", // a factor on another scheduler

@@ -1,6 +1,7 @@
 //! A call in Python with literal arguments: `package.Class(1, name=[2, 3.5], other="text")`.
 //!
-//! Numbers may be joined by `+ - * / **`. A name such as `optimizer` is read, so that it can be left out or refused.
+//! Numbers may be joined by `+ - * / // % **`, and made whole by `int`. A name such as `optimizer` is read, so that it can
+//! be left out or refused.
 
 use super::error::LikeError;
 
@@ -54,10 +55,7 @@ struct Parser<'a> {
 impl Parser<'_> {
     /// Reads a sum.
     fn value(&mut self) -> Result<Value, LikeError> {
-        self.depth += 1;
-        if self.depth > DEEPEST {
-            return Err(self.wrong("calls and lists are too deep in one another here"));
-        }
+        self.deeper()?;
         let mut sum = self.product()?;
         loop {
             let sign = if self.eat("+") {
@@ -74,27 +72,36 @@ impl Parser<'_> {
         Ok(sum)
     }
 
+    fn deeper(&mut self) -> Result<(), LikeError> {
+        self.depth += 1;
+        match self.depth > DEEPEST {
+            true => Err(self.wrong("calls, lists and signs are too deep in one another here")),
+            false => Ok(()),
+        }
+    }
+
     fn product(&mut self) -> Result<Value, LikeError> {
         let mut product = self.power()?;
         loop {
-            let divides = if self.eat("*") {
-                false
+            let join: fn(f64, f64) -> f64 = if self.eat("*") {
+                |a, b| a * b
+            } else if self.eat("//") {
+                |a, b| (a / b).floor()
             } else if self.eat("/") {
-                true
+                |a, b| a / b
+            } else if self.eat("%") {
+                f64::rem_euclid
             } else {
                 return Ok(product);
             };
             let factor = self.power()?;
-            product = self.both(product, factor, |a, b| if divides { a / b } else { a * b })?;
+            product = self.both(product, factor, join)?;
         }
     }
 
     fn power(&mut self) -> Result<Value, LikeError> {
         if self.eat("-") {
-            self.depth += 1;
-            if self.depth > DEEPEST {
-                return Err(self.wrong("there are too many signs here"));
-            }
+            self.deeper()?;
             let negated = self.power()?;
             self.depth -= 1;
             return self.both(Value::Number(0.0), negated, |zero, x| zero - x);
@@ -103,7 +110,9 @@ impl Parser<'_> {
         if !self.eat("**") {
             return Ok(base);
         }
-        let exponent = self.atom()?;
+        self.deeper()?;
+        let exponent = self.power()?;
+        self.depth -= 1;
         self.both(base, exponent, f64::powf)
     }
 
@@ -176,6 +185,7 @@ impl Parser<'_> {
             "None" => return Ok(Value::None),
             "True" => return Ok(Value::Bool(true)),
             "False" => return Ok(Value::Bool(false)),
+            "lambda" => return Err(self.wrong("a function is not read; write its formula as a schedule: expr(\"…\")")),
             _ => {}
         }
         if !self.eat("(") {
@@ -186,7 +196,7 @@ impl Parser<'_> {
             self.argument(&mut call)?;
             self.comma(")")?;
         }
-        Ok(Value::Call(call))
+        Ok(of_python(&call).unwrap_or(Value::Call(call)))
     }
 
     fn argument(&mut self, call: &mut Call) -> Result<(), LikeError> {
@@ -245,9 +255,13 @@ impl Parser<'_> {
         true
     }
 
-    /// Skips space, and returns the next character.
+    /// Skips space and comments, and returns the next character.
     fn peek(&mut self) -> Option<char> {
         self.at = self.text.len() - self.rest().trim_start().len();
+        while self.rest().starts_with('#') {
+            self.take(|c| c != '\n');
+            self.at = self.text.len() - self.rest().trim_start().len();
+        }
         self.rest().chars().next()
     }
 
@@ -263,6 +277,20 @@ impl Parser<'_> {
     fn expected(&mut self, what: &str) -> LikeError {
         let found = self.peek().map_or("the end".to_owned(), |c| format!("`{c}`"));
         self.wrong(&format!("expected {what}, found {found}"))
+    }
+}
+
+/// Returns the value of a call that Python itself has: `int(2.5)` and `dict(a=1)`.
+fn of_python(call: &Call) -> Option<Value> {
+    match (call.path.as_str(), call.positional.as_slice(), call.named.as_slice()) {
+        ("int", [Value::Number(x)], []) => Some(Value::Number(x.trunc())),
+        ("round", [Value::Number(x)], []) => Some(Value::Number(x.round_ties_even())),
+        ("float", [Value::Number(x)], []) => Some(Value::Number(*x)),
+        ("dict", [], named) => {
+            let entry = |(name, value): &(String, Value)| (Value::Text(name.clone()), value.clone());
+            Some(Value::Table(named.iter().map(entry).collect()))
+        }
+        _ => None,
     }
 }
 
@@ -292,6 +320,13 @@ mod tests {
     }
 
     #[test]
+    fn a_length_may_be_computed_and_a_comment_may_stand_between() {
+        let call = parse("A(100 // 3,  # a third\n  int(0.1 * 25), 7 % 4, 2**-1, -2**2, round(2.5))").unwrap();
+        let numbers = [33.0, 2.0, 3.0, 0.5, -4.0, 2.0].map(Value::Number);
+        assert_eq!(call.positional, numbers);
+    }
+
+    #[test]
     fn faults_are_told_with_their_place() {
         let fault = |text: &str| parse(text).unwrap_err().to_string();
         assert_eq!(fault("A(1"), "the constructor cannot be read at character 4: expected `,` or `)`, found the end");
@@ -300,10 +335,11 @@ mod tests {
             "the constructor cannot be read at character 9: an argument without a name cannot follow one with a name"
         );
         assert!(fault("A('x)").contains("no end"));
-        assert!(fault("lambda").contains("no call"));
-        assert!(fault("A(lambda x: x)").contains("expected"));
+        assert!(fault("step").contains("no call"));
+        assert!(fault("A(lambda x: x)").contains("a function is not read"));
         assert!(fault(&format!("A({}", "[".repeat(100))).contains("too deep"));
         assert!(fault(&format!("A({}", "-".repeat(100_000))).contains("too"));
+        assert!(fault(&format!("A({}", "2**".repeat(100_000))).contains("too deep"));
         assert!(fault("A(1 + x)").contains("only numbers"));
         assert!(fault("é(1").contains("character 4"));
     }

@@ -9,7 +9,7 @@ pub(super) struct Class {
     /// Its full name and parameters as Python has them: `torch.optim.lr_scheduler.StepLR(optimizer, step_size, gamma=0.1)`.
     pub signature: &'static str,
     /// Says its arguments in our terms.
-    pub say: fn(&Given<'_>) -> Result<Said, LikeError>,
+    pub say: fn(&Given) -> Result<Said, LikeError>,
 }
 
 impl Class {

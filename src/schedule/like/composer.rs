@@ -98,7 +98,7 @@ impl Time {
     }
 }
 
-fn read(given: &Given<'_>, name: &str) -> Result<Time, LikeError> {
+fn read(given: &Given, name: &str) -> Result<Time, LikeError> {
     if let Ok(batches) = given.count(name) {
         return Ok(Time::Batches(batches));
     }
@@ -113,12 +113,12 @@ fn read(given: &Given<'_>, name: &str) -> Result<Time, LikeError> {
     })
 }
 
-fn time(given: &Given<'_>, name: &str) -> Result<String, LikeError> {
+fn time(given: &Given, name: &str) -> Result<String, LikeError> {
     Ok(read(given, name)?.text())
 }
 
 /// A warm-up, and a decay over what is left.
-fn warmed(given: &Given<'_>, decay: impl Fn(&Given<'_>, &str) -> Result<String, LikeError>) -> Result<Said, LikeError> {
+fn warmed(given: &Given, decay: impl Fn(&Given, &str) -> Result<String, LikeError>) -> Result<Said, LikeError> {
     if given.flag("scale_warmup")? {
         return Err(given.wrong("`scale_warmup` is not read"));
     }

@@ -3,14 +3,14 @@
 use super::class::{Class, Said, n};
 use super::error::LikeError;
 use super::given::Given;
-use super::pieces::{floor, piecewise, ratio, sequential, share, unless, warmup};
+use super::pieces::{first_then, floor, piecewise, ratio, sequential, share, unless, warmup};
 
 pub(super) const CLASSES: &[Class] = &[
     Class {
-        signature: "deepspeed.runtime.lr_schedules.WarmupLR(optimizer, warmup_min_lr=0.0, warmup_max_lr=0.001, warmup_num_steps=1000, warmup_type='log', last_batch_iteration=-1)",
+        signature: "deepspeed.runtime.lr_schedules.WarmupLR(optimizer, warmup_min_lr=0.0, warmup_max_lr=None, warmup_num_steps=1000, warmup_type='log', last_batch_iteration=-1)",
         say: |given| {
             let start = unless("start_lr", given.number("warmup_min_lr")?, 0.0);
-            deepspeed(given, given.number("warmup_max_lr")?, &start, "constant")
+            deepspeed(given, &start, "constant")
         },
     },
     Class {
@@ -19,7 +19,7 @@ pub(super) const CLASSES: &[Class] = &[
             let steps = given.count("warmup_num_steps")?.max(2);
             let least = given.number("warmup_min_lr")?;
             let decay = format!("polynomial({}{})", given.rest("total_num_steps", steps)?, floor(least));
-            deepspeed(given, given.number("warmup_max_lr")?, &unless("start_lr", least, 0.0), &decay)
+            deepspeed(given, &unless("start_lr", least, 0.0), &decay)
         },
     },
     Class {
@@ -29,9 +29,12 @@ pub(super) const CLASSES: &[Class] = &[
             let rest = given.rest("total_num_steps", steps)?;
             let decay = format!("early(1, cosine({rest}{}))", ratio(given.number("cos_min_ratio")?));
             let start = unless("start_ratio", given.number("warmup_min_ratio")?, 0.0);
-            let said = deepspeed(given, 0.0, &start, &decay)?;
-            Ok(Said { base_lrs: Vec::new(), ..said }
-                .note("its cosine begins one step in, so the base rate is never used"))
+            let mut said = deepspeed(given, &start, &decay)?;
+            if !start.is_empty() {
+                // Before its first step the rate is 0, and not the start of the warm-up.
+                said.text = first_then(0.0, &said.text.replace(", repeat=1", ""));
+            }
+            Ok(said.note("its cosine begins one step in, so the base rate is never used"))
         },
     },
     Class {
@@ -173,17 +176,24 @@ pub(super) const CLASSES: &[Class] = &[
     },
 ];
 
-/// DeepSpeed's warm-up, whose first rate is used twice, before `then`.
-fn deepspeed(given: &Given<'_>, base: f64, start: &str, then: &str) -> Result<Said, LikeError> {
+/// DeepSpeed's warm-up, whose first rate is used twice, before `then`. Without `warmup_max_lr` its peak is the
+/// optimizer's rate.
+fn deepspeed(given: &Given, start: &str, then: &str) -> Result<Said, LikeError> {
     let steps = given.count("warmup_num_steps")?.max(2);
     let text = match given.word("warmup_type", &["log", "linear"])? {
+        // By its logarithm the warm-up has its peak one step before its end.
+        "log" if then != "constant" => {
+            format!("warmup({}, shape=\"log\", repeat=1{start}) -> constant(total=1) -> {then}", steps - 1)
+        }
         "log" => format!("warmup({}, shape=\"log\", repeat=1{start}) -> {then}", steps - 1),
         _ => format!("warmup({steps}, repeat=1{start}) -> {then}"),
     };
-    Ok(Said::of(base, text)?.note("DeepSpeed makes the first step of a warm-up twice, and so does this"))
+    let base_lrs = if given.is_none("warmup_max_lr") { Vec::new() } else { given.numbers("warmup_max_lr")? };
+    let said = Said { text, base_lrs, notes: Vec::new() };
+    Ok(said.note("DeepSpeed makes the first step of a warm-up twice, and so does this"))
 }
 
-fn ignite_cosine(given: &Given<'_>) -> Result<Said, LikeError> {
+fn ignite_cosine(given: &Given) -> Result<Said, LikeError> {
     let (start, cycle) = (given.number("start_value")?, given.count("cycle_size")?);
     let low = floor(given.number("end_value")?);
     let (top, bottom) = (given.number("start_value_mult")?, given.number("end_value_mult")?);
@@ -207,7 +217,7 @@ fn ignite_cosine(given: &Given<'_>) -> Result<Said, LikeError> {
         .note("it starts again by itself"))
 }
 
-fn ignite_linear(given: &Given<'_>) -> Result<Said, LikeError> {
+fn ignite_linear(given: &Given) -> Result<Said, LikeError> {
     for name in ["cycle_mult", "start_value_mult", "end_value_mult"] {
         if given.number(name)? != 1.0 {
             return Err(given.wrong(format!("`{name}` other than 1 is not read")));
@@ -231,7 +241,7 @@ fn ignite_linear(given: &Given<'_>) -> Result<Said, LikeError> {
 }
 
 /// The last update of an mmengine scheduler, counted from its begin: one before its end.
-fn mmengine_last(given: &Given<'_>) -> Result<u64, LikeError> {
+fn mmengine_last(given: &Given) -> Result<u64, LikeError> {
     let begin = given.count("begin")?;
     if given.is_none("end") {
         return Err(given.wrong("it needs `end`"));
@@ -241,11 +251,11 @@ fn mmengine_last(given: &Given<'_>) -> Result<u64, LikeError> {
 }
 
 /// Before its begin the rate is the base rate.
-fn mmengine(given: &Given<'_>, text: String) -> Result<Said, LikeError> {
+fn mmengine(given: &Given, text: String) -> Result<Said, LikeError> {
     let begin = given.count("begin")?;
     let text = if begin == 0 { text } else { sequential(&[begin], &["constant".to_owned(), text]) };
     let said = Said::text(text)?.note("mmengine's schedulers stop one update before their `end`, and so does this");
-    let per_epoch = !given.has("by_epoch") || given.flag("by_epoch")?;
+    let per_epoch = given.flag("by_epoch")?;
     Ok(if per_epoch {
         said.note("mmengine counts epochs unless by_epoch=False: add unit=\"epoch\" for that")
     } else {

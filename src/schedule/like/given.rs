@@ -6,16 +6,14 @@ use super::error::LikeError;
 use crate::nearest::nearest;
 
 /// Arguments by name; those that are not given have the default of the signature.
-pub(super) struct Given<'a> {
+pub(super) struct Given {
     class: &'static Class,
     values: Vec<(String, Option<Value>)>,
-    /// Names of the arguments that were written.
-    written: Vec<&'a str>,
 }
 
-impl<'a> Given<'a> {
+impl Given {
     /// Sorts the arguments. A first argument called `optimizer` may be left out.
-    pub fn new(class: &'static Class, call: &'a Call) -> Result<Self, LikeError> {
+    pub fn new(class: &'static Class, call: &Call) -> Result<Self, LikeError> {
         let wrong = |message: String| LikeError::argument(class.name(), message);
         let signature = call::parse(class.signature)?;
         let required = signature.positional.into_iter().filter_map(|value| match value {
@@ -32,7 +30,7 @@ impl<'a> Given<'a> {
         if call.positional.len() + skipped > values.len() {
             return Err(wrong(format!("it takes {} arguments, and there are {}", values.len(), call.positional.len())));
         }
-        let mut written = Vec::new();
+        let mut written: Vec<&str> = Vec::new();
         for ((_, value), given) in values.iter_mut().skip(skipped).zip(&call.positional) {
             *value = Some(given.clone());
         }
@@ -56,7 +54,7 @@ impl<'a> Given<'a> {
             *value = Some(given.clone());
             written.push(name);
         }
-        Ok(Self { class, values, written })
+        Ok(Self { class, values })
     }
 
     /// Builds an error of this constructor.
@@ -197,9 +195,50 @@ impl<'a> Given<'a> {
         super::read(&call).map(|(_, said)| said)
     }
 
-    /// Whether an argument was written by its name.
-    pub fn has(&self, name: &str) -> bool {
-        self.written.contains(&name)
+    /// Returns tables from names to values.
+    pub fn tables(&self, name: &str) -> Result<Vec<Vec<(String, f64)>>, LikeError> {
+        let entry = |(key, value): &(Value, Value)| match (key, value) {
+            (Value::Text(key), Value::Number(x)) => Some((key.clone(), *x)),
+            _ => None,
+        };
+        self.typed(name, "a list of tables such as {\"peak_value\": 0.1}", |value| match value {
+            Value::List(tables) => {
+                let entries = tables.iter().map(|table| match table {
+                    Value::Table(entries) => entries.iter().map(entry).collect(),
+                    _ => None,
+                });
+                entries.collect()
+            }
+            _ => None,
+        })
+    }
+
+    /// Returns a list of texts.
+    pub fn texts(&self, name: &str) -> Result<Vec<String>, LikeError> {
+        self.typed(name, "a list of texts in quotes", |value| match value {
+            Value::List(items) => {
+                items.iter().map(|item| if let Value::Text(text) = item { Some(text.clone()) } else { None }).collect()
+            }
+            _ => None,
+        })
+    }
+
+    /// Reads another class with those of these arguments that have a value, and with those in a table.
+    pub fn hand_on(&self, path: &str, names: &[&str], table: &str) -> Result<Said, LikeError> {
+        let value =
+            |name: &str| self.values.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.clone());
+        let is_given = |value: &Value| *value != Value::None;
+        let own = names.iter().filter_map(|name| Some(((*name).to_owned(), value(name).filter(is_given)?)));
+        let mut named: Vec<(String, Value)> = own.collect();
+        for (key, value) in match value(table).filter(is_given) {
+            None => Vec::new(),
+            Some(Value::Table(entries)) => entries,
+            Some(_) => return Err(self.wrong(format!("`{table}` takes a table such as {{\"num_cycles\": 2}}"))),
+        } {
+            let Value::Text(key) = key else { return Err(self.wrong(format!("a key of `{table}` is not text"))) };
+            named.push((key, value));
+        }
+        super::read(&Call { path: path.to_owned(), positional: Vec::new(), named }).map(|(_, said)| said)
     }
 }
 

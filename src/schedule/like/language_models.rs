@@ -12,11 +12,11 @@ pub(super) const CLASSES: &[Class] = &[
         say: megatron,
     },
     Class {
-        signature: "olmo_core.optim.ConstantWithWarmup(warmup=None, warmup_steps=None, warmup_fraction=None, warmup_min_lr=0.0, units=None, t_max=None)",
+        signature: "olmo_core.optim.ConstantWithWarmup(lr_field='lr', initial_lr_field='initial_lr', units=None, warmup=None, warmup_steps=None, warmup_fraction=None, warmup_min_lr=0.0, t_max=None)",
         say: |given| olmo(given, &|_| Ok("constant".to_owned())),
     },
     Class {
-        signature: "olmo_core.optim.CosWithWarmup(warmup=None, warmup_steps=None, warmup_fraction=None, alpha_f=0.1, t_max=None, warmup_min_lr=0.0, units=None)",
+        signature: "olmo_core.optim.CosWithWarmup(lr_field='lr', initial_lr_field='initial_lr', units=None, warmup=None, warmup_steps=None, warmup_fraction=None, alpha_f=0.1, t_max=None, warmup_min_lr=0.0)",
         say: |given| {
             olmo(given, &|given| {
                 let rest = given.rest("t_max", olmo_warmup(given)?)?;
@@ -25,7 +25,7 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "olmo_core.optim.LinearWithWarmup(alpha_f=0.1, t_max=None, warmup=None, warmup_steps=None, warmup_fraction=None, warmup_min_lr=0.0, units=None)",
+        signature: "olmo_core.optim.LinearWithWarmup(lr_field='lr', initial_lr_field='initial_lr', units=None, alpha_f=0.1, t_max=None, warmup=None, warmup_steps=None, warmup_fraction=None, warmup_min_lr=0.0)",
         say: |given| {
             olmo(given, &|given| {
                 let rest = given.rest("t_max", olmo_warmup(given)?)?;
@@ -34,7 +34,7 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "olmo_core.optim.InvSqrtWithWarmup(alpha_f=0.1, warmup=None, warmup_steps=None, warmup_fraction=None, warmup_min_lr=0.0, units=None, t_max=None)",
+        signature: "olmo_core.optim.InvSqrtWithWarmup(lr_field='lr', initial_lr_field='initial_lr', units=None, alpha_f=0.1, warmup=None, warmup_steps=None, warmup_fraction=None, warmup_min_lr=0.0, t_max=None)",
         say: |given| {
             olmo(given, &|given| {
                 let (steps, low) = (olmo_warmup(given)?.max(1), ratio(given.number("alpha_f")?));
@@ -44,7 +44,7 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "olmo_core.optim.PowerLR(b=-0.51, warmup=None, warmup_steps=None, warmup_fraction=None, warmup_min_lr=0.0, decay=None, decay_steps=None, decay_fraction=0.1, decay_min_lr=0.0, units=None, t_max=None)",
+        signature: "olmo_core.optim.PowerLR(lr_field='lr', initial_lr_field='initial_lr', units=None, b=-0.51, warmup=None, warmup_steps=None, warmup_fraction=None, warmup_min_lr=0.0, decay=None, decay_steps=None, decay_fraction=0.1, decay_min_lr=0.0, t_max=None)",
         say: |given| {
             let (steps, decay) = (olmo_warmup(given)?.max(1), olmo_decay(given)?);
             let (total, exponent) = (given.count("t_max")?, -given.number("b")?);
@@ -61,7 +61,7 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "olmo_core.optim.WSD(warmup=None, warmup_steps=None, warmup_fraction=None, decay=None, decay_steps=None, decay_fraction=0.1, warmup_min_lr=0.0, decay_min_lr=0.0, units=None, t_max=None)",
+        signature: "olmo_core.optim.WSD(lr_field='lr', initial_lr_field='initial_lr', units=None, warmup=None, warmup_steps=None, warmup_fraction=None, decay=None, decay_steps=None, decay_fraction=0.1, warmup_min_lr=0.0, decay_min_lr=0.0, t_max=None)",
         say: |given| {
             olmo(given, &|given| {
                 let decay = olmo_decay(given)?;
@@ -72,7 +72,7 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "olmo_core.optim.WSDS(period_lengths=None, period_lr_multipliers=None, warmup=0, warmup_fraction=None, decay=None, decay_fraction=None, warmup_min_lr=0.0, decay_min_lr=0.0, units=None, t_max=None)",
+        signature: "olmo_core.optim.WSDS(lr_field='lr', initial_lr_field='initial_lr', units=None, period_lengths=None, period_lr_multipliers=None, warmup=0, warmup_fraction=None, decay=None, decay_fraction=None, warmup_min_lr=0.0, decay_min_lr=0.0, t_max=None)",
         say: |given| {
             if given.number("warmup_min_lr")? != 0.0 || !given.is_none("period_lr_multipliers") {
                 return Err(given.wrong("`warmup_min_lr` and `period_lr_multipliers` are not read"));
@@ -133,7 +133,7 @@ pub(super) const CLASSES: &[Class] = &[
     },
 ];
 
-fn megatron(given: &Given<'_>) -> Result<Said, LikeError> {
+fn megatron(given: &Given) -> Result<Said, LikeError> {
     const STYLES: &[&str] = &["constant", "linear", "cosine", "inverse-square-root", "WSD"];
     let (init, peak, least) = (given.number("init_lr")?, given.number("max_lr")?, given.number("min_lr")?);
     let (steps, total) = (given.count("lr_warmup_steps")?, given.count("lr_decay_steps")?);
@@ -170,28 +170,28 @@ fn megatron(given: &Given<'_>) -> Result<Said, LikeError> {
 
 const T_MAX: &str = "`t_max` is the length of the run, which OLMo-core's trainer gives to the scheduler";
 
-fn olmo(given: &Given<'_>, decay: &dyn Fn(&Given<'_>) -> Result<String, LikeError>) -> Result<Said, LikeError> {
+fn olmo(given: &Given, decay: &dyn Fn(&Given) -> Result<String, LikeError>) -> Result<Said, LikeError> {
     let text = warmup(olmo_warmup(given)?, given.number("warmup_min_lr")?, &decay(given)?);
     Ok(Said::text(text)?.note(T_MAX))
 }
 
-fn olmo_warmup(given: &Given<'_>) -> Result<u64, LikeError> {
+fn olmo_warmup(given: &Given) -> Result<u64, LikeError> {
     part(given, ["warmup", "warmup_steps"], "warmup_fraction")
 }
 
-fn olmo_decay(given: &Given<'_>) -> Result<u64, LikeError> {
+fn olmo_decay(given: &Given) -> Result<u64, LikeError> {
     part(given, ["decay", "decay_steps"], "decay_fraction")
 }
 
 /// A part of the run, as a number of steps under one of two names, or as a share of it.
-fn part(given: &Given<'_>, names: [&str; 2], fraction: &str) -> Result<u64, LikeError> {
+fn part(given: &Given, names: [&str; 2], fraction: &str) -> Result<u64, LikeError> {
     if let Some(name) = names.into_iter().find(|name| !given.is_none(name)) {
         return given.count(name);
     }
     Ok((given.number(fraction)? * given.count("t_max")? as f64).round() as u64)
 }
 
-fn torchtitan(given: &Given<'_>) -> Result<Said, LikeError> {
+fn torchtitan(given: &Given) -> Result<Said, LikeError> {
     let (steps, total) = (given.count("warmup_steps")?, given.count("training_steps")?);
     let low = ratio(given.number("min_lr_factor")?);
     let curve = |length: u64| match given.word("decay_type", &["linear", "cosine", "sqrt"])? {

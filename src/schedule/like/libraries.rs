@@ -1,62 +1,11 @@
-//! fvcore 0.1.5, paddle 3.3.1, fastai 2.8.12, scikit-learn 1.9.1, MXNet 1.9.1 and MONAI 1.6.1.
+//! paddle 3.3.1, fastai 2.8.12, scikit-learn 1.9.1, MXNet 1.9.1 and MONAI 1.6.1.
 
 use super::class::{Class, Said, n};
 use super::error::LikeError;
 use super::given::Given;
-use super::pieces::{floor, piecewise, share, unless, warmup};
+use super::pieces::{floor, share, steps, unless, warmup};
 
 pub(super) const CLASSES: &[Class] = &[
-    Class {
-        signature: "fvcore.common.param_scheduler.ConstantParamScheduler(value)",
-        say: |given| Said::of(given.number("value")?, "constant"),
-    },
-    Class {
-        signature: "fvcore.common.param_scheduler.LinearParamScheduler(start_value, end_value)",
-        say: |given| {
-            let (start, end) = (given.number("start_value")?, given.number("end_value")?);
-            let base = start.max(end);
-            let of = |rate| share(given, "a value", rate, base);
-            Said::of(base, format!("linear({}, {}, \"100%\")", n(of(start)?), n(of(end)?)))
-        },
-    },
-    Class {
-        signature: "fvcore.common.param_scheduler.CosineParamScheduler(start_value, end_value)",
-        say: |given| {
-            Said::of(given.number("start_value")?, format!("cosine(\"100%\"{})", floor(given.number("end_value")?)))
-        },
-    },
-    Class {
-        signature: "fvcore.common.param_scheduler.PolynomialDecayParamScheduler(base_value, power)",
-        say: |given| {
-            Said::of(given.number("base_value")?, format!("polynomial(\"100%\", power={})", n(given.number("power")?)))
-        },
-    },
-    Class {
-        signature: "fvcore.common.param_scheduler.ExponentialParamScheduler(start_value, decay)",
-        say: |given| {
-            let text = format!("exponential({}, period=\"100%\")", n(given.number("decay")?));
-            Ok(Said::of(given.number("start_value")?, text)?.note("`decay` is of the whole run"))
-        },
-    },
-    Class {
-        signature: "fvcore.common.param_scheduler.StepParamScheduler(num_updates, values)",
-        say: |given| {
-            let values = given.numbers("values")?;
-            let (updates, parts) = (given.count("num_updates")?, values.len().max(1) as u64);
-            steps(given, &values, |index| (updates.saturating_mul(index)).div_ceil(parts))
-        },
-    },
-    Class {
-        signature: "fvcore.common.param_scheduler.MultiStepParamScheduler(values, num_updates=None, milestones=None)",
-        say: |given| {
-            let (values, milestones) = (given.numbers("values")?, given.counts("milestones")?);
-            if values.len() != milestones.len() + 1 {
-                return Err(given.wrong("there must be one more of `values` than of `milestones`"));
-            }
-            let starts: Vec<u64> = std::iter::once(0).chain(milestones).collect();
-            steps(given, &values, |index| starts.get(index as usize).copied().unwrap_or_default())
-        },
-    },
     Class {
         signature: "paddle.optimizer.lr.NoamDecay(d_model, warmup_steps, learning_rate=1.0, last_epoch=-1, verbose=False)",
         say: |given| {
@@ -236,24 +185,16 @@ pub(super) const CLASSES: &[Class] = &[
     },
 ];
 
-/// Rates from some times on, as shares of the first one.
-fn steps(given: &Given<'_>, values: &[f64], start: impl Fn(u64) -> u64) -> Result<Said, LikeError> {
-    let base = values.first().copied().unwrap_or(0.0);
-    share(given, "a value", 1.0, base)?;
-    let points: Vec<(u64, f64)> = (0..).zip(values).map(|(index, value)| (start(index), value / base)).collect();
-    Said::of(base, piecewise(&points, "step"))
-}
-
-fn paddle(given: &Given<'_>, text: String) -> Result<Said, LikeError> {
+fn paddle(given: &Given, text: String) -> Result<Said, LikeError> {
     Said::of(given.number("learning_rate")?, text)
 }
 
-fn fastai(given: &Given<'_>, lr: &str, text: String) -> Result<Said, LikeError> {
+fn fastai(given: &Given, lr: &str, text: String) -> Result<Said, LikeError> {
     let base_lrs = if given.is_none(lr) { Vec::new() } else { vec![given.number(lr)?] };
     Ok(Said { text, base_lrs, notes: vec!["its lengths are shares of the run".to_owned()] })
 }
 
-fn sklearn(given: &Given<'_>) -> Result<Said, LikeError> {
+fn sklearn(given: &Given) -> Result<Said, LikeError> {
     let base = given.number("learning_rate_init")?;
     match given.word("learning_rate", &["constant", "invscaling", "adaptive"])? {
         "constant" => Said::of(base, "constant"),
@@ -279,14 +220,14 @@ fn sklearn(given: &Given<'_>) -> Result<Said, LikeError> {
 const COUNTED: &str = "MXNet's optimizers count an update before they ask, so update t has the rate of t + 1";
 
 /// A schedule of MXNet that switches after its step, which makes up for the count.
-fn mxnet(given: &Given<'_>, text: String) -> Result<Said, LikeError> {
+fn mxnet(given: &Given, text: String) -> Result<Said, LikeError> {
     if given.count("warmup_steps")? != 0 {
         return Err(given.wrong("`warmup_steps` is not read for it"));
     }
     Said::of(given.number("base_lr")?, text)
 }
 
-fn mxnet_counted(given: &Given<'_>, decay: &str) -> Result<Said, LikeError> {
+fn mxnet_counted(given: &Given, decay: &str) -> Result<Said, LikeError> {
     given.word("warmup_mode", &["linear"])?;
     let text = warmup(given.count("warmup_steps")?, given.number("warmup_begin_lr")?, decay);
     Ok(Said::of(given.number("base_lr")?, format!("early(1, {text})"))?.note(COUNTED))

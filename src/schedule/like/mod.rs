@@ -9,6 +9,7 @@ mod class;
 mod composer;
 mod error;
 mod frameworks;
+mod fvcore;
 mod given;
 mod language_models;
 mod libraries;
@@ -69,6 +70,7 @@ fn classes() -> impl Iterator<Item = &'static Class> + Clone {
         timm::CLASSES,
         optax_keras::CLASSES,
         frameworks::CLASSES,
+        fvcore::CLASSES,
         libraries::CLASSES,
         composer::CLASSES,
         language_models::CLASSES,

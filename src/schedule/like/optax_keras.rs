@@ -82,6 +82,7 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class { signature: "optax.join_schedules(schedules, boundaries)", say: joined },
+    Class { signature: "optax.sgdr_schedule(cosine_kwargs)", say: sgdr },
     Class {
         signature: "optax.contrib.reduce_on_plateau(factor=0.1, patience=10, rtol=1e-4, atol=0.0, cooldown=0, accumulation_size=1, min_scale=0.0)",
         say: |given| {
@@ -219,7 +220,7 @@ pub(super) const CLASSES: &[Class] = &[
     Class { signature: "mlx.optimizers.join_schedules(schedules, boundaries)", say: joined },
 ];
 
-fn keras(given: &Given<'_>, text: String) -> Result<Said, LikeError> {
+fn keras(given: &Given, text: String) -> Result<Said, LikeError> {
     Ok(Said::of(given.number("initial_learning_rate")?, text)?.note(IN_F32))
 }
 
@@ -231,7 +232,7 @@ fn between(start: f64, end: f64, steps: u64) -> Result<Said, LikeError> {
     Said::of(start, format!("polynomial({steps}{})", super::pieces::floor(end)))
 }
 
-fn ramp(given: &Given<'_>, power: f64) -> Result<Said, LikeError> {
+fn ramp(given: &Given, power: f64) -> Result<Said, LikeError> {
     let (start, end) = (given.number("init_value")?, given.number("end_value")?);
     let (steps, begin) = (given.count("transition_steps")?, given.count("transition_begin")?);
     if start < end && power == 1.0 && begin == 0 {
@@ -246,7 +247,7 @@ fn begun(begin: u64, decay: &str) -> String {
     if begin == 0 { decay.to_owned() } else { format!("constant(total={begin}) -> {decay}") }
 }
 
-fn exponential(given: &Given<'_>) -> Result<String, LikeError> {
+fn exponential(given: &Given) -> Result<String, LikeError> {
     let (steps, rate) = (given.count("transition_steps")?, n(given.number("decay_rate")?));
     let floor = super::pieces::floor(given.number_or("end_value", 0.0)?);
     Ok(match given.flag("staircase")? {
@@ -255,11 +256,11 @@ fn exponential(given: &Given<'_>) -> Result<String, LikeError> {
     })
 }
 
-fn exponent(given: &Given<'_>) -> Result<String, LikeError> {
+fn exponent(given: &Given) -> Result<String, LikeError> {
     Ok(unless("exponent", given.number("exponent")?, 1.0))
 }
 
-fn pieces(given: &Given<'_>, interpolate: &str) -> Result<Said, LikeError> {
+fn pieces(given: &Given, interpolate: &str) -> Result<Said, LikeError> {
     let mut scales = given.table("boundaries_and_scales")?;
     scales.sort_by_key(|(at, _)| *at);
     let mut points = vec![(0, 1.0)];
@@ -271,12 +272,42 @@ fn pieces(given: &Given<'_>, interpolate: &str) -> Result<Said, LikeError> {
     Said::of(given.number("init_value")?, piecewise(&points, interpolate))
 }
 
-fn one_cycle(given: &Given<'_>) -> Result<(u64, f64, f64), LikeError> {
+/// Cosines with warm-ups, each with its own peak: a part of the highest one, which scales its other rates as well.
+fn sgdr(given: &Given) -> Result<Said, LikeError> {
+    let cycles = given.tables("cosine_kwargs")?;
+    let of = |cycle: &[(String, f64)], name: &str, default: Option<f64>| {
+        let found = cycle.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
+        found.or(default).ok_or_else(|| given.wrong(format!("a cycle needs `{name}`")))
+    };
+    let mut peaks = Vec::new();
+    for cycle in &cycles {
+        peaks.push(of(cycle, "peak_value", None)?);
+    }
+    let base = peaks.iter().copied().fold(0.0, f64::max);
+    let (mut start, mut boundaries, mut texts) = (0, Vec::new(), Vec::new());
+    for (cycle, peak) in cycles.iter().zip(&peaks) {
+        let scale = share(given, "a rate", base, *peak)?;
+        let (steps, length) = (of(cycle, "warmup_steps", None)? as u64, of(cycle, "decay_steps", None)? as u64);
+        let rest = length.checked_sub(steps).filter(|rest| *rest > 0);
+        let rest = rest.ok_or_else(|| given.wrong("`decay_steps` includes the warm-up, and must be longer"))?;
+        let floor = super::pieces::floor(of(cycle, "end_value", Some(0.0))? * scale);
+        let exponent = unless("exponent", of(cycle, "exponent", Some(1.0))?, 1.0);
+        let text = warmup(steps, of(cycle, "init_value", None)? * scale, &format!("cosine({rest}{floor}{exponent})"));
+        let part = n(peak / base);
+        texts.push(if *peak == base { text } else { format!("chained([constant({part}), {text}])") });
+        start += length;
+        boundaries.push(start);
+    }
+    boundaries.pop();
+    Said::of(base, sequential(&boundaries, &texts))
+}
+
+fn one_cycle(given: &Given) -> Result<(u64, f64, f64), LikeError> {
     let (div, last) = (given.number("div_factor")?, given.number("final_div_factor")?);
     Ok((given.count("transition_steps")?, 1.0 / div, 1.0 / (div * last)))
 }
 
-fn joined(given: &Given<'_>) -> Result<Said, LikeError> {
+fn joined(given: &Given) -> Result<Said, LikeError> {
     let inner = given.inner_list("schedules")?;
     let base = inner.iter().flat_map(|said| said.base_lrs.iter().copied()).fold(0.0, f64::max);
     let mut texts = Vec::new();

@@ -51,12 +51,20 @@ pub(super) fn piecewise(points: &[(u64, f64)], interpolate: &str) -> String {
 }
 
 /// Divides, and refuses a divisor of 0.
-pub(super) fn share(given: &Given<'_>, what: &str, part: f64, of: f64) -> Result<f64, LikeError> {
+pub(super) fn share(given: &Given, what: &str, part: f64, of: f64) -> Result<f64, LikeError> {
     if of == 0.0 { Err(given.wrong(format!("{what} is a share of a rate that is 0"))) } else { Ok(part / of) }
 }
 
+/// Rates from some times on, as shares of the first one.
+pub(super) fn steps(given: &Given, values: &[f64], start: impl Fn(u64) -> u64) -> Result<Said, LikeError> {
+    let base = values.first().copied().unwrap_or(0.0);
+    share(given, "a value", 1.0, base)?;
+    let points: Vec<(u64, f64)> = (0..).zip(values).map(|(index, value)| (start(index), value / base)).collect();
+    Said::of(base, piecewise(&points, "step"))
+}
+
 /// PyTorch's `ReduceLROnPlateau` and its relatives, from parameters with its names.
-pub(super) fn plateau(given: &Given<'_>) -> Result<Said, LikeError> {
+pub(super) fn plateau(given: &Given) -> Result<Said, LikeError> {
     let (mode, threshold_mode) = (given.word("mode", &["min", "max"])?, given.word("threshold_mode", &["rel", "abs"])?);
     let min_lr = given.numbers("min_lr")?;
     let min_lr = match min_lr.as_slice() {

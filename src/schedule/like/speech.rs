@@ -162,37 +162,37 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "nemo.core.optim.CosineAnnealing(optimizer, max_steps, min_lr=0, warmup_steps=0, constant_steps=0, last_epoch=-1)",
+        signature: "nemo.core.optim.CosineAnnealing(optimizer, max_steps, min_lr=0, warmup_steps=0, warmup_ratio=None, constant_steps=0, last_epoch=-1)",
         say: |given| nemo(given, |rest, floor| format!("cosine({rest}{floor})")),
     },
     Class {
-        signature: "nemo.core.optim.PolynomialDecayAnnealing(optimizer, max_steps, min_lr=0.0, power=1.0, cycle=False, warmup_steps=0, constant_steps=0, last_epoch=-1)",
+        signature: "nemo.core.optim.PolynomialDecayAnnealing(optimizer, max_steps, min_lr=0.0, power=1.0, cycle=False, warmup_steps=0, warmup_ratio=None, constant_steps=0, last_epoch=-1)",
         say: |given| {
             let power = n(given.number("power")?);
             nemo(given, |rest, floor| format!("polynomial({rest}, power={power}{floor})"))
         },
     },
     Class {
-        signature: "nemo.core.optim.InverseSquareRootAnnealing(optimizer, max_steps, min_lr=0.0, warmup_steps=0, last_epoch=-1)",
+        signature: "nemo.core.optim.InverseSquareRootAnnealing(optimizer, max_steps, min_lr=0.0, warmup_steps=0, warmup_ratio=None, last_epoch=-1)",
         say: |given| {
-            let steps = given.count("warmup_steps")? + 1;
+            let steps = nemo_warmup(given)? + 1;
             let decay = warmup_from_one(steps, &format!("early(1, inverse_sqrt({steps}))"));
             after_the_end(given, &decay)
         },
     },
     Class {
-        signature: "nemo.core.optim.SquareRootAnnealing(optimizer, max_steps, min_lr=0.0, warmup_steps=0, last_epoch=-1)",
+        signature: "nemo.core.optim.SquareRootAnnealing(optimizer, max_steps, min_lr=0.0, warmup_steps=0, warmup_ratio=None, last_epoch=-1)",
         say: |given| {
-            let (steps, total) = (given.count("warmup_steps")? + 1, given.count("max_steps")?);
+            let (steps, total) = (nemo_warmup(given)? + 1, given.count("max_steps")?);
             let decay = warmup_from_one(steps, &format!("early({steps}, polynomial({total}, power=0.5))"));
             Ok(after_the_end(given, &decay)?
                 .note("its root counts from the start of the run, so it jumps down after the peak"))
         },
     },
     Class {
-        signature: "nemo.core.optim.WarmupHoldAnnealLinear(optimizer, max_steps, min_lr=0.0, warmup_steps=0, hold_steps=0, last_epoch=-1)",
+        signature: "nemo.core.optim.WarmupHoldAnnealLinear(optimizer, max_steps, min_lr=0.0, warmup_steps=0, warmup_ratio=None, hold_steps=0, last_epoch=-1)",
         say: |given| {
-            let (steps, hold) = (given.count("warmup_steps")?, given.count("hold_steps")?);
+            let (steps, hold) = (nemo_warmup(given)?, given.count("hold_steps")?);
             let rest = given.rest("max_steps", steps + hold)?;
             let decay = format!("polynomial({rest}{})", floor(given.number("min_lr")?));
             let held = if hold > 1 { format!("constant(total={}) -> {decay}", hold - 1) } else { decay };
@@ -217,12 +217,12 @@ fn cycles(length: u64, growth: f64, shrink: f64) -> String {
     format!("{length}, t_mult={}{shrunk}", n(growth))
 }
 
-fn first_lr(given: &Given<'_>) -> Result<f64, LikeError> {
+fn first_lr(given: &Given) -> Result<f64, LikeError> {
     given.numbers("lr")?.first().copied().ok_or_else(|| given.wrong("`lr` is an empty list"))
 }
 
 /// The length of fairseq's warm-up and its first rate, which is 0 if it is negative and there is a warm-up.
-fn fairseq_warmup(given: &Given<'_>) -> Result<(u64, f64), LikeError> {
+fn fairseq_warmup(given: &Given) -> Result<(u64, f64), LikeError> {
     let start = given.number("warmup_init_lr")?;
     let start = if start < 0.0 { given.number("min_lr")? } else { start };
     Ok((given.count("warmup_updates")?, start))
@@ -238,13 +238,21 @@ fn inverse_sqrt(steps: u64) -> String {
     warmup_from_one(steps, &format!("early(1, inverse_sqrt({}))", steps.max(1)))
 }
 
-fn nemo(given: &Given<'_>, decay: impl Fn(u64, &str) -> String) -> Result<Said, LikeError> {
+/// The length of NeMo's warm-up, which may be a share of the run, cut to a whole number.
+fn nemo_warmup(given: &Given) -> Result<u64, LikeError> {
+    match given.is_none("warmup_ratio") {
+        true => given.count("warmup_steps"),
+        false => Ok((given.number("warmup_ratio")? * given.count("max_steps")? as f64) as u64),
+    }
+}
+
+fn nemo(given: &Given, decay: impl Fn(u64, &str) -> String) -> Result<Said, LikeError> {
     for name in ["constant_steps", "cycle"] {
         if !given.is_none(name) && given.number_or(name, 0.0).is_ok_and(|x| x != 0.0) {
             return Err(given.wrong(format!("`{name}` is not read; write the schedule by hand")));
         }
     }
-    let steps = given.count("warmup_steps")?;
+    let steps = nemo_warmup(given)?;
     let rest = given.rest("max_steps", steps)?;
     let text = decay(rest, &floor(given.number("min_lr")?));
     let text = if steps == 0 { text } else { warmup_from_one(steps + 1, &format!("early(1, {text})")) };
@@ -252,7 +260,7 @@ fn nemo(given: &Given<'_>, decay: impl Fn(u64, &str) -> String) -> Result<Said, 
 }
 
 /// NeMo's rate falls to its floor at once after the last update.
-fn after_the_end(given: &Given<'_>, decay: &str) -> Result<Said, LikeError> {
+fn after_the_end(given: &Given, decay: &str) -> Result<Said, LikeError> {
     let (total, end) = (given.count("max_steps")?, given.number("min_lr")?);
     if end != 0.0 {
         return Err(given.wrong("`min_lr` other than 0 is not read"));

@@ -5,7 +5,6 @@ use super::error::LikeError;
 use super::given::Given;
 use super::pieces::{floor, unless};
 
-const TANH: &str = "without a warm-up timm's first epoch has the base rate itself, a millionth above the curve";
 const NOISE: &str = "noise is not offered here";
 
 pub(super) const CLASSES: &[Class] = &[
@@ -32,9 +31,10 @@ pub(super) const CLASSES: &[Class] = &[
             let cycles = cycles(given)?;
             let kind = if cycles.is_empty() { "tanh" } else { "tanh_restarts" };
             let curve = format!("{kind}({total}{floor}{cycles}{lb}{ub})");
-            if given.count("warmup_t")? > 0 || cycles.is_empty() {
-                return Ok(warmed(given, &curve)?.note(TANH));
+            if given.count("warmup_t")? > 0 {
+                return warmed(given, &curve);
             }
+            // The first epoch has the base rate itself, a millionth above the curve.
             warmed(given, &format!("sequential([1], [constant, early(1, {curve})])"))
         },
     },
@@ -57,7 +57,9 @@ pub(super) const CLASSES: &[Class] = &[
     Class {
         signature: "timm.scheduler.MultiStepLRScheduler(optimizer, decay_t, decay_rate=1, warmup_t=0, warmup_lr_init=0, warmup_prefix=True, t_in_epochs=True, noise_range_t=None, noise_pct=0.67, noise_std=1, noise_seed=42, initialize=True)",
         say: |given| {
-            let early: Vec<u64> = given.counts("decay_t")?.iter().map(|t| t.saturating_sub(1)).collect();
+            // Without a warm-up, its first epoch has the base rate whatever `decay_t` says.
+            let first = u64::from(given.count("warmup_t")? == 0);
+            let early: Vec<u64> = given.counts("decay_t")?.iter().map(|t| t.saturating_sub(1).max(first)).collect();
             let said = warmed(given, &format!("multi_step({early:?}, gamma={})", n(given.number("decay_rate")?)))?;
             Ok(said.note("timm switches one epoch before each of `decay_t`; so does this"))
         },
@@ -106,21 +108,25 @@ pub(super) const CLASSES: &[Class] = &[
 ];
 
 /// The parameters of cycles; empty for a single one, whose end is held.
-fn cycles(given: &Given<'_>) -> Result<String, LikeError> {
+fn cycles(given: &Given) -> Result<String, LikeError> {
     let (growth, decay) = (given.number("cycle_mul")?, given.number("cycle_decay")?);
     Ok(match given.count("cycle_limit")? {
         1 => String::new(),
-        0 => format!(", t_mult={}, cycle_decay={}", n(growth), n(decay)),
+        0 => {
+            return Err(
+                given.wrong("a `cycle_limit` of 0 gives `lr_min` from the second epoch on; write the number of cycles")
+            );
+        }
         limit => format!(", t_mult={}, cycle_decay={}, cycle_limit={limit}", n(growth), n(decay)),
     })
 }
 
-fn without_noise(given: &Given<'_>) -> Result<(), LikeError> {
+fn without_noise(given: &Given) -> Result<(), LikeError> {
     if given.is_none("noise_range_t") { Ok(()) } else { Err(given.wrong(NOISE)) }
 }
 
 /// Adds the warm-up. Without a prefix the schedule counts from the start of the run.
-fn warmed(given: &Given<'_>, text: &str) -> Result<Said, LikeError> {
+fn warmed(given: &Given, text: &str) -> Result<Said, LikeError> {
     without_noise(given)?;
     let (steps, start) = (given.count("warmup_t")?, given.number("warmup_lr_init")?);
     let text = match steps {
@@ -131,8 +137,8 @@ fn warmed(given: &Given<'_>, text: &str) -> Result<Said, LikeError> {
     in_epochs(given, Said::text(text)?)
 }
 
-fn in_epochs(given: &Given<'_>, said: Said) -> Result<Said, LikeError> {
-    let per_update = given.has("t_in_epochs") && !given.flag("t_in_epochs")?;
+fn in_epochs(given: &Given, said: Said) -> Result<Said, LikeError> {
+    let per_update = !given.flag("t_in_epochs")?;
     Ok(if per_update {
         said
     } else {

@@ -1,4 +1,4 @@
-//! PyTorch 2.15: `torch.optim.lr_scheduler`.
+//! PyTorch 2.15: `torch.optim.lr_scheduler` and `SWALR`. Versions before 2.7 had a further argument, `verbose`.
 
 use super::class::{Class, Said, n};
 use super::error::LikeError;
@@ -9,11 +9,11 @@ const RISES: &str = "here it holds its floor after T_max, where PyTorch's rises 
 
 pub(super) const CLASSES: &[Class] = &[
     Class {
-        signature: "torch.optim.lr_scheduler.StepLR(optimizer, step_size, gamma=0.1, last_epoch=-1)",
+        signature: "torch.optim.lr_scheduler.StepLR(optimizer, step_size, gamma=0.1, last_epoch=-1, verbose=False)",
         say: |given| Said::text(format!("step({}, gamma={})", given.count("step_size")?, n(given.number("gamma")?))),
     },
     Class {
-        signature: "torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, gamma=0.1, last_epoch=-1)",
+        signature: "torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, gamma=0.1, last_epoch=-1, verbose=False)",
         say: |given| {
             let mut milestones = given.counts("milestones")?;
             milestones.sort_unstable();
@@ -21,52 +21,56 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1/3, total_iters=5, last_epoch=-1)",
+        signature: "torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1/3, total_iters=5, last_epoch=-1, verbose=False)",
         say: |given| {
-            Said::text(format!("constant({}, total={})", n(given.number("factor")?), given.count("total_iters")?))
+            let factor = n(given.number("factor")?);
+            match given.count("total_iters")? {
+                0 => Ok(Said::text(format!("constant({factor})"))?.note("a `total_iters` of 0 never ends there")),
+                total => Said::text(format!("constant({factor}, total={total})")),
+            }
         },
     },
     Class {
-        signature: "torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1/3, end_factor=1, total_iters=5, last_epoch=-1)",
+        signature: "torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1/3, end_factor=1, total_iters=5, last_epoch=-1, verbose=False)",
         say: |given| {
             let (start, end) = (given.number("start_factor")?, given.number("end_factor")?);
             Said::text(format!("linear({}, {}, {})", n(start), n(end), given.count("total_iters")?))
         },
     },
     Class {
-        signature: "torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma, last_epoch=-1)",
+        signature: "torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma, last_epoch=-1, verbose=False)",
         say: |given| Said::text(format!("exponential({})", n(given.number("gamma")?))),
     },
     Class {
-        signature: "torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=5, power=1, last_epoch=-1)",
+        signature: "torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=5, power=1, last_epoch=-1, verbose=False)",
         say: |given| {
             Said::text(format!("polynomial({}, power={})", given.count("total_iters")?, n(given.number("power")?)))
         },
     },
     Class {
-        signature: "torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max, eta_min=0, last_epoch=-1)",
+        signature: "torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max, eta_min=0, last_epoch=-1, verbose=False)",
         say: |given| {
             let text = format!("cosine({}{})", given.count("T_max")?, floor(given.number("eta_min")?));
             Ok(Said::text(text)?.note(RISES))
         },
     },
     Class {
-        signature: "torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0, T_mult=1, eta_min=0, last_epoch=-1)",
+        signature: "torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0, T_mult=1, eta_min=0, last_epoch=-1, verbose=False)",
         say: |given| {
             let (first, growth) = (given.count("T_0")?, given.count("T_mult")?);
             Said::text(format!("cosine_restarts({first}, t_mult={growth}{})", floor(given.number("eta_min")?)))
         },
     },
     Class {
-        signature: "torch.optim.lr_scheduler.CyclicLR(optimizer, base_lr, max_lr, step_size_up=2000, step_size_down=None, mode='triangular', gamma=1, scale_fn=None, scale_mode='cycle', cycle_momentum=True, base_momentum=0.8, max_momentum=0.9, last_epoch=-1)",
+        signature: "torch.optim.lr_scheduler.CyclicLR(optimizer, base_lr, max_lr, step_size_up=2000, step_size_down=None, mode='triangular', gamma=1, scale_fn=None, scale_mode='cycle', cycle_momentum=True, base_momentum=0.8, max_momentum=0.9, last_epoch=-1, verbose=False)",
         say: cyclic,
     },
     Class {
-        signature: "torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr, total_steps=None, epochs=None, steps_per_epoch=None, pct_start=0.3, anneal_strategy='cos', cycle_momentum=True, base_momentum=0.85, max_momentum=0.95, div_factor=25, final_div_factor=10000, three_phase=False, last_epoch=-1)",
+        signature: "torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr, total_steps=None, epochs=None, steps_per_epoch=None, pct_start=0.3, anneal_strategy='cos', cycle_momentum=True, base_momentum=0.85, max_momentum=0.95, div_factor=25, final_div_factor=10000, three_phase=False, last_epoch=-1, verbose=False)",
         say: one_cycle,
     },
     Class {
-        signature: "torch.optim.lr_scheduler.SequentialLR(optimizer, schedulers, milestones, last_epoch=-1)",
+        signature: "torch.optim.lr_scheduler.SequentialLR(optimizer, schedulers, milestones, last_epoch=-1, verbose=False)",
         say: |given| {
             let inner = given.inner_list("schedulers")?;
             let milestones = given.counts("milestones")?;
@@ -83,8 +87,27 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode='min', factor=0.1, patience=10, threshold=1e-4, threshold_mode='rel', cooldown=0, min_lr=0, eps=1e-8)",
+        signature: "torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode='min', factor=0.1, patience=10, threshold=1e-4, threshold_mode='rel', cooldown=0, min_lr=0, eps=1e-8, verbose=False)",
         say: plateau,
+    },
+    Class {
+        signature: "torch.optim.swa_utils.SWALR(optimizer, swa_lr, anneal_epochs=10, anneal_strategy='cos', last_epoch=-1)",
+        say: |given| {
+            let rates = given.numbers("swa_lr")?;
+            let epochs = given.count("anneal_epochs")?;
+            if epochs == 0 {
+                return Err(given.wrong("an `anneal_epochs` of 0 is not read; write constant for `swa_lr`"));
+            }
+            let kind =
+                if given.word("anneal_strategy", &["cos", "linear"])? == "cos" { "cosine" } else { "polynomial" };
+            let texts: Vec<String> = rates.iter().map(|low| format!("{kind}({epochs}, eta_min={})", n(*low))).collect();
+            let text =
+                if let [one] = texts.as_slice() { one.clone() } else { format!("per_group([{}])", texts.join(", ")) };
+            Ok(Said::text(text)?.note(
+                "it begins where training changes to it: sequential([steps before], [the schedule before, this]), whose \
+                 first schedule should end at the base rate",
+            ))
+        },
     },
 ];
 
@@ -96,7 +119,7 @@ fn joined(inner: &[Said], join: impl Fn(&[String]) -> String) -> Said {
     Said { text: join(&texts), base_lrs: Vec::new(), notes }
 }
 
-fn momentum(given: &Given<'_>) -> Result<String, LikeError> {
+fn momentum(given: &Given) -> Result<String, LikeError> {
     if !given.flag("cycle_momentum")? {
         return Ok(String::new());
     }
@@ -104,7 +127,7 @@ fn momentum(given: &Given<'_>) -> Result<String, LikeError> {
     Ok(format!(", momentum=[{}, {}]", n(low), n(high)))
 }
 
-fn cyclic(given: &Given<'_>) -> Result<Said, LikeError> {
+fn cyclic(given: &Given) -> Result<Said, LikeError> {
     if !given.is_none("scale_fn") {
         return Err(given.wrong("`scale_fn` is a function, which cannot be read; write the schedule as expr(…)"));
     }
@@ -124,7 +147,7 @@ fn cyclic(given: &Given<'_>) -> Result<Said, LikeError> {
     Ok(Said { text, base_lrs: given.numbers("base_lr")?, notes: Vec::new() })
 }
 
-fn one_cycle(given: &Given<'_>) -> Result<Said, LikeError> {
+fn one_cycle(given: &Given) -> Result<Said, LikeError> {
     let total = if given.is_none("total_steps") {
         if given.is_none("epochs") || given.is_none("steps_per_epoch") {
             return Err(given.wrong("it needs `total_steps`, or `epochs` and `steps_per_epoch`"));

@@ -11,6 +11,10 @@ const RISES: &str = "after the end the cosine rises again there, and here: leave
 
 pub(super) const CLASSES: &[Class] = &[
     Class {
+        signature: "transformers.optimization.get_scheduler(name, optimizer, num_warmup_steps=None, num_training_steps=None, scheduler_specific_kwargs=None)",
+        say: by_name,
+    },
+    Class {
         signature: "transformers.optimization.get_constant_schedule(optimizer, last_epoch=-1)",
         say: |_| Said::text("constant"),
     },
@@ -60,7 +64,7 @@ pub(super) const CLASSES: &[Class] = &[
             let (floor, is_share) = the_floor(given)?;
             let steps = given.count("num_warmup_steps")?;
             let rest = given.rest("num_training_steps", steps)?;
-            let decay = format!("early(1, cosine({rest}{floor}))");
+            let decay = format!("early(1, cosine({rest}{floor}, after=\"cycle\"))");
             let text = match given.is_none("warmup_lr_rate") {
                 true => warmup_from_one(steps, &decay),
                 false if steps < 2 => decay,
@@ -70,7 +74,7 @@ pub(super) const CLASSES: &[Class] = &[
                     format!("sequential([{steps}], [linear({start}, 1, {}), {decay}])", steps - 1)
                 }
             };
-            let said = Said::text(text)?;
+            let said = Said::text(text)?.note(RISES);
             Ok(if is_share { said } else { said.note(SHARE) })
         },
     },
@@ -106,27 +110,50 @@ pub(super) const CLASSES: &[Class] = &[
     },
 ];
 
+/// Reads `get_scheduler`, which calls the function for a name.
+fn by_name(given: &Given) -> Result<Said, LikeError> {
+    const NAMES: [(&str, &str, &[&str]); 12] = [
+        ("linear", "get_linear_schedule_with_warmup", ALL),
+        ("cosine", "get_cosine_schedule_with_warmup", ALL),
+        ("cosine_with_restarts", "get_cosine_with_hard_restarts_schedule_with_warmup", ALL),
+        ("polynomial", "get_polynomial_decay_schedule_with_warmup", ALL),
+        ("constant", "get_constant_schedule", &[]),
+        ("constant_with_warmup", "get_constant_schedule_with_warmup", WARMUP),
+        ("inverse_sqrt", "get_inverse_sqrt_schedule", WARMUP),
+        ("reduce_lr_on_plateau", "get_reduce_on_plateau_schedule", &[]),
+        ("cosine_with_min_lr", "get_cosine_with_min_lr_schedule_with_warmup", ALL),
+        ("cosine_warmup_with_min_lr", "get_cosine_with_min_lr_schedule_with_warmup_lr_rate", ALL),
+        ("warmup_stable_decay", "get_wsd_schedule", ALL),
+        ("greedy", "GreedyLR", &[]),
+    ];
+    const WARMUP: &[&str] = &["num_warmup_steps"];
+    const ALL: &[&str] = &["num_warmup_steps", "num_training_steps"];
+    let name = given.word("name", &NAMES.map(|(name, ..)| name))?;
+    let (_, function, handed) = NAMES.into_iter().find(|(known, ..)| *known == name).unwrap_or(NAMES[0]);
+    given.hand_on(&format!("transformers.optimization.{function}"), handed, "scheduler_specific_kwargs")
+}
+
 /// A warm-up, and a decay over what is left of the training.
-fn after_warmup(given: &Given<'_>, decay: impl Fn(u64) -> String) -> Result<Said, LikeError> {
+fn after_warmup(given: &Given, decay: impl Fn(u64) -> String) -> Result<Said, LikeError> {
     let steps = given.count("num_warmup_steps")?;
     Said::text(warmup(steps, 0.0, &decay(given.rest("num_training_steps", steps)?)))
 }
 
 /// Accepts half a wave only.
-fn half(given: &Given<'_>) -> Result<(), LikeError> {
+fn half(given: &Given) -> Result<(), LikeError> {
     match given.number("num_cycles")? {
         0.5 => Ok(()),
         _ => Err(given.wrong("`num_cycles` other than 0.5 is not read; write cosine(…, after=\"cycle\")")),
     }
 }
 
-fn cosine(given: &Given<'_>, floor: &str) -> Result<Said, LikeError> {
+fn cosine(given: &Given, floor: &str) -> Result<Said, LikeError> {
     half(given)?;
     Ok(after_warmup(given, |rest| format!("cosine({rest}{floor}, after=\"cycle\")"))?.note(RISES))
 }
 
 /// The floor, and whether it is a share.
-fn the_floor(given: &Given<'_>) -> Result<(String, bool), LikeError> {
+fn the_floor(given: &Given) -> Result<(String, bool), LikeError> {
     match (given.is_none("min_lr"), given.is_none("min_lr_rate")) {
         (false, false) => Err(given.wrong("`min_lr` and `min_lr_rate` are both given; give one of the two")),
         (true, true) => Err(given.wrong("it needs `min_lr` or `min_lr_rate`")),
@@ -135,7 +162,7 @@ fn the_floor(given: &Given<'_>) -> Result<(String, bool), LikeError> {
     }
 }
 
-fn hard_restarts(given: &Given<'_>) -> Result<Said, LikeError> {
+fn hard_restarts(given: &Given) -> Result<Said, LikeError> {
     let steps = given.count("num_warmup_steps")?;
     let (rest, cycles) = (given.rest("num_training_steps", steps)?, given.count("num_cycles")?.max(1));
     if rest.is_multiple_of(cycles) {
@@ -147,7 +174,7 @@ fn hard_restarts(given: &Given<'_>) -> Result<Said, LikeError> {
     Ok(Said::text(text)?.note("its cycles are no whole number of updates, so they need a formula"))
 }
 
-fn wsd(given: &Given<'_>) -> Result<Said, LikeError> {
+fn wsd(given: &Given) -> Result<Said, LikeError> {
     const SHAPES: &[&str] = &["linear", "cosine", "1-sqrt"];
     if given.number("num_cycles")? != 0.5 {
         return Err(given.wrong("`num_cycles` other than 0.5 is not read"));
