@@ -6,6 +6,8 @@
 //! The function is Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3"
 //! (SC 2011). The key is a hash of seed and purpose; the counter is index and step, 64 bits each.
 
+use std::ops::Range;
+
 /// Philox4x32-10: 128 random bits for a 128-bit counter and a 64-bit key.
 #[doc(hidden)]
 pub fn philox4x32_10(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
@@ -93,13 +95,17 @@ impl Stream {
 
     /// Returns `count` standard normal numbers for `step`, by Box and Muller (1958), computed in f64.
     pub fn normal(&self, step: u64, count: usize) -> Vec<f32> {
-        let pairs = (0..count.div_ceil(2) as u64).flat_map(|index| {
+        self.normal_pairs(step, 0..count.div_ceil(2) as u64).take(count).collect()
+    }
+
+    /// Returns the numbers of [`Stream::normal`] that these pairs of them are.
+    pub(crate) fn normal_pairs(&self, step: u64, pairs: Range<u64>) -> impl Iterator<Item = f32> + '_ {
+        pairs.flat_map(move |index| {
             let [a, b, c, d] = self.block(step, index);
             let radius = (-2.0 * open_unit_f64(a, b).ln()).sqrt();
             let angle = 2.0 * std::f64::consts::PI * open_unit_f64(c, d);
             [(radius * angle.cos()) as f32, (radius * angle.sin()) as f32]
-        });
-        pairs.take(count).collect()
+        })
     }
 
     /// Returns the first `count` 32-bit words of `step`.

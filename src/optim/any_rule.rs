@@ -60,6 +60,7 @@ trait AnyRule: Debug + Send + Sync {
     fn needs_all_states(&self) -> bool;
     fn evaluation_weights(&self, weights: &Tensor, states: &[Var]) -> Result<Option<Tensor>>;
     fn trains(&self) -> bool;
+    fn beta2(&self) -> Option<f64>;
     fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()>;
     fn to_json(&self) -> serde_json::Result<Value>;
 }
@@ -95,6 +96,10 @@ impl<T: UpdateRule> AnyRule for T {
 
     fn trains(&self) -> bool {
         UpdateRule::trains(self)
+    }
+
+    fn beta2(&self) -> Option<f64> {
+        UpdateRule::beta2(self)
     }
 
     fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
@@ -158,6 +163,11 @@ impl Rule {
     /// Whether it changes weights at all.
     pub(super) fn trains(&self) -> bool {
         self.rule.trains()
+    }
+
+    /// Returns the second beta that a schedule can drive.
+    pub(super) fn beta2(&self) -> Option<f64> {
+        self.rule.beta2()
     }
 
     pub(super) fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {

@@ -8,6 +8,7 @@ use super::OptimError;
 use super::any_rule::Rule;
 use super::decay::Decay;
 use super::group_config::{GroupConfig, GroupRule};
+use super::layer_decay::LayerDecay;
 use crate::tagged::{Tagged, read_table, split};
 
 /// An optimizer's rule and hyperparameters: a table with a `kind`, the name of a rule in the catalogue, such as
@@ -21,12 +22,14 @@ pub struct OptimizerConfig {
     pub rule: Rule,
     /// The parameters that weight decay applies to.
     pub decay: Decay,
+    /// How the rate falls from the last layer to the first.
+    pub layer_decay: Option<LayerDecay>,
     /// Parameters with other hyperparameters, or another rule.
     pub groups: Vec<GroupConfig>,
 }
 
 /// Keys in the tables of optimizers and groups that are not hyperparameters of a rule.
-pub(super) const RESERVED: [&str; 4] = ["kind", "parameters", "decay", "groups"];
+pub(super) const RESERVED: [&str; 6] = ["kind", "parameters", "decay", "layer_decay", "clip_norm", "groups"];
 
 /// The keys of an optimizer's table that do not depend on the rule.
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -34,6 +37,9 @@ pub(super) struct Common {
     /// The parameters that weight decay applies to.
     #[serde(default)]
     decay: Decay,
+    /// How the rate falls from the last layer to the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    layer_decay: Option<LayerDecay>,
     /// Parameters with other hyperparameters, or another rule.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     groups: Vec<GroupConfig>,
@@ -41,7 +47,7 @@ pub(super) struct Common {
 
 impl From<Rule> for OptimizerConfig {
     fn from(rule: Rule) -> Self {
-        Self { rule, decay: Decay::default(), groups: Vec::new() }
+        Self { rule, decay: Decay::default(), layer_decay: None, groups: Vec::new() }
     }
 }
 
@@ -50,6 +56,9 @@ impl Serialize for OptimizerConfig {
         let mut map = serializer.serialize_map(None)?;
         self.rule.write(&mut map)?;
         map.serialize_entry("decay", &self.decay)?;
+        if let Some(layer_decay) = &self.layer_decay {
+            map.serialize_entry("layer_decay", layer_decay)?;
+        }
         if !self.groups.is_empty() {
             map.serialize_entry("groups", &self.groups)?;
         }
@@ -60,11 +69,11 @@ impl Serialize for OptimizerConfig {
 impl<'de> Deserialize<'de> for OptimizerConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (kind, mut rule) = Tagged::deserialize(deserializer)?.into_parts();
-        let keys = ["decay", "groups"];
+        let keys = ["decay", "layer_decay", "groups"];
         let common = split(&mut rule, &keys);
         let rule = Rule::read(&kind, rule, &keys)?;
-        let Common { decay, groups } = read_table(common)?;
-        Ok(Self { rule, decay, groups })
+        let Common { decay, layer_decay, groups } = read_table(common)?;
+        Ok(Self { rule, decay, layer_decay, groups })
     }
 }
 
@@ -120,6 +129,7 @@ impl OptimizerConfig {
     /// The first field that is out of range, with its value.
     pub fn validate(&self) -> Result<(), OptimError> {
         self.rule.check()?;
+        self.layer_decay.as_ref().map_or(Ok(()), LayerDecay::check)?;
         self.groups.iter().enumerate().try_for_each(|(index, group)| {
             group.validate(&self.rule).map_err(|error| error.inside(&format!("groups[{index}].")))
         })

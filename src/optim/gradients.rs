@@ -120,6 +120,17 @@ impl Gradients {
         Ok(self)
     }
 
+    /// Replaces each gradient by what `change` makes of it.
+    pub(super) fn each(
+        mut self,
+        change: impl Fn(&str, &Tensor) -> candle_core::Result<Tensor>,
+    ) -> Result<Self, OptimError> {
+        for (name, tensor) in self.names.iter().zip(&mut self.tensors) {
+            *tensor = change(name, tensor)?;
+        }
+        Ok(self)
+    }
+
     /// Computes the norm of the gradients.
     ///
     /// # Errors

@@ -19,6 +19,8 @@ pub struct GroupConfig {
     pub parameters: Vec<String>,
     /// Which of the group's parameters decay; `None` for the optimizer's setting.
     pub decay: Option<Decay>,
+    /// Maximal norm of the group's gradients, after the clipping of all.
+    pub clip_norm: Option<f64>,
     /// The update rule of the group.
     pub rule: GroupRule,
 }
@@ -71,6 +73,10 @@ pub(super) struct SharedTable {
     /// Which of the group's parameters decay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     decay: Option<Decay>,
+    /// Maximal norm of the group's gradients; larger ones are scaled down to it, after `train.clip_norm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    clip_norm: Option<f64>,
 }
 
 /// The keys in the table of a group with another rule that do not depend on that rule.
@@ -81,6 +87,10 @@ pub(super) struct OwnTable {
     /// Which of the group's parameters decay.
     #[serde(default)]
     decay: Option<Decay>,
+    /// Maximal norm of the group's gradients; larger ones are scaled down to it, after `train.clip_norm`.
+    #[serde(default)]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    clip_norm: Option<f64>,
 }
 
 impl Default for GroupRule {
@@ -148,11 +158,19 @@ impl GroupConfig {
     /// Creates a group of the parameters that match one of the `patterns`, with other hyperparameters ([`Overrides`])
     /// or another rule.
     pub fn new<P: Into<String>>(patterns: impl IntoIterator<Item = P>, rule: impl Into<GroupRule>) -> Self {
-        Self { parameters: patterns.into_iter().map(Into::into).collect(), decay: None, rule: rule.into() }
+        Self {
+            parameters: patterns.into_iter().map(Into::into).collect(),
+            decay: None,
+            clip_norm: None,
+            rule: rule.into(),
+        }
     }
 
     /// Checks every hyperparameter against its range; `rule` is the optimizer's.
     pub(super) fn validate(&self, rule: &Rule) -> Result<(), OptimError> {
+        if let Some(norm) = self.clip_norm {
+            OptimError::require("clip_norm", norm, norm > 0.0, "must be positive")?;
+        }
         match &self.rule {
             GroupRule::Shared(overrides) => overrides.validate(rule),
             GroupRule::Own(rule) => rule.check(),
@@ -170,6 +188,7 @@ impl Serialize for GroupConfig {
                 momentum: *momentum,
                 beta1: *beta1,
                 decay: self.decay,
+                clip_norm: self.clip_norm,
             }
             .serialize(serializer),
             GroupRule::Own(rule) => {
@@ -178,6 +197,9 @@ impl Serialize for GroupConfig {
                 rule.write(&mut map)?;
                 if let Some(decay) = self.decay {
                     map.serialize_entry("decay", &decay)?;
+                }
+                if let Some(norm) = self.clip_norm {
+                    map.serialize_entry("clip_norm", &norm)?;
                 }
                 map.end()
             }
@@ -189,16 +211,16 @@ impl<'de> Deserialize<'de> for GroupConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let table: Map<String, Value> = Map::deserialize(deserializer)?;
         if !table.contains_key("kind") {
-            let SharedTable { parameters, lr, weight_decay, momentum, beta1, decay } = read_table(table)?;
+            let SharedTable { parameters, lr, weight_decay, momentum, beta1, decay, clip_norm } = read_table(table)?;
             let rule = Overrides { lr, weight_decay, momentum, beta1 }.into();
-            return Ok(Self { parameters, decay, rule });
+            return Ok(Self { parameters, decay, clip_norm, rule });
         }
         let (kind, mut rule) =
             Tagged::deserialize(Value::Object(table)).map_err(serde::de::Error::custom)?.into_parts();
-        let keys = ["parameters", "decay"];
+        let keys = ["parameters", "decay", "clip_norm"];
         let own = split(&mut rule, &keys);
         let rule = Rule::read(&kind, rule, &keys)?.into();
-        let OwnTable { parameters, decay } = read_table(own)?;
-        Ok(Self { parameters, decay, rule })
+        let OwnTable { parameters, decay, clip_norm } = read_table(own)?;
+        Ok(Self { parameters, decay, clip_norm, rule })
     }
 }

@@ -24,8 +24,12 @@ pub struct Group {
     pub weight_decay: f64,
     /// Momentum or beta1, if the rule has one.
     pub momentum: Option<Momentum>,
+    /// The second beta, if the rule has one that a schedule can drive.
+    pub beta2: Option<f64>,
     /// Which of the parameters decay.
     pub decay: Decay,
+    /// Maximal norm of the gradients, after the clipping of all.
+    pub clip_norm: Option<f64>,
     /// Names of the state tensors of each parameter.
     pub(super) states: &'static [&'static str],
     /// The largest momentum of all groups that share the rule, by which it has these states.
@@ -67,7 +71,9 @@ impl Group {
             lr: overrides.lr.unwrap_or(base.lr),
             weight_decay: overrides.weight_decay.unwrap_or(base.weight_decay),
             momentum,
+            beta2: config.rule.beta2(),
             decay: decay.unwrap_or(config.decay),
+            clip_norm: None,
             states: config.states(),
             largest_momentum: config.largest_momentum(),
             own: None,
@@ -83,7 +89,9 @@ impl Group {
             lr: base.lr,
             weight_decay: base.weight_decay,
             momentum: base.momentum,
+            beta2: rule.beta2(),
             decay,
+            clip_norm: None,
             states: rule.states(base.momentum.map_or(0.0, Momentum::value)),
             largest_momentum: base.momentum.map_or(0.0, Momentum::value),
             own: Some(index),
@@ -105,10 +113,11 @@ pub(super) fn assign(config: &OptimizerConfig, parameters: &Parameters) -> Resul
             let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
             return Err(OptimError::EmptyGroup { patterns: group.parameters.clone(), names: list(&names) });
         }
-        groups.push(match &group.rule {
+        let assigned = match &group.rule {
             GroupRule::Shared(overrides) => Group::new(claimed, config, overrides, group.decay),
             GroupRule::Own(rule) => Group::with_rule(claimed, rule, group.decay.unwrap_or(config.decay), index),
-        });
+        };
+        groups.push(Group { clip_norm: group.clip_norm, ..assigned });
     }
     if !unclaimed.is_empty() || groups.is_empty() {
         groups.insert(0, Group::new(unclaimed, config, &Overrides::default(), None));

@@ -17,7 +17,11 @@ pub struct MeasuredGradients {
     /// The sum of the squares of each.
     squares: Vec<f64>,
     norm: f64,
+    /// The norm after the elements were limited.
+    limited_norm: f64,
     scale: f64,
+    /// The part of the scale that is from clipping.
+    clipping: f64,
 }
 
 impl MeasuredGradients {
@@ -30,7 +34,7 @@ impl MeasuredGradients {
         let mut squares = numbers.read()?;
         let scalars = squares.split_off(count);
         let norm = squares.iter().fold(0.0, |sum, square| sum + square).sqrt();
-        Ok((Self { gradients, squares, norm, scale: 1.0 }, scalars))
+        Ok((Self { gradients, squares, norm, limited_norm: norm, scale: 1.0, clipping: 1.0 }, scalars))
     }
 
     /// Returns the Euclidean norm of all gradients as one vector, before clipping. Summed in f64 in name order; on a device
@@ -60,7 +64,31 @@ impl MeasuredGradients {
             return Err(OptimError::ClipEps(eps));
         }
         // A norm of 0 without `eps` divides to infinity, and the factor is 1.
-        self.scale *= (max_norm / (self.norm + eps)).min(1.0);
+        let factor = (max_norm / (self.limited_norm + eps)).min(1.0);
+        self.scale *= factor;
+        self.clipping *= factor;
+        Ok(self)
+    }
+
+    /// Limits each element to `-limit..=limit`, as PyTorch's `clip_grad_value_` does. Clipping then goes by the norm of
+    /// what is left, and [`MeasuredGradients::norm`] is still that of before. Gradients that are not finite are left as
+    /// they are, because limits would hide that. Call this after [`MeasuredGradients::unscaled`].
+    ///
+    /// # Errors
+    /// `limit` is not positive, or the device fails.
+    pub fn clip_value(mut self, limit: f64) -> Result<Self, OptimError> {
+        if limit.is_nan() || limit <= 0.0 {
+            return Err(OptimError::MaxNorm(limit));
+        }
+        if !self.norm.is_finite() {
+            return Ok(self);
+        }
+        let stored = limit / self.scale;
+        self.gradients = self.gradients.each(|_, gradient| gradient.clamp(-stored, stored))?;
+        let mut numbers = Numbers::with_capacity(self.squares.len());
+        add_squares(&mut numbers, self.gradients.tensors())?;
+        self.squares = numbers.read()?.into_iter().map(|square| square * self.scale * self.scale).collect();
+        self.limited_norm = self.squares.iter().fold(0.0, |sum, square| sum + square).sqrt();
         Ok(self)
     }
 
@@ -70,6 +98,7 @@ impl MeasuredGradients {
     pub fn unscaled(mut self, scale: f64) -> Self {
         self.squares.iter_mut().for_each(|square| *square /= scale * scale);
         self.norm /= scale;
+        self.limited_norm /= scale;
         self.scale /= scale;
         self
     }
@@ -89,6 +118,16 @@ impl MeasuredGradients {
     /// Returns the factor of clipping and of [`MeasuredGradients::unscaled`]; 1 without both.
     pub(super) fn scale(&self) -> f64 {
         self.scale
+    }
+
+    /// Returns the factor of clipping alone.
+    pub(super) fn clipping(&self) -> f64 {
+        self.clipping
+    }
+
+    /// Returns the sum of the squares of each gradient, in name order, before clipping.
+    pub(super) fn squares(&self) -> &[f64] {
+        &self.squares
     }
 
     /// Returns the names of their parameters, in name order.
@@ -135,6 +174,27 @@ mod tests {
     fn gradients(dtype: DType) -> Gradients {
         let parameters = parameters(dtype);
         Gradients::from_loss(&squares(&parameters), &parameters).unwrap()
+    }
+
+    /// The norm of before stays the one that is logged; clipping goes by that of the limited elements.
+    #[test]
+    fn elements_are_limited_from_both_sides_and_then_clipped_by_the_norm_that_is_left() {
+        let parameters = parameters(DType::F32);
+        let gradients =
+            vec![Tensor::new(&[6.0_f32], &Device::Cpu).unwrap(), Tensor::new(&[-8.0_f32, 2.0], &Device::Cpu).unwrap()];
+        let measured = Gradients::of_tensors(&parameters, gradients).unwrap().measure().unwrap().unscaled(2.0);
+        let limited = measured.clip_value(2.0).unwrap();
+        assert_eq!(limited.norm(), 26f64.sqrt());
+        assert_eq!(limited.tensors()[1].to_vec1::<f32>().unwrap(), [-4.0, 2.0]);
+        assert_eq!(limited.squares(), [4.0, 5.0]);
+        let clipped = limited.clip_with(1.5, 0.0).unwrap();
+        assert_eq!((clipped.scale(), clipped.clipping()), (0.25, 0.5));
+        let infinite = vec![
+            Tensor::new(&[f32::INFINITY], &Device::Cpu).unwrap(),
+            Tensor::new(&[0.0_f32, 0.0], &Device::Cpu).unwrap(),
+        ];
+        let measured = Gradients::of_tensors(&parameters, infinite).unwrap().measure().unwrap();
+        assert!(measured.clip_value(1.0).unwrap().check_finite().is_err());
     }
 
     #[test]

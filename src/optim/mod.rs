@@ -14,8 +14,10 @@ mod formula;
 mod gradients;
 mod group_config;
 mod groups;
+mod layer_decay;
 mod loss_scale;
 mod measured;
+mod noise;
 mod number;
 mod numbers;
 mod optimizer;
@@ -34,12 +36,13 @@ pub use error::OptimError;
 pub use gradients::Gradients;
 pub use group_config::{GroupConfig, GroupRule, Overrides};
 pub use groups::Group;
+pub use layer_decay::LayerDecay;
 pub use loss_scale::LossScale;
 pub use measured::MeasuredGradients;
 pub(crate) use measured::{CLIP_EPS, to_f64};
 pub use optimizer::{Optimizer, StepHyperparams};
 pub(crate) use remembered::Remembered;
-pub use rule::{BaseHyperparams, Momentum, StateForm, Step, Update, UpdateRule};
+pub use rule::{BaseHyperparams, Beta2, Momentum, StateForm, Step, Update, UpdateRule};
 pub use rules::{
     AdEmaMix, Adadelta, Adafactor, AdafactorVariant, Adagrad, Adam, AdamVariant, AdamW, Adamax, Adan, AdjustLr, Adopt,
     AdoptVariant, Asgd, Cautious, Decoupled, Frozen, Lamb, LambVariant, Lion, Mars, Muon, MuonVariant, NAdam, Prodigy,

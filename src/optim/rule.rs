@@ -59,6 +59,11 @@ pub trait UpdateRule: Serialize + DeserializeOwned + Debug + Send + Sync + 'stat
         Ok(None)
     }
 
+    /// Returns the second beta, if the rule has one and uses [`Step::beta2`] in its place where that is given.
+    fn beta2(&self) -> Option<f64> {
+        None
+    }
+
     /// Whether it changes weights at all. The gradients of parameters that it leaves alone count neither for the norm
     /// nor for clipping.
     fn trains(&self) -> bool {
@@ -156,6 +161,16 @@ impl Momentum {
     }
 }
 
+/// The second beta of an update, where a schedule drives it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Beta2 {
+    /// Its value in this update, in `[0, 1)`.
+    pub value: f64,
+    /// The product of all values so far, including this one. `1 - product` is the weight of all squared gradients in the
+    /// second moment, as `1 - beta2^n` is for a constant one.
+    pub product: f64,
+}
+
 /// The hyperparameters of one update, from the schedules and the parameter's group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
@@ -165,6 +180,8 @@ pub struct Step {
     pub base_lr: f64,
     /// Momentum or beta1; 0 for a rule without either.
     pub momentum: f64,
+    /// The second beta, if a schedule drives it; otherwise the rule's own.
+    pub beta2: Option<Beta2>,
     /// Weight decay; 0 for a parameter that does not decay.
     pub weight_decay: f64,
     /// Number of updates before this one.

@@ -33,7 +33,7 @@ there" that the meaning describes the default.
 const SCHEDULES: &str = "\
 ## Schedules
 
-A schedule (`schedule`, `momentum_schedule`, `weight_decay_schedule`) is one line of text, such as \
+A schedule (`schedule`, `momentum_schedule`, `beta2_schedule` and the like) is one line of text, such as \
 `\"warmup(100) -> cosine(900)\"`, or a table of one of these kinds. [`schedules.md`](schedules.md) has the formulas, \
 and the equivalents of other frameworks' schedulers. A length is a whole number of steps, or of epochs if `unit` is \
 `\"epoch\"`, a share of the run such as `\"10%\"`, or an amount of data such as `\"50000 samples\"` or \

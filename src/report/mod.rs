@@ -34,7 +34,7 @@ pub(crate) use layers::text as layers_text;
 pub use layers::{Layer, layers};
 pub use log::{LogError, LogFormat, export_log, export_log_to};
 pub use measured::{Measured, Validation};
-pub use plan::{LrPlan, PlanError};
+pub use plan::{Driven, LrPlan, PlanError};
 pub use planned::{Planned, PlannedSaves};
 pub use plot::{Plot, PlotAxis};
 pub use rests::Rest;

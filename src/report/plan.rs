@@ -23,6 +23,47 @@ pub struct LrPlan {
     pub step: Option<u64>,
 }
 
+/// A number that a schedule of a run drives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Driven {
+    /// The learning rate.
+    #[default]
+    Lr,
+    /// The momentum, or the first beta.
+    Momentum,
+    /// The second beta.
+    Beta2,
+    /// The weight decay.
+    WeightDecay,
+    /// The decay of `[ema]`.
+    EmaDecay,
+}
+
+impl Driven {
+    /// Returns the part of a checkpoint, and the key of a configuration.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Lr => ("schedulers.lr", "schedule"),
+            Self::Momentum => ("schedulers.momentum", "momentum_schedule"),
+            Self::Beta2 => ("schedulers.beta2", "beta2_schedule"),
+            Self::WeightDecay => ("schedulers.weight_decay", "weight_decay_schedule"),
+            Self::EmaDecay => ("schedulers.ema_decay", "ema_decay_schedule"),
+        }
+    }
+
+    fn part(self) -> &'static str {
+        self.names().0
+    }
+
+    fn missing(self, run: &str) -> PlanError {
+        match self {
+            Self::Lr => PlanError::NoSchedule(run.to_owned()),
+            _ => PlanError::NotDriven { run: run.to_owned(), key: self.names().1 },
+        }
+    }
+}
+
 /// Errors of reading a plan.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -47,6 +88,14 @@ pub enum PlanError {
     /// The checkpoint was saved without a schedule.
     #[error("{0} holds no schedule: its part `schedulers.lr` is missing or invalid")]
     NoSchedule(String),
+    /// The run has no schedule of this number.
+    #[error("{run} has no `{key}`, so this stays as it is in the configuration")]
+    NotDriven {
+        /// The run.
+        run: String,
+        /// The key of the schedule.
+        key: &'static str,
+    },
 }
 
 impl LrPlan {
@@ -56,13 +105,22 @@ impl LrPlan {
     /// # Errors
     /// The error says how the input was read, and the fault.
     pub fn read(written: &str) -> Result<Self, PlanError> {
+        Self::read_of(written, Driven::Lr)
+    }
+
+    /// The same for another number that a schedule drives. A schedule alone is evaluated as it is.
+    ///
+    /// # Errors
+    /// As [`LrPlan::read`]; the run has no such schedule.
+    pub fn read_of(written: &str, driven: Driven) -> Result<Self, PlanError> {
         let path = Path::new(written);
         if path.is_dir() {
-            return Self::of_checkpoint(&resume::newest_at(path)?.0);
+            return Self::of_checkpoint(&resume::newest_at(path)?.0, driven);
         }
         if is_config(path) {
             let session = Session::made_for(Purpose::Look, from_file(path, &[])?)?;
-            let (scheduler, run) = (session.scheduler(), Some(session.length()));
+            let scheduler = session.scheduler_of(driven.part()).ok_or_else(|| driven.missing(written))?;
+            let run = Some(session.length());
             let base_lrs = Some(scheduler.base_lrs().to_vec());
             return Ok(Self { schedule: scheduler.schedule().clone(), base_lrs, run, step: None });
         }
@@ -77,9 +135,9 @@ impl LrPlan {
         Ok(Self { schedule, base_lrs: None, run: None, step: None })
     }
 
-    fn of_checkpoint(checkpoint: &Checkpoint) -> Result<Self, PlanError> {
-        let missing = || PlanError::NoSchedule(checkpoint.path().display().to_string());
-        let state = checkpoint.state("schedulers.lr").ok_or_else(missing)?;
+    fn of_checkpoint(checkpoint: &Checkpoint, driven: Driven) -> Result<Self, PlanError> {
+        let missing = || driven.missing(&checkpoint.path().display().to_string());
+        let state = checkpoint.state(driven.part()).ok_or_else(missing)?;
         let read = |name: &str| state.json.get(name).cloned().unwrap_or_default();
         let number = |name| checkpoint.field(name).and_then(Value::as_u64);
         let run = number("steps_per_epoch")

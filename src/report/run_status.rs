@@ -1,5 +1,6 @@
 //! Status of a run, read from one of its checkpoints.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -51,6 +52,18 @@ pub struct RunStatus<S = u64, F = FileEntry, W = WrittenBy> {
     pub weight_decay_schedule: Option<String>,
     /// The memory of the weight decay schedule.
     pub weight_decay_memory: Value,
+    /// The schedule of the second beta, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta2_schedule: Option<String>,
+    /// The schedule of the decay of `[ema]`, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema_decay_schedule: Option<String>,
+    /// The small numbers of the averages of the weights, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub averages: BTreeMap<String, Value>,
+    /// The memory of early stopping, if there is one.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub early_stopping: Value,
     /// Kind of the optimizer.
     pub optimizer: Option<String>,
     /// Its hyperparameters.
@@ -158,6 +171,10 @@ impl RunStatus {
             momentum_memory,
             weight_decay_schedule: weight_decay.map(|schedule| schedule.to_string()),
             weight_decay_memory,
+            beta2_schedule: schedule(checkpoint, "schedulers.beta2").map(|schedule| schedule.to_string()),
+            ema_decay_schedule: schedule(checkpoint, "schedulers.ema_decay").map(|schedule| schedule.to_string()),
+            averages: averages(checkpoint),
+            early_stopping: state_of(checkpoint, "early_stopping"),
             optimizer: optimizer.and_then(|json| json["kind"].as_str()).map(str::to_owned),
             hyperparameters: optimizer.map(|json| json["hyperparameters"].clone()).unwrap_or_default(),
             groups: schedulers.groups(optimizer),
@@ -195,6 +212,17 @@ const PARTS: [&str; 3] = ["schedulers.lr", "schedulers.momentum", "schedulers.we
 /// Returns a schedule of the checkpoint.
 fn schedule(checkpoint: &Outline, part: &str) -> Option<Schedule> {
     serde_json::from_value(checkpoint.state(part)?.json["spec"].clone()).ok()
+}
+
+/// Returns the small numbers of the averages of the weights.
+fn averages(checkpoint: &Outline) -> BTreeMap<String, Value> {
+    let saved = |name: &str| (name.to_owned(), state_of(checkpoint, &format!("components.{name}")));
+    ["ema", "swa"].map(saved).into_iter().filter(|(_, saved)| !saved.is_null()).collect()
+}
+
+/// Returns the small numbers of a part; null if there is none.
+fn state_of(checkpoint: &Outline, part: &str) -> Value {
+    checkpoint.state(part).map(|state| state.json.clone()).unwrap_or_default()
 }
 
 fn memory(checkpoint: &Outline, part: &str) -> Value {

@@ -1,5 +1,6 @@
 //! Text form of a run's status.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::Value;
@@ -28,7 +29,11 @@ impl fmt::Display for RunStatus {
         write_course(f, self)?;
         write_schedule(f, "schedule", self.schedule.as_ref(), &self.memory)?;
         write_schedule(f, "momentum", self.momentum_schedule.as_ref(), &self.momentum_memory)?;
+        write_schedule(f, "beta2", self.beta2_schedule.as_ref(), &Value::Null)?;
         write_schedule(f, "weight_decay", self.weight_decay_schedule.as_ref(), &self.weight_decay_memory)?;
+        write_schedule(f, "ema_decay", self.ema_decay_schedule.as_ref(), &Value::Null)?;
+        write_averages(f, &self.averages)?;
+        write_early_stopping(f, &self.early_stopping)?;
         if let Some(optimizer) = &self.optimizer {
             writeln!(f, "optimizer   {optimizer}{}", hyperparameters(&self.hyperparameters))?;
         }
@@ -45,6 +50,9 @@ impl fmt::Display for RunStatus {
         for entry in &self.history {
             if let Some(origin) = entry["imported"]["from"].as_str() {
                 writeln!(f, "imported    {origin}, at step {}", entry["step"])?;
+            }
+            if let Some(averaged) = entry["averaged"].as_array() {
+                writeln!(f, "averaged    of {}, up to step {}", counted(averaged.len(), "checkpoint"), entry["step"])?;
             }
             for change in entry["changes"].as_array().into_iter().flatten() {
                 let key = change["key"].as_str().unwrap_or_default();
@@ -129,6 +137,27 @@ fn write_schedule(f: &mut fmt::Formatter<'_>, what: &str, schedule: Option<&Stri
     let Some(schedule) = schedule else { return Ok(()) };
     writeln!(f, "{what:<11} {schedule}")?;
     if memory.is_null() { Ok(()) } else { writeln!(f, "  memory    {memory}") }
+}
+
+fn write_averages(f: &mut fmt::Formatter<'_>, averages: &BTreeMap<String, Value>) -> fmt::Result {
+    for (name, saved) in averages {
+        let (begun, updates) = (saved["begun"] == Value::Bool(true), saved["updates"].as_u64().unwrap_or_default());
+        match (begun, name.as_str()) {
+            (false, _) => writeln!(f, "{name:<11} has not begun")?,
+            (true, "swa") => writeln!(f, "{name:<11} the mean of {} of weights", counted(updates, "set"))?,
+            (true, _) => writeln!(f, "{name:<11} an average, moved {}", counted(updates, "time"))?,
+        }
+    }
+    Ok(())
+}
+
+fn write_early_stopping(f: &mut fmt::Formatter<'_>, memory: &Value) -> fmt::Result {
+    let Some(metric) = memory["metric"].as_str() else { return Ok(()) };
+    let best = memory["best"][0].as_f64().map_or("not measured".to_owned(), |best| {
+        format!("best {} at step {}", figures::loss(best), memory["best"][1])
+    });
+    let waited = memory["waited"].as_u64().unwrap_or_default();
+    writeln!(f, "stops by    {metric}: {best}, {} since without an improvement", counted(waited, "measurement"))
 }
 
 fn write_group(f: &mut fmt::Formatter<'_>, index: usize, group: &GroupStatus, all: bool) -> fmt::Result {

@@ -1,15 +1,24 @@
 //! Components: user-defined parts of a run that are saved with it, act after each update and may provide the weights
 //! for evaluations.
 
+mod average;
+mod averaged;
+mod lent;
+mod makers;
+
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use lent::Weights;
+pub(crate) use lent::apply_lent;
+pub(super) use lent::{lent, with_weights};
+pub(crate) use makers::Makers;
+pub(super) use makers::{BUILT_IN, setting};
+
 use super::TrainError;
-use crate::backtrace::without_backtrace;
-use crate::checkpoint::Checkpoint;
 use crate::parameters::Parameters;
 use crate::plain;
 use crate::state::{StateError, Stateful};
@@ -25,10 +34,25 @@ pub trait Component: Stateful {
         Ok(())
     }
 
+    /// Prepares the weights for an evaluation: called before each validation, and after the last update. `statistics`
+    /// computes the running statistics of batch norms for weights.
+    ///
+    /// # Errors
+    /// It fails; the run ends with the message.
+    fn before_evaluation(&mut self, _statistics: &Statistics<'_>) -> Result<(), StateError> {
+        Ok(())
+    }
+
     /// Returns weights that a validation uses in place of the trained ones of the same names; none by default. At most
     /// one component of a run has such weights.
     fn evaluation_weights(&self) -> Option<&Parameters> {
         None
+    }
+
+    /// Returns weights that can be used in place of the trained ones by the name of this component, also if validations
+    /// use others. By default those of validations.
+    fn own_weights(&self) -> Option<&Parameters> {
+        self.evaluation_weights()
     }
 }
 
@@ -42,7 +66,15 @@ pub struct Update<'a> {
     pub loss: f64,
     /// The trained weights after the update.
     pub parameters: &'a Parameters,
+    /// Everything else that the model remembers, such as running statistics.
+    pub buffers: &'a Parameters,
+    /// The decay for an average of the weights, if `ema_decay_schedule` drives it.
+    pub ema_decay: Option<f64>,
 }
+
+/// Computes the running statistics of batch norms as a pass over the training rows gives them for these weights; `None`
+/// if the run was asked to stop meanwhile.
+pub type Statistics<'a> = dyn Fn(&Parameters) -> Result<Option<Parameters>, StateError> + 'a;
 
 /// A component that a configuration can use, as `[components.NAME]` with its settings.
 pub trait Configured: Component + Sized + 'static {
@@ -84,8 +116,8 @@ pub fn register_component<C: Configured>(name: &'static str) -> Result<(), Train
         return Err(wrong("a component's name has lower-case letters, digits and `_`, and a letter first"));
     }
     let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
-    if registered.iter().any(|other| other.name == name) {
-        return Err(wrong("is registered already; register each name once"));
+    if BUILT_IN.contains(&name) || registered.iter().any(|other| other.name == name) {
+        return Err(wrong("is registered already, or built in; register each name once"));
     }
     let make: Make = |settings, parameters| Ok(Box::new(C::new(C::Settings::deserialize_from(settings)?, parameters)?));
     let check = |settings: &Value| C::Settings::deserialize_from(settings).map(drop).map_err(|error| error.to_string());
@@ -109,6 +141,13 @@ fn find(name: &str) -> Result<Registered, TrainError> {
     let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
     let found = registered.iter().find(|component| component.name == name).copied();
     found.ok_or_else(|| {
+        if BUILT_IN.contains(&name) {
+            return TrainError::Field {
+                field: format!("components.{name}"),
+                value: name.to_owned(),
+                rule: format!("is built in, with a table of its name: write `[{name}]`"),
+            };
+        }
         let known: Vec<&str> = registered.iter().map(|component| component.name).collect();
         let known = match &known[..] {
             [] => "this program has registered none".to_owned(),
@@ -130,83 +169,11 @@ pub(super) fn validate(components: &BTreeMap<String, Value>) -> Result<(), Train
     Ok(())
 }
 
-/// Creates the component called `name`, for a run with these weights.
-pub(super) fn make(name: &str, settings: &Value, weights: &Parameters) -> Result<Box<dyn Component>, TrainError> {
+/// Creates the registered component called `name`, for a run with these weights.
+fn make(name: &str, settings: &Value, weights: &Parameters) -> Result<Box<dyn Component>, TrainError> {
     (find(name)?.make)(settings, weights).map_err(|error| wrong(name, settings, error.to_string()))
 }
 
 fn wrong(name: &str, settings: &Value, rule: String) -> TrainError {
     TrainError::Field { field: format!("components.{name}"), value: settings.to_string(), rule }
-}
-
-/// Returns the weights that an evaluation uses in place of the trained ones.
-///
-/// # Errors
-/// Two components provide weights.
-pub(super) fn lent<'a>(
-    mut components: impl Iterator<Item = (&'a str, &'a dyn Component)>,
-) -> Result<Option<&'a Parameters>, TrainError> {
-    let mut next = || components.find_map(|(name, component)| Some((name, component.evaluation_weights()?)));
-    match (next(), next()) {
-        (Some((first, _)), Some((second, _))) => Err(TrainError::Field {
-            field: format!("components.{second}"),
-            value: "weights for evaluations".to_owned(),
-            rule: format!("`components.{first}` provides them too; remove one of the two"),
-        }),
-        (lent, _) => Ok(lent.map(|(_, weights)| weights)),
-    }
-}
-
-/// Sets `weights`, those of a checkpoint's model, to the values that its components provide for evaluations.
-pub(crate) fn apply_lent(
-    components: &BTreeMap<String, Value>,
-    checkpoint: &Checkpoint,
-    weights: &Parameters,
-) -> Result<(), TrainError> {
-    let mut made = Vec::with_capacity(components.len());
-    for (name, settings) in components {
-        let mut component = make(name, settings, weights)?;
-        checkpoint.restore_some(&mut [(&format!("components.{name}"), &mut *component)])?;
-        made.push((name.as_str(), component));
-    }
-    for (name, var) in lent(made.iter().map(|(name, component)| (*name, &**component)))?.iter().flat_map(|l| l.iter()) {
-        weights.get(name).ok_or_else(|| unknown(name))?.set(var.as_tensor())?;
-    }
-    Ok(())
-}
-
-/// Runs `work` while the variables of `own` have the values of `lent`, by name, and then restores their own values.
-///
-/// # Errors
-/// `lent` has a name, a shape or a dtype that `own` does not have, a device fails, or `work` fails.
-pub(super) fn with_weights<T>(
-    own: &Parameters,
-    lent: Option<&Parameters>,
-    work: impl FnOnce() -> Result<T, TrainError>,
-) -> Result<T, TrainError> {
-    let Some(lent) = lent else { return work() };
-    let mut kept = Vec::with_capacity(lent.len());
-    for (name, var) in lent.iter() {
-        let own = own.get(name).ok_or_else(|| unknown(name))?;
-        kept.push((own, own.as_tensor().copy()?));
-        if let Err(error) = own.set(var.as_tensor()) {
-            restore(&kept)?;
-            return Err(without_backtrace(error).into());
-        }
-    }
-    let done = work();
-    restore(&kept)?;
-    done
-}
-
-fn restore(kept: &[(&candle_core::Var, candle_core::Tensor)]) -> Result<(), TrainError> {
-    kept.iter().try_for_each(|(var, value)| Ok(var.set(value)?))
-}
-
-fn unknown(name: &str) -> TrainError {
-    TrainError::Field {
-        field: "components".to_owned(),
-        value: name.to_owned(),
-        rule: "a component has weights of this name for evaluations, and the model has none".to_owned(),
-    }
 }

@@ -9,12 +9,14 @@
 
 mod agenda;
 mod averaged;
+mod averaging;
 mod best;
 mod builder;
 mod checks;
 mod component;
 pub(crate) mod config;
 mod continued;
+mod early_stopping;
 mod error;
 mod find;
 mod find_lr;
@@ -37,11 +39,13 @@ mod sink;
 
 pub use agenda::Agenda;
 pub(crate) use averaged::apply_averaged;
+pub use averaging::CheckpointAverage;
 pub use best::{BestCheckpoint, Kept, best_at};
 pub use builder::SessionBuilder;
 pub(crate) use checks::memory::Purpose;
-pub(crate) use component::apply_lent;
-pub use component::{Component, Configured, Update, register_component};
+pub use component::{Component, Configured, Statistics, Update, Weights, register_component};
+pub(crate) use component::{Makers, apply_lent};
+pub(crate) use config::SCHEDULES;
 pub use config::edits::Edits;
 pub use config::every::Interval;
 pub use config::figure::Metric;
@@ -54,7 +58,8 @@ pub(crate) use config::paths::base_of;
 #[doc(hidden)]
 pub use config::paths::relative as relative_path;
 pub use config::{
-    CheckpointConfig, Config, DistributedConfig, HooksConfig, LogConfig, TimeLimit, TrainConfig, ValidationConfig,
+    BatchNormStatistics, CheckpointConfig, Config, DistributedConfig, EarlyStoppingConfig, EmaConfig, FreezeConfig,
+    GradientNoise, HooksConfig, LogConfig, Moment, SwaConfig, TimeBudget, TimeLimit, TrainConfig, ValidationConfig,
 };
 pub use error::{ConfigPlace, RanksError, TrainError};
 pub use find_lr::{RangePoint, RangeTest, RangeTestOptions, find_lr};

@@ -21,6 +21,12 @@ pub struct StepRecord {
     /// The weight decay of each group, if a schedule drives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<Vec<f64>>,
+    /// The second beta of each group, if a schedule drives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beta2: Option<Vec<f64>>,
+    /// The decay of `[ema]`, if a schedule drives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema_decay: Option<f64>,
     /// The loss of its batch, computed before the update.
     pub loss: f64,
     /// The global norm of its gradients before clipping. Not finite, and not in the log, if the update was skipped.
@@ -62,6 +68,8 @@ impl StepRecord {
             lr: rates.iter().map(|rates| rates.lr).collect(),
             momentum: of_groups(|rates| rates.momentum),
             weight_decay: of_groups(|rates| rates.weight_decay),
+            beta2: of_groups(|rates| rates.beta2),
+            ema_decay: None,
             loss,
             grad_norm,
             loss_scale: None,
@@ -70,6 +78,11 @@ impl StepRecord {
             epoch_loss: None,
             next: Vec::new(),
         }
+    }
+
+    /// Adds the decay of the average of the weights, if a schedule drives it.
+    pub(super) fn with_ema_decay(self, ema_decay: Option<f64>) -> Self {
+        Self { ema_decay, ..self }
     }
 
     /// Adds the loss scale of the update, and whether the update was skipped.

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "peers")]
 mod adopted;
+mod ending;
 mod hooked;
 mod keeper;
 mod pace;
@@ -18,7 +19,6 @@ use super::best::BestCheckpoint;
 use super::config::Config;
 use super::given::Given;
 use super::joining;
-use super::metrics::Evaluation;
 use super::observe;
 use super::observe::control::{Control, Requests, Stake};
 use super::record::StepRecord;
@@ -157,6 +157,13 @@ impl Run {
         {
             return Ok(outcome);
         }
+        // A resume does not change that, unless it changes the settings.
+        let is_last = self.session.step() >= self.session.total_steps();
+        if let Some(reason) = self.session.ends_early().filter(|_| !is_last) {
+            self.end_together();
+            return self.finish(Outcome::EndedEarly { reason }, sink);
+        }
+        self.limit_time();
         let (control, keeps) = (self.control.clone(), self.keeper.is_some());
         // Another process only stops when all do.
         let stop = || keeps && control.stop_requested().is_some();
@@ -165,6 +172,7 @@ impl Run {
         let stop_now = || stop() && !is_sharded;
         let mut rates = self.session.rates();
         for step in self.session.step()..self.session.total_steps() {
+            let began = Instant::now();
             let batch = match self.session.batch(&stop_now) {
                 Ok(Some(batch)) => batch,
                 Ok(None) => return self.finish_stopped(sink),
@@ -187,30 +195,21 @@ impl Run {
             // All processes have the same numbers.
             self.has_ended_together = are_finite.is_err();
             are_finite?;
+            let ema_decay = self.session.ema_decay();
             self.session.update(&gradients, &rates, loss)?;
             let epoch = step / self.session.steps_per_epoch() + 1;
             let record = StepRecord::new(step, epoch, &rates, loss, gradients.norm()).scaled(scale, skipped);
+            let record = record.with_ema_decay(ema_decay);
             match self.conclude_step(record, Some(&gradients), asked, sink)? {
-                Next::Step(next) => rates = next,
+                Next::Step(next) => {
+                    rates = next;
+                    self.reserve_time(began);
+                }
                 Next::Stop(outcome) => return Ok(outcome),
             }
         }
         self.end_together();
         self.finish(Outcome::Finished, sink)
-    }
-
-    /// All processes have come to the last step of this run, or of this process: none has to be left behind.
-    fn end_together(&mut self) {
-        self.has_ended_together = true;
-        self.control.needs_others(true);
-    }
-
-    /// Saves the state before the batch that failed, so that no update is lost.
-    fn save_before(&mut self, error: TrainError, sink: &mut dyn Sink) -> TrainError {
-        if let Err(unsaved) = self.finish(Outcome::Finished, sink) {
-            sink.message(&format!("warning: step {} is not saved: {unsaved}", self.session.step()));
-        }
-        error
     }
 
     /// Finishes an update: a validation, the record, a save.
@@ -228,6 +227,11 @@ impl Run {
             }
         }
         record.epoch_loss = self.session.end_epoch_when_due();
+        // After the last step there is nothing to stop.
+        let is_last = record.done() >= self.session.total_steps();
+        if is_last || self.session.ends_early().is_some() {
+            self.session.prepare_evaluation(&|| false)?;
+        }
         record.next = self.session.rates();
         if let Some(keeper) = &mut self.keeper {
             keeper.log.record(&record);
@@ -241,20 +245,13 @@ impl Run {
             }
         }
         self.save_when_due(sink)?;
-        // After the last step there is nothing to stop.
-        let is_last = record.done() >= self.session.total_steps();
-        match self.stop_after_step(asked).filter(|_| !is_last) {
-            Some(signal) => {
+        match self.end_after_step(asked).filter(|_| !is_last) {
+            Some(outcome) => {
                 self.end_together();
-                self.finish(Outcome::Stopped { signal }, sink).map(Next::Stop)
+                self.finish(outcome, sink).map(Next::Stop)
             }
             None => Ok(Next::Step(record.next)),
         }
-    }
-
-    /// Returns the signal that ends the run after this step. Several processes have agreed on it.
-    fn stop_after_step(&self, asked: Requests) -> Option<usize> {
-        if self.session.world() == 1 { self.control.stop_requested() } else { asked.stop }
     }
 
     fn save_when_due(&mut self, sink: &mut dyn Sink) -> Result<(), TrainError> {
@@ -268,43 +265,6 @@ impl Run {
         }
         self.session.release_states();
         Ok(())
-    }
-
-    /// Makes the validation after the update of `record`; `None` if the run was asked to stop meanwhile. The validation
-    /// is then still pending, also in a save that was requested meanwhile.
-    fn validate(&mut self, record: &StepRecord, sink: &mut dyn Sink) -> Result<Option<Evaluation>, TrainError> {
-        if self.keeper.is_none() || self.session.is_sharded() {
-            sink.validating(record.done());
-            let found = self.session.validate(&|| false);
-            return found.map_err(|error| self.save_before_validation(record, error, sink));
-        }
-        let control = self.control.clone();
-        sink.validating(record.done());
-        match self.session.validate(&|| control.is_pressing()) {
-            Ok(None) => self.session.postpone_validation(record.clone()),
-            // The wait for the others was given up.
-            Err(TrainError::Ranks(_)) if control.stop_requested().is_some() => {
-                self.session.postpone_validation(record.clone());
-                return Ok(None);
-            }
-            found => return found.map_err(|error| self.save_before_validation(record, error, sink)),
-        }
-        if control.stop_requested().is_some() {
-            return Ok(None);
-        }
-        self.save_when_due(sink)?;
-        sink.validating(record.done());
-        // A requested save does not interrupt it again.
-        self.session.validate(&|| control.stop_requested().is_some() && control.is_pressing())
-    }
-
-    /// Saves the state with the validation pending, if it failed because of data or of another process.
-    fn save_before_validation(&mut self, record: &StepRecord, error: TrainError, sink: &mut dyn Sink) -> TrainError {
-        if !matches!(error, TrainError::Data(_) | TrainError::Ranks(_)) {
-            return error;
-        }
-        self.session.postpone_validation(record.clone());
-        self.save_before(error, sink)
     }
 
     fn require_finite(&self, what: &str, value: f64, step: u64, rates: &[StepHyperparams]) -> Result<(), TrainError> {
@@ -334,33 +294,6 @@ impl Run {
             }
             other => Ok(other?),
         }
-    }
-
-    /// Saves the state for a signal.
-    fn finish_stopped(&mut self, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
-        let signal = self.control.stop_requested().unwrap_or_default();
-        self.finish(Outcome::Stopped { signal }, sink)
-    }
-
-    /// Saves the state if the newest checkpoint is older.
-    fn finish(&mut self, outcome: Outcome, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
-        match &mut self.keeper {
-            Some(keeper) => {
-                if self.has_ended_together {
-                    let saved = keeper.await_save(&self.session, sink);
-                    // If this one fails, the others would wait for it.
-                    self.has_ended_together = saved.is_ok() || !self.session.is_sharded();
-                    saved?;
-                    let is_behind = keeper.is_behind(&self.session);
-                    self.session.collect_states(is_behind)?;
-                }
-                keeper.finish(&self.session, sink)?;
-            }
-            None if self.has_ended_together => self.session.collect_states(false)?,
-            None => {}
-        }
-        self.session.release_states();
-        Ok(outcome)
     }
 
     /// Returns the best checkpoint with a metric. In an object store, where each must be fetched, they are read only if

@@ -13,18 +13,24 @@ use crate::schedule::{Mode, RunLength, Schedule, Scheduler, Taken};
 pub(super) struct Schedulers {
     lr: Scheduler,
     momentum: Option<Scheduler>,
+    beta2: Option<Scheduler>,
     weight_decay: Option<Scheduler>,
+    /// It has one value, not one for each group.
+    ema_decay: Option<Scheduler>,
 }
 
 impl Schedulers {
     /// The optional parts.
-    pub const OPTIONAL: [&'static str; 2] = ["schedulers.momentum", "schedulers.weight_decay"];
+    pub const OPTIONAL: [&'static str; 4] =
+        ["schedulers.momentum", "schedulers.beta2", "schedulers.weight_decay", "schedulers.ema_decay"];
 
     /// Returns the configuration setting of a part.
     pub fn setting(part: &str) -> &'static str {
         match part {
             "schedulers.momentum" => "momentum_schedule",
+            "schedulers.beta2" => "beta2_schedule",
             "schedulers.weight_decay" => "weight_decay_schedule",
+            "schedulers.ema_decay" => "ema_decay_schedule",
             _ => "schedule",
         }
     }
@@ -33,6 +39,8 @@ impl Schedulers {
     pub fn new(config: &Config, optimizer: &Optimizer, length: RunLength, taken: Taken) -> Result<Self, TrainError> {
         let groups = optimizer.groups();
         let momenta = groups.iter().map(Group::base_momentum).collect();
+        let betas = groups.iter().map(|group| group.beta2.unwrap_or_default()).collect();
+        let ema_decays = config.ema.iter().map(|ema| ema.decay).collect();
         let decays = groups.iter().map(|group| group.weight_decay).collect();
         let lr = Scheduler::new(config.schedule.in_updates(taken)?, optimizer.base_lrs(), length)?;
         let of = |field: &'static str, schedule: &Option<Schedule>, bases: Vec<f64>| {
@@ -45,8 +53,12 @@ impl Schedulers {
         };
         let momentum = of("momentum_schedule", &config.momentum_schedule, momenta)?;
         let weight_decay = of("weight_decay_schedule", &config.weight_decay_schedule, decays)?;
-        let schedulers = Self { lr, momentum, weight_decay };
+        let beta2 = of("beta2_schedule", &config.beta2_schedule, betas)?;
+        let ema_decay = of("ema_decay_schedule", &config.ema_decay_schedule, ema_decays)?;
+        let schedulers = Self { lr, momentum, beta2, weight_decay, ema_decay };
         schedulers.check_momentum(config, groups)?;
+        schedulers.check_beta2(config, groups)?;
+        schedulers.check_ema_decay(config, length)?;
         Ok(schedulers)
     }
 
@@ -70,6 +82,31 @@ impl Schedulers {
             return wrong("optimizer.kind", kinds, "has no momentum, but a schedule drives it; remove that schedule");
         }
         Ok(())
+    }
+
+    /// Refuses a schedule of a second beta that no rule has.
+    fn check_beta2(&self, config: &Config, groups: &[Group]) -> Result<(), TrainError> {
+        let Some(schedule) =
+            config.beta2_schedule.as_ref().filter(|_| groups.iter().all(|group| group.beta2.is_none()))
+        else {
+            return Ok(());
+        };
+        let rule = format!("`{}` has no second beta that a schedule can drive; remove it", config.optimizer.kind());
+        Err(TrainError::Field { field: "beta2_schedule".to_owned(), value: schedule.to_string(), rule })
+    }
+
+    /// Refuses a decay of an average that is not a share of it, where that is known before.
+    fn check_ema_decay(&self, config: &Config, length: RunLength) -> Result<(), TrainError> {
+        let (Some(scheduler), Some(schedule)) = (&self.ema_decay, &config.ema_decay_schedule) else { return Ok(()) };
+        let total = length.total_steps.unwrap_or(1).max(1);
+        let mut steps = (0..100).map(|part| (total - 1) / 100 * part).chain([total - 1]);
+        let wrong = |t: &u64| scheduler.rates_at(*t).iter().any(|decay| !(0.0..=1.0).contains(decay));
+        let Some(step) = steps.find(wrong) else { return Ok(()) };
+        let rule = format!(
+            "the decay at step {step} is {:?}; it must be at least 0 and at most 1",
+            scheduler.rates_at(step).first().copied().unwrap_or_default()
+        );
+        Err(TrainError::Field { field: "ema_decay_schedule".to_owned(), value: schedule.to_string(), rule })
     }
 
     /// Returns the metric for the schedules: as configured, otherwise the validation loss if there is one.
@@ -122,15 +159,23 @@ impl Schedulers {
     pub fn rates(&self) -> Vec<StepHyperparams> {
         let t = self.lr.t();
         let momentum = self.momentum.as_ref().map(Scheduler::rates);
+        let beta2 = self.beta2.as_ref().map(Scheduler::rates);
         let weight_decay = self.weight_decay.as_ref().map(Scheduler::rates);
         let at =
             |values: &Option<Vec<f64>>, group: usize| values.as_ref().and_then(|values| values.get(group).copied());
         let group = |(group, lr)| StepHyperparams {
             lr,
             momentum: self.lr.momentum_at(t, group).or(at(&momentum, group)),
+            beta2: at(&beta2, group),
             weight_decay: at(&weight_decay, group),
         };
         self.lr.rates().into_iter().enumerate().map(group).collect()
+    }
+
+    /// Returns the decay of the average of the weights after the next update, if a schedule drives it.
+    pub fn ema_decay(&self) -> Option<f64> {
+        // Plain arithmetic may leave the range by the last digit.
+        Some(self.ema_decay.as_ref()?.rates().first()?.clamp(0.0, 1.0))
     }
 
     /// Returns the scheduler of the learning rate.
@@ -155,14 +200,15 @@ impl Schedulers {
 
     /// Returns the parts of a checkpoint, by name.
     pub fn all(&self) -> impl Iterator<Item = (&'static str, &Scheduler)> {
-        let others = Self::OPTIONAL.into_iter().zip([&self.momentum, &self.weight_decay]);
+        let others = Self::OPTIONAL.into_iter().zip([&self.momentum, &self.beta2, &self.weight_decay, &self.ema_decay]);
         let others = others.filter_map(|(name, scheduler)| Some((name, scheduler.as_ref()?)));
         std::iter::once(("schedulers.lr", &self.lr)).chain(others)
     }
 
     /// Like [`Schedulers::all`], for restoring.
     pub fn all_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Scheduler)> {
-        let others = Self::OPTIONAL.into_iter().zip([&mut self.momentum, &mut self.weight_decay]);
+        let all = [&mut self.momentum, &mut self.beta2, &mut self.weight_decay, &mut self.ema_decay];
+        let others = Self::OPTIONAL.into_iter().zip(all);
         let others = others.filter_map(|(name, scheduler)| Some((name, scheduler.as_mut()?)));
         std::iter::once(("schedulers.lr", &mut self.lr)).chain(others)
     }

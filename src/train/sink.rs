@@ -20,6 +20,13 @@ pub enum Outcome {
         /// The number of the signal.
         signal: usize,
     },
+    /// It has ended before its last update, by its metric (`[early_stopping]`); the state is saved.
+    EndedEarly {
+        /// Why.
+        reason: String,
+    },
+    /// The time of the process was up (`train.max_time`); the state is saved.
+    TimeIsUp,
 }
 
 /// Start of the loop, as reported to sinks.

@@ -53,7 +53,8 @@ use crate::loss::Loss;
 pub use crate::loss::Predicted;
 use crate::model::{Mode, Model, with_parameter_budget};
 use crate::state::{State, Stateful};
-use crate::train::{self, Config, Setting, TrainError, refuse_other_content, resume};
+pub use crate::train::Weights;
+use crate::train::{self, Config, Makers, Setting, TrainError, refuse_other_content, resume};
 
 /// A trained model, with the saved state of its run's data.
 pub struct Trained {
@@ -88,7 +89,21 @@ impl Trained {
     /// # Errors
     /// There is no valid checkpoint, or as [`Trained::from_checkpoint`].
     pub fn open(path: &Path, settings: &[Setting]) -> Result<(Self, Vec<String>), TrainedError> {
-        Self::of(resume::newest_at(path)?, settings)
+        Self::open_weights(path, false, &Weights::default(), settings)
+    }
+
+    /// Opens the newest checkpoint, or the `best` one, with these of its weights: the trained ones, or those of a component
+    /// such as `ema`.
+    ///
+    /// # Errors
+    /// The checkpoint has no such weights, or as [`Trained::open`] and [`Trained::open_best`].
+    pub fn open_weights(
+        path: &Path,
+        best: bool,
+        weights: &Weights,
+        settings: &[Setting],
+    ) -> Result<(Self, Vec<String>), TrainedError> {
+        Self::of(if best { train::best_at(path)? } else { resume::newest_at(path)? }, settings, weights)
     }
 
     /// Opens the best checkpoint of a run or a folder, by the metric measured at its save.
@@ -96,14 +111,15 @@ impl Trained {
     /// # Errors
     /// No checkpoint has a metric, or as [`Trained::open`].
     pub fn open_best(path: &Path, settings: &[Setting]) -> Result<(Self, Vec<String>), TrainedError> {
-        Self::of(train::best_at(path)?, settings)
+        Self::open_weights(path, true, &Weights::default(), settings)
     }
 
     fn of(
         (checkpoint, mut messages): (Checkpoint, Vec<String>),
         settings: &[Setting],
+        weights: &Weights,
     ) -> Result<(Self, Vec<String>), TrainedError> {
-        let trained = Self::from_checkpoint(&checkpoint, settings)?;
+        let trained = Self::assemble(&checkpoint, settings, None, weights)?;
         let here = WrittenBy::this_build(&trained.config.device).on_gpu(device::gpu(&trained.device));
         let here = here.computing_in(trained.config.precision.dtype());
         messages.extend(resume::other_machine(&checkpoint, &here));
@@ -117,7 +133,7 @@ impl Trained {
     /// The checkpoint is not from a run, a setting is not allowed, the device or the required data cannot be opened, or
     /// weights and model do not fit together.
     pub fn from_checkpoint(checkpoint: &Checkpoint, settings: &[Setting]) -> Result<Self, TrainedError> {
-        Self::assemble(checkpoint, settings, None)
+        Self::assemble(checkpoint, settings, None, &Weights::default())
     }
 
     /// The same with a model that the program hands over, as it did to
@@ -131,13 +147,14 @@ impl Trained {
         model: impl Model + 'static,
         settings: &[Setting],
     ) -> Result<Self, TrainedError> {
-        Self::assemble(checkpoint, settings, Some(Box::new(model)))
+        Self::assemble(checkpoint, settings, Some(Box::new(model)), &Weights::default())
     }
 
     fn assemble(
         checkpoint: &Checkpoint,
         settings: &[Setting],
         model: Option<Box<dyn Model>>,
+        chosen: &Weights,
     ) -> Result<Self, TrainedError> {
         let path = checkpoint.path().to_owned();
         if let Some(setting) = settings.iter().find(|setting| !setting.is_of_place()) {
@@ -157,10 +174,14 @@ impl Trained {
         let model = model
             .map_or_else(|| with_parameter_budget(train::room(checkpoint), build), Ok)
             .map_err(TrainError::from)?;
-        let mut weights = model.parameters().and(&model.buffers());
+        let buffers = model.buffers();
+        let mut weights = model.parameters().and(&buffers);
         checkpoint.restore_some(&mut [("model", &mut weights)]).map_err(TrainError::from)?;
-        train::apply_averaged(&config.optimizer, checkpoint, model.parameters())?;
-        train::apply_lent(&config.components, checkpoint, model.parameters())?;
+        if *chosen != Weights::Trained {
+            train::apply_averaged(&config.optimizer, checkpoint, model.parameters())?;
+        }
+        let makers = Makers::of(&config, model.parameters(), &buffers);
+        train::apply_lent(&makers, checkpoint, &weights, chosen)?;
         let recalled = train::recalled(checkpoint, settings);
         let given = Given { tokenizer: recalled.tokenizer_is_given, cache: recalled.cache_is_given };
         let memory = checkpoint.state(train::data_part(checkpoint)).cloned().unwrap_or_default();
@@ -261,7 +282,7 @@ fn schema_of_data(
 fn without_training(config: &Value) -> Value {
     let mut config = config.clone();
     if let Value::Object(tables) = &mut config {
-        tables.retain(|key, _| !["schedule", "momentum_schedule", "weight_decay_schedule"].contains(&key.as_str()));
+        tables.retain(|key, _| !train::SCHEDULES.contains(&key.as_str()));
         tables.insert("optimizer".to_owned(), json!({"kind": "sgd", "lr": 0.0}));
     }
     config

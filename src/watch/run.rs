@@ -178,7 +178,10 @@ fn age(path: &Path) -> Option<u64> {
 
 fn said(end: &RunEnd) -> String {
     let text = match (end.outcome, &end.error) {
-        (Ending::Finished, _) => "finished".to_owned(),
+        (Ending::Finished, _) => end.reason.clone().unwrap_or_else(|| "finished".to_owned()),
+        (Ending::Stopped, _) if end.signal.is_none() => {
+            format!("stopped: {}", end.reason.as_deref().unwrap_or("the reason is not known"))
+        }
         (Ending::Stopped, _) => {
             let signal = end.signal.and_then(|signal| i32::try_from(signal).ok()).unwrap_or_default();
             format!("stopped by {}", signal_name(signal).map_or_else(|| format!("signal {signal}"), str::to_owned))

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use rekindle::peers::export::{Target, export};
-use rekindle::train::resume;
+use rekindle::peers::export::{Target, export_weights};
+use rekindle::train::{Weights, resume};
 
 use crate::Answer;
 
@@ -20,6 +20,9 @@ pub struct Export {
     /// The file to write; for transformers the folder
     #[arg(long, short, value_name = "PATH")]
     output: PathBuf,
+    /// The weights to export: `trained`, or those of an average, `ema` or `swa`
+    #[arg(long, value_name = "WEIGHTS", default_value = "trained")]
+    weights: Weights,
     /// The attribute of the LightningModule that holds the model, such as `net` [default: the module is the model]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     attribute: String,
@@ -49,7 +52,7 @@ pub fn export_run(arguments: &Export) -> Result<Answer> {
         To::Lightning => Target::Lightning { attribute: arguments.attribute.clone() },
         To::Safetensors => Target::Safetensors,
     };
-    let exported = export(&checkpoint, &target, &arguments.output)?;
+    let exported = export_weights(&checkpoint, &target, &arguments.weights, &arguments.output)?;
     if arguments.json {
         return Ok(Answer::good(serde_json::to_string_pretty(&exported)? + "\n"));
     }

@@ -9,7 +9,7 @@ use clap::builder::RangedI64ValueParser;
 use clap::{Args, ValueEnum};
 use rekindle::peers::report::plan;
 use rekindle::report::chart::{Chart, Mark};
-use rekindle::report::{LrPlan, pictures, terminal};
+use rekindle::report::{Driven, LrPlan, pictures, terminal};
 use rekindle::schedule::{Like, RunLength, Trajectory, like, read_metrics};
 
 use crate::{peer, print};
@@ -31,6 +31,9 @@ pub struct Lr {
     /// max_lr=0.1, total_steps=100)': prints our schedule and where it differs, and with --format its rates
     #[arg(long, value_name = "CONSTRUCTOR", conflicts_with_all = ["spec", "other", "diff"])]
     like: Option<String>,
+    /// Show another number that a schedule of the run drives
+    #[arg(long, value_enum, default_value_t = Of::Lr, conflicts_with = "like")]
+    of: Of,
     /// Base rate of each parameter group, as 0.1 or 0.1,0.01 [default: the run's, or 1]
     #[arg(long, value_name = "RATES", value_delimiter = ',', allow_negative_numbers = true)]
     base_lr: Option<Vec<f64>>,
@@ -64,6 +67,33 @@ const MOST_STEPS: i64 = 10_000_000;
 /// Parses a number of steps, from 1 to [`MOST_STEPS`].
 fn count() -> RangedI64ValueParser<u64> {
     RangedI64ValueParser::new().range(1..=MOST_STEPS)
+}
+
+/// A number that a schedule drives.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Of {
+    /// The learning rate
+    Lr,
+    /// The momentum, or the first beta
+    Momentum,
+    /// The second beta
+    Beta2,
+    /// The weight decay
+    WeightDecay,
+    /// The decay of [ema]
+    EmaDecay,
+}
+
+impl From<Of> for Driven {
+    fn from(of: Of) -> Self {
+        match of {
+            Of::Lr => Self::Lr,
+            Of::Momentum => Self::Momentum,
+            Of::Beta2 => Self::Beta2,
+            Of::WeightDecay => Self::WeightDecay,
+            Of::EmaDecay => Self::EmaDecay,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -106,12 +136,15 @@ fn follow(lr: &Lr, plan: LrPlan, other: Option<&LrPlan>, metrics: &[f64]) -> any
 }
 
 /// Reads a plan: a schedule, a run of ours, or another trainer's checkpoint.
-fn read(spec: &str) -> anyhow::Result<LrPlan> {
+fn read(spec: &str, of: Of) -> anyhow::Result<LrPlan> {
     // A file of text is a schedule or a configuration.
     match peer::open(Path::new(spec)) {
+        Ok(Some(_)) if of != Of::Lr => {
+            anyhow::bail!("{spec}: of another trainer's checkpoint only the learning rate is shown; leave --of out")
+        }
         Ok(Some(found)) => plan(&found).map_err(|refusal| anyhow::anyhow!("{spec}: {refusal}")),
-        Ok(None) => Ok(LrPlan::read(spec)?),
-        Err(_) if peer::is_text(Path::new(spec)) => Ok(LrPlan::read(spec)?),
+        Ok(None) => Ok(LrPlan::read_of(spec, of.into())?),
+        Err(_) if peer::is_text(Path::new(spec)) => Ok(LrPlan::read_of(spec, of.into())?),
         Err(error) => Err(error),
     }
 }
@@ -146,10 +179,10 @@ pub fn show(lr: &Lr) -> anyhow::Result<()> {
             told(&like.notes);
             LrPlan { schedule: like.schedule, base_lrs: like.base_lrs, run: None, step: None }
         }
-        (None, Some(spec)) => read(spec)?,
+        (None, Some(spec)) => read(spec, lr.of)?,
         (None, None) => anyhow::bail!("there is no schedule to show; give one, or --like"),
     };
-    let other = lr.other.as_deref().map(read).transpose()?;
+    let other = lr.other.as_deref().map(|other| read(other, lr.of)).transpose()?;
     let first = follow(lr, plan.clone(), other.as_ref(), &metrics)?;
     let second = other.map(|other| follow(lr, other, Some(&plan), &metrics)).transpose()?;
     if metrics.is_empty() && [Some(&first), second.as_ref()].into_iter().flatten().any(Followed::waits) {

@@ -1,5 +1,6 @@
 //! `inspect`: examines schedules, checkpoints and runs, and prunes old checkpoints.
 
+mod average;
 mod diff;
 mod export;
 mod import;
@@ -85,6 +86,8 @@ enum Command {
     Import(import::Import),
     /// Write a run as another trainer resumes it
     Export(export::Export),
+    /// Average the weights of several checkpoints
+    Average(average::Average),
     /// Delete the checkpoints of a run that no rule keeps
     Prune(prune::Prune),
     /// Keep a checkpoint from ever being deleted
@@ -117,6 +120,7 @@ fn main() -> ExitCode {
         (Some(Command::Diff(arguments)), _) => diff::diff(arguments),
         (Some(Command::Import(arguments)), _) => import::import(arguments),
         (Some(Command::Export(arguments)), _) => export::export_run(arguments),
+        (Some(Command::Average(arguments)), _) => average::average(arguments),
         (Some(Command::Prune(arguments)), _) => prune::prune(arguments),
         (Some(Command::Pin(arguments)), _) => prune::pin(arguments),
         (Some(Command::Unpin(arguments)), _) => prune::unpin(arguments),

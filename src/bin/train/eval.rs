@@ -9,7 +9,8 @@ use rekindle::trained::{Evaluated, EvaluationRows, TrainedError};
 use serde::Serialize;
 
 use crate::on_device::OnDevice;
-use crate::{open, print};
+use crate::print;
+use crate::which::Which;
 
 /// Arguments of `train eval`.
 #[derive(Args)]
@@ -20,9 +21,8 @@ use crate::{open, print};
 pub struct Eval {
     /// A run directory or a folder of checkpoints, whose newest is used, or one checkpoint.
     run: PathBuf,
-    /// Use the best checkpoint by its metric instead of the newest.
-    #[arg(long)]
-    best: bool,
+    #[command(flatten)]
+    which: Which,
     /// Rows of the run's data.
     #[arg(long, value_name = "ROWS", default_value = "validation", conflicts_with = "data")]
     rows: Rows,
@@ -62,7 +62,7 @@ struct Report<'a> {
 
 /// Evaluates a run and prints the result.
 pub fn evaluate(arguments: &Eval, console: &mut Console) -> Result<(), TrainedError> {
-    let (trained, messages) = open(&arguments.run, arguments.best, &arguments.device.with(&arguments.settings)?)?;
+    let (trained, messages) = arguments.which.open(&arguments.run, &arguments.device.with(&arguments.settings)?)?;
     messages.iter().for_each(|message| console.message(message));
     let trained = trained.skipping(arguments.skip_lines);
     let (evaluated, data) = match &arguments.data {

@@ -18,6 +18,7 @@ mod sample;
 mod summary;
 mod supervise;
 mod warnings;
+mod which;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -31,9 +32,9 @@ use rekindle::distributed::Launched;
 use rekindle::duration::duration;
 use rekindle::train::resume::{ResumeOptions, Resumed};
 use rekindle::train::{
-    Console, Control, Progress, Run, Setting, Sink, Sinks, TrainError, file_size_limit_is_an_error, from_file, joining,
+    Console, Control, Progress, Run, Sink, Sinks, TrainError, file_size_limit_is_an_error, from_file, joining,
 };
-use rekindle::trained::{Trained, TrainedError};
+use rekindle::trained::TrainedError;
 use rekindle::{shell, threads};
 
 use self::on_device::OnDevice;
@@ -66,6 +67,9 @@ struct Arguments {
     /// Start the commands of `[hooks]` in the configuration.
     #[arg(long, conflicts_with = "plan")]
     hooks: bool,
+    /// Save and stop before this time is over, as `2h`; --resume continues.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    max_time: Option<Duration>,
     /// Show the run, its memory and its time, without training.
     #[arg(long, conflicts_with = "resume")]
     plan: bool,
@@ -205,6 +209,7 @@ fn keep(arguments: &Arguments, ranks: &Ranks, console: &mut Console) -> Ended {
             return Ended::alone(2);
         }
     };
+    arguments.max_time.iter().for_each(|time| control.limit_time(*time));
     ranks.give_up_with(&control);
     match prepare(arguments, ranks, control) {
         Ok(Resumed { run, messages }) => {
@@ -311,11 +316,6 @@ fn settle_threads(launched: Option<Launched>) -> Vec<&'static str> {
         }
     }
     settled
-}
-
-/// Opens the trained model of the run at `path`, from its newest or best checkpoint.
-fn open(path: &Path, best: bool, settings: &[Setting]) -> Result<(Trained, Vec<String>), TrainedError> {
-    if best { Trained::open_best(path, settings) } else { Trained::open(path, settings) }
 }
 
 /// Creates a control that signals use, and that prints answers on the console.

@@ -10,7 +10,8 @@ use rekindle::train::{Console, Control, Sink, Stake};
 use rekindle::trained::{PredictedRows, TableWriter, TrainedError};
 
 use crate::on_device::OnDevice;
-use crate::{listening, open, stopped_by};
+use crate::which::Which;
+use crate::{listening, stopped_by};
 
 /// Arguments of `train predict`.
 #[derive(Args)]
@@ -20,9 +21,8 @@ use crate::{listening, open, stopped_by};
 pub struct Predict {
     /// A run directory or a folder of checkpoints, whose newest is used, or one checkpoint.
     run: PathBuf,
-    /// Use the best checkpoint by its metric instead of the newest.
-    #[arg(long)]
-    best: bool,
+    #[command(flatten)]
+    which: Which,
     /// The rows: a file in the format of the run's data, an image, or a folder of images.
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
@@ -43,7 +43,7 @@ pub struct Predict {
 /// Writes the predictions for every row.
 pub fn predict(arguments: &Predict, console: &mut Console) -> Result<ExitCode, TrainedError> {
     let control = listening(console)?;
-    let (trained, messages) = open(&arguments.run, arguments.best, &arguments.device.with(&arguments.settings)?)?;
+    let (trained, messages) = arguments.which.open(&arguments.run, &arguments.device.with(&arguments.settings)?)?;
     messages.iter().for_each(|message| console.message(message));
     let trained = trained.skipping(arguments.skip_lines);
     let mut rows = trained.predict(&arguments.data)?;

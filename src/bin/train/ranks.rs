@@ -174,7 +174,7 @@ pub fn code_of(error: &TrainError) -> u8 {
 /// Returns the exit code after training.
 pub fn code_after(outcome: &Outcome) -> u8 {
     match outcome {
-        Outcome::Finished => 0,
+        Outcome::Finished | Outcome::EndedEarly { .. } | Outcome::TimeIsUp => 0,
         Outcome::Stopped { signal } => u8::try_from(128 + signal).unwrap_or(1),
     }
 }

@@ -14,7 +14,7 @@ use rekindle::shell;
 use crate::Arguments;
 
 /// Options of a run with a value.
-const VALUED: [&str; 5] = ["--resume", "--out", "--set", "--device", "--failures-every"];
+const VALUED: [&str; 6] = ["--resume", "--out", "--set", "--device", "--failures-every", "--max-time"];
 
 /// Returns the arguments of this process. If they are wrong, prints a message and exits; one of several processes that
 /// were started with the same arguments may be `quiet`.

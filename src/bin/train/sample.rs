@@ -7,7 +7,8 @@ use rekindle::train::{Console, Sink};
 use rekindle::trained::{SampleOptions, TrainedError};
 
 use crate::on_device::OnDevice;
-use crate::{open, write_out};
+use crate::which::Which;
+use crate::write_out;
 
 /// Arguments of `train sample`.
 #[derive(Args)]
@@ -16,9 +17,8 @@ use crate::{open, write_out};
 pub struct Sample {
     /// A run directory or a folder of checkpoints, whose newest is used, or one checkpoint.
     run: PathBuf,
-    /// Use the best checkpoint by its metric instead of the newest.
-    #[arg(long)]
-    best: bool,
+    #[command(flatten)]
+    which: Which,
     /// The beginning of the text.
     #[arg(long, value_name = "TEXT", default_value = "\n", hide_default_value = true, allow_hyphen_values = true)]
     prompt: String,
@@ -43,7 +43,7 @@ pub struct Sample {
 
 /// Prints the prompt and the generated text as it comes.
 pub fn sample(arguments: &Sample, console: &mut Console) -> Result<(), TrainedError> {
-    let (trained, messages) = open(&arguments.run, arguments.best, &arguments.device.with(&arguments.settings)?)?;
+    let (trained, messages) = arguments.which.open(&arguments.run, &arguments.device.with(&arguments.settings)?)?;
     messages.iter().for_each(|message| console.message(message));
     let Sample { tokens, temperature, top_k, seed, ref prompt, .. } = *arguments;
     let pieces = trained.sample(prompt, &SampleOptions { tokens, temperature, top_k, seed })?;

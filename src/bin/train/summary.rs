@@ -34,9 +34,13 @@ pub fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, 
         Outcome::Finished => {
             console.message(&format!("done: {} in {seconds:.1} s{speed}", counted(made, "step")));
         }
-        Outcome::Stopped { .. } => {
+        Outcome::EndedEarly { reason } => {
+            console.message(&format!("ended early after step {step} of {total}: {reason}"));
+        }
+        Outcome::Stopped { .. } | Outcome::TimeIsUp => {
+            let why = if *outcome == Outcome::TimeIsUp { ", because its time was up" } else { "" };
             console.message(&format!(
-                "stopped after step {step} of {total}: {} in {seconds:.1} s{speed}",
+                "stopped after step {step} of {total}{why}: {} in {seconds:.1} s{speed}",
                 counted(made, "step")
             ));
         }
@@ -61,6 +65,9 @@ pub fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, 
             let unit = if session.config().train.epochs.is_some() { "epochs" } else { "steps" };
             console.message(&format!("to train longer: train --resume {run} --set train.{unit}=…"));
         }
-        Outcome::Stopped { .. } => console.message(&format!("to continue: train --resume {run}")),
+        Outcome::EndedEarly { .. } => console.message(&format!(
+            "to continue nevertheless: train --resume {run} --set early_stopping=, or with another `patience` or `target`"
+        )),
+        Outcome::Stopped { .. } | Outcome::TimeIsUp => console.message(&format!("to continue: train --resume {run}")),
     }
 }

@@ -12,8 +12,8 @@ use candle_core::backprop::GradStore;
 
 use super::config::OptimizerConfig;
 use super::groups::{self, Group};
-use super::rule::{Momentum, StateForm, Step, Update};
-use super::{Gradients, MeasuredGradients, OptimError};
+use super::rule::{Beta2, Momentum, StateForm, Step, Update};
+use super::{CLIP_EPS, Gradients, MeasuredGradients, OptimError};
 use crate::parameters::Parameters;
 
 /// Hyperparameters of an update for one parameter group. A plain number is a learning rate with the group's other
@@ -24,6 +24,8 @@ pub struct StepHyperparams {
     pub lr: f64,
     /// Momentum of SGD or beta1 of Adam, in `[0, 1)`; `None` for the group's value. A rule that has neither ignores it.
     pub momentum: Option<f64>,
+    /// The second beta, in `[0, 1)`; `None` for the group's value. A rule that has none ignores it.
+    pub beta2: Option<f64>,
     /// Weight decay; `None` for the group's value.
     pub weight_decay: Option<f64>,
 }
@@ -36,9 +38,10 @@ impl StepHyperparams {
         {
             return Err(OptimError::Rate { what, value, group, rule: "negative or not finite" });
         }
-        match self.momentum {
-            Some(value) if !(0.0..1.0).contains(&value) => {
-                let what = momentum.map_or("momentum", Momentum::name);
+        let shares = [(momentum.map_or("momentum", Momentum::name), self.momentum), ("beta2", self.beta2)];
+        let wrong = |(_, value): &(&str, Option<f64>)| value.is_some_and(|value| !(0.0..1.0).contains(&value));
+        match shares.into_iter().find(wrong) {
+            Some((what, Some(value))) => {
                 Err(OptimError::Rate { what, value, group, rule: "not at least 0 and below 1" })
             }
             _ => Ok(()),
@@ -48,7 +51,7 @@ impl StepHyperparams {
 
 impl From<f64> for StepHyperparams {
     fn from(lr: f64) -> Self {
-        Self { lr, momentum: None, weight_decay: None }
+        Self { lr, momentum: None, beta2: None, weight_decay: None }
     }
 }
 
@@ -60,6 +63,8 @@ impl From<f64> for StepHyperparams {
 pub struct Optimizer {
     config: OptimizerConfig,
     groups: Vec<Group>,
+    /// For each group, the product of all its second betas so far, if a schedule drives them.
+    beta2_products: Vec<Option<f64>>,
     /// In name order, like gradients.
     slots: Vec<Slot>,
     updates: u64,
@@ -78,6 +83,12 @@ struct Slot {
     decays: bool,
     /// Their names, shapes and types.
     forms: Vec<StateForm>,
+    /// The share of the group's rate, by its layer.
+    rate: f64,
+    /// Whether it is not updated for now.
+    is_frozen: bool,
+    /// The updates that it has missed, because it was frozen.
+    missed: u64,
     states: Vec<Var>,
     /// Whether another process updates it, and has its states.
     is_left: bool,
@@ -99,6 +110,8 @@ impl Optimizer {
         config.validate()?;
         let groups = groups::assign(&config, parameters)?;
         refuse_tied(parameters)?;
+        let rates =
+            config.layer_decay.as_ref().map(|layers| layers.factors(parameters)).transpose()?.unwrap_or_default();
         let slot = |(name, parameter): (&str, &Var)| {
             let group = groups.iter().position(|group| group.parameters.iter().any(|p| p == name)).unwrap_or_default();
             let forms = groups[group].state_forms(parameter.shape());
@@ -110,11 +123,15 @@ impl Optimizer {
                 decays: groups[group].decay.includes(parameter.rank()),
                 states: forms.iter().map(zeros).collect::<Result<_, _>>()?,
                 forms,
+                rate: rates.get(name).copied().unwrap_or(1.0),
+                is_frozen: false,
+                missed: 0,
                 is_left: false,
             })
         };
         let slots = parameters.iter().map(slot).collect::<Result<_, OptimError>>()?;
-        let optimizer = Self { config, groups, slots, updates: 0, skipped: 0, unnamed: false };
+        let beta2_products = vec![None; groups.len()];
+        let optimizer = Self { config, groups, beta2_products, slots, updates: 0, skipped: 0, unnamed: false };
         optimizer.refuse_equal_names()?;
         Ok(optimizer)
     }
@@ -161,12 +178,12 @@ impl Optimizer {
     /// # Errors
     /// The device fails.
     pub fn without_frozen(&self, gradients: Gradients) -> Result<Gradients, OptimError> {
-        if self.groups.iter().all(|group| group.rule.trains()) {
+        if self.groups.iter().all(|group| group.rule.trains()) && self.slots.iter().all(|slot| !slot.is_frozen) {
             return Ok(gradients);
         }
         let trains = |name: &str| {
             let slot = self.slots.iter().find(|slot| slot.name == name);
-            slot.is_none_or(|slot| self.groups[slot.group].rule.trains())
+            slot.is_none_or(|slot| self.groups[slot.group].rule.trains() && !slot.is_frozen)
         };
         gradients.zeroed_unless(trains)
     }
@@ -194,17 +211,20 @@ impl Optimizer {
         for (index, (hyperparams, group)) in hyperparams.iter().zip(&self.groups).enumerate() {
             hyperparams.validate(index, group.momentum)?;
         }
+        self.multiply_betas(&hyperparams);
         for (index, group) in self.groups.iter().enumerate() {
-            let own = self.slots.iter().zip(gradients.tensors()).filter(|(slot, _)| !slot.is_left);
+            let gradient_scale = gradients.scale() * self.clipping_of(index, gradients);
+            let own = self.slots.iter().zip(gradients.tensors()).filter(|(slot, _)| !slot.is_left && !slot.is_frozen);
             let of_group = own.filter(|(slot, _)| slot.group == index);
             let with_step = of_group.map(|(slot, gradient)| {
                 let Slot { parameter, states, .. } = slot;
-                let tensors = Update { parameter, states, gradient, gradient_scale: gradients.scale() };
+                let tensors = Update { parameter, states, gradient, gradient_scale };
                 (tensors, self.step_of(slot, hyperparams[index]))
             });
             group.rule.update_group(&with_step.collect::<Vec<_>>())?;
         }
         self.updates += 1;
+        self.slots.iter_mut().filter(|slot| slot.is_frozen).for_each(|slot| slot.missed += 1);
         Ok(())
     }
 
@@ -227,13 +247,39 @@ impl Optimizer {
         Ok((!found.is_empty()).then(|| found.into_iter().collect()))
     }
 
+    /// Freezes parameters from now on: they and their states are left as they are, and count for no norm. Those that are
+    /// not frozen any more continue, as if the updates between had not been.
+    pub fn freeze(&mut self, is_frozen: impl Fn(&str) -> bool) {
+        self.slots.iter_mut().for_each(|slot| slot.is_frozen = is_frozen(&slot.name));
+    }
+
+    /// Returns the factor that limits the norm of a group's gradients, after the clipping of all.
+    fn clipping_of(&self, group: usize, gradients: &MeasuredGradients) -> f64 {
+        let Some(max_norm) = self.groups[group].clip_norm else { return 1.0 };
+        let own = self.slots.iter().zip(gradients.squares()).filter(|(slot, _)| slot.group == group);
+        let norm = own.fold(0.0, |sum, (_, square)| sum + square).sqrt() * gradients.clipping();
+        (max_norm / (norm + CLIP_EPS)).min(1.0)
+    }
+
     /// Returns the hyperparameters of a parameter in the next update.
     fn step_of(&self, slot: &Slot, hyperparams: StepHyperparams) -> Step {
         let group = &self.groups[slot.group];
         let weight_decay = if slot.decays { hyperparams.weight_decay.unwrap_or(group.weight_decay) } else { 0.0 };
         let momentum = group.momentum.map_or(0.0, |own| hyperparams.momentum.unwrap_or(own.value()));
-        let (lr, base_lr) = (hyperparams.lr, group.lr);
-        Step { lr, base_lr, momentum, weight_decay, updates_before: self.updates }
+        let (lr, base_lr) = (hyperparams.lr * slot.rate, group.lr * slot.rate);
+        let product = self.beta2_products.get(slot.group).copied().flatten();
+        let beta2 = hyperparams.beta2.zip(product).map(|(value, product)| Beta2 { value, product });
+        Step { lr, base_lr, momentum, beta2, weight_decay, updates_before: self.updates - slot.missed }
+    }
+
+    /// Takes the second betas of the next update into the products of those that a schedule drives. Before it did, the
+    /// group's own value was used.
+    fn multiply_betas(&mut self, hyperparams: &[StepHyperparams]) {
+        let groups = self.groups.iter().zip(hyperparams);
+        for (product, (group, hyperparams)) in self.beta2_products.iter_mut().zip(groups) {
+            let before = |own: f64| product.unwrap_or_else(|| own.powf(self.updates as f64));
+            *product = group.beta2.zip(hyperparams.beta2).map(|(own, beta2)| before(own) * beta2);
+        }
     }
 
     /// Refuses two state tensors of the same name, which would be saved as one.

@@ -1,5 +1,7 @@
 //! Saving and loading of an optimizer's state.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -19,6 +21,9 @@ struct Saved {
     /// Number of skipped updates.
     #[serde(default, skip_serializing_if = "is_zero")]
     skipped: u64,
+    /// The updates that parameters have missed, because they were frozen.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    missed: BTreeMap<String, u64>,
     groups: Vec<SavedGroup>,
 }
 
@@ -35,6 +40,9 @@ struct SavedGroup {
     /// Momentum or beta1; checkpoints have always called both `momentum`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     momentum: Option<f64>,
+    /// The product of all second betas so far, if a schedule drives them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    beta2_product: Option<f64>,
     decay: Decay,
     /// The name of the group's own rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,6 +56,7 @@ impl From<&Group> for SavedGroup {
             lr: group.lr,
             weight_decay: group.weight_decay,
             momentum: group.momentum.map(Momentum::value),
+            beta2_product: None,
             decay: group.decay,
             kind: group.own.map(|_| group.rule.kind().to_owned()),
         }
@@ -81,6 +90,7 @@ impl Optimizer {
             kind: self.config.kind().to_owned(),
             updates: self.updates,
             skipped: self.skipped,
+            missed: BTreeMap::new(),
             groups: self.groups.iter().map(SavedGroup::from).collect(),
         };
         let names = |saved: &Saved| saved.groups.iter().map(|g| list(&g.parameters)).collect::<Vec<_>>().join("; ");
@@ -114,9 +124,12 @@ impl Optimizer {
         if !self.is_whole() {
             return Err(StateError::Unable("the moments of some parameters are in other processes".to_owned()));
         }
-        let groups = self.groups.iter().map(SavedGroup::from).collect();
+        let groups = self.groups.iter().zip(&self.beta2_products);
+        let groups = groups.map(|(group, product)| SavedGroup { beta2_product: *product, ..group.into() }).collect();
+        let missed = self.slots.iter().filter(|slot| slot.missed > 0);
+        let missed = missed.map(|slot| (slot.name.clone(), slot.missed)).collect();
         let (kind, updates, skipped) = (self.config.kind().to_owned(), self.updates, self.skipped);
-        state.json = json!(Saved { kind, updates, skipped, groups });
+        state.json = json!(Saved { kind, updates, skipped, missed, groups });
         state.json["hyperparameters"] = serde_json::to_value(&self.config)?;
         Ok(())
     }
@@ -159,6 +172,10 @@ impl Stateful for Optimizer {
         }
         let saved = Saved::deserialize(&state.json)?;
         (self.updates, self.skipped) = (saved.updates, saved.skipped);
+        for slot in &mut self.slots {
+            slot.missed = saved.missed.get(&slot.name).copied().unwrap_or(0).min(saved.updates);
+        }
+        self.beta2_products = saved.groups.iter().map(|group| group.beta2_product).collect();
         Ok(())
     }
 }

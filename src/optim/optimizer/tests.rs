@@ -259,10 +259,10 @@ fn an_update_can_be_given_its_momentum_and_weight_decay() {
         }
         parameters.save().unwrap()
     };
-    let own = weights_after(StepHyperparams { lr: 0.1, momentum: Some(0.9), weight_decay: Some(0.01) });
+    let own = weights_after(StepHyperparams { momentum: Some(0.9), weight_decay: Some(0.01), ..0.1.into() });
     assert_eq!(own, weights_after(0.1.into()));
-    assert_ne!(own, weights_after(StepHyperparams { lr: 0.1, momentum: Some(0.5), weight_decay: None }));
-    assert_ne!(own, weights_after(StepHyperparams { lr: 0.1, momentum: None, weight_decay: Some(0.5) }));
+    assert_ne!(own, weights_after(StepHyperparams { momentum: Some(0.5), ..0.1.into() }));
+    assert_ne!(own, weights_after(StepHyperparams { weight_decay: Some(0.5), ..0.1.into() }));
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn a_bad_rate_changes_nothing() {
     for rate in [f64::NAN, f64::INFINITY, -0.1] {
         assert!(matches!(optimizer.update(&gradients, &[rate]), Err(OptimError::Rate { .. })));
     }
-    let momentum = StepHyperparams { lr: 0.1, momentum: Some(1.0), weight_decay: None };
+    let momentum = StepHyperparams { momentum: Some(1.0), ..0.1.into() };
     let message = optimizer.update(&gradients, &[momentum]).unwrap_err().to_string();
     assert_eq!(message, "the momentum 1 of parameter group 0 is not at least 0 and below 1");
     assert!(matches!(optimizer.update(&gradients, &[0.1, 0.1]), Err(OptimError::RateCount { .. })));
@@ -461,4 +461,53 @@ fn large_tensors_are_updated_like_small_ones() {
     other.update(&Gradients::from_loss(&loss, &few).unwrap().measure().unwrap(), &[0.1]).unwrap();
     let tail: Tensor = large.get("w").unwrap().narrow(0, 90_000, 3).unwrap();
     assert_eq!(tail.to_vec1::<f32>().unwrap(), few.get("w").unwrap().to_vec1::<f32>().unwrap());
+}
+
+/// Updates one weight with these second betas, and returns it after each update; the gradient is `weight^3`.
+fn weights_with(betas: &[Option<f64>]) -> (Vec<f64>, Optimizer) {
+    let var = Var::new(&[1.5f64], &Device::Cpu).unwrap();
+    let parameters: Parameters = [("a".to_owned(), var.clone())].into_iter().collect();
+    let mut optimizer = Optimizer::new(&parameters, Adam { betas: [0.5, 0.9], ..Adam::default() }).unwrap();
+    let weights = betas.iter().map(|&beta2| {
+        let weight = var.to_vec1::<f64>().unwrap()[0];
+        let gradient = Tensor::new(&[weight.powi(3)], &Device::Cpu).unwrap();
+        let gradients = Gradients::of_tensors(&parameters, vec![gradient]).unwrap().measure().unwrap();
+        optimizer.update(&gradients, &[StepHyperparams { beta2, ..0.1.into() }]).unwrap();
+        var.to_vec1::<f64>().unwrap()[0]
+    });
+    (weights.collect(), optimizer)
+}
+
+/// The moment is corrected by the weight of all squares in it, which for a beta that changes is no power of it.
+#[test]
+fn a_second_beta_that_changes_is_corrected_by_the_product_of_all() {
+    let betas = [0.0, 0.5, 0.75];
+    let (found, _) = weights_with(&betas.map(Some));
+    let (mut weight, mut mean, mut square, mut product) = (1.5f64, 0.0, 0.0, 1.0);
+    for (n, (beta, found)) in betas.into_iter().zip(found).enumerate() {
+        let gradient = weight.powi(3);
+        mean += 0.5 * (gradient - mean);
+        square = beta * square + (1.0 - beta) * gradient * gradient;
+        product *= beta;
+        let first = 1.0 - 0.5f64.powi(n as i32 + 1);
+        weight -= 0.1 * (mean / first) / ((square / (1.0 - product)).sqrt() + 1e-8);
+        assert!((weight - found).abs() < 1e-12, "update {n}: {found} instead of {weight}");
+    }
+    // One that does not change gives what the rule's own does, from whichever update on.
+    let (own, _) = weights_with(&[None; 4]);
+    for driven in [[Some(0.9); 4], [None, None, Some(0.9), Some(0.9)]] {
+        let (found, _) = weights_with(&driven);
+        assert!(own.iter().zip(&found).all(|(own, found)| (own - found).abs() < 1e-14), "{found:?}");
+    }
+}
+
+#[test]
+fn the_product_of_second_betas_is_saved() {
+    let (_, optimizer) = weights_with(&[Some(0.5), Some(0.25)]);
+    let saved = optimizer.save().unwrap();
+    assert_eq!(saved.json["groups"][0]["beta2_product"], 0.125);
+    let (_, mut other) = weights_with(&[Some(0.5), Some(0.75)]);
+    other.load(&saved).unwrap();
+    assert_eq!(other.save().unwrap(), saved);
+    assert!(weights_with(&[None]).1.save().unwrap().json["groups"][0].get("beta2_product").is_none());
 }

@@ -70,6 +70,10 @@ impl UpdateRule for AdamW {
         self.variant.check(self.betas)
     }
 
+    fn beta2(&self) -> Option<f64> {
+        Some(self.betas[1])
+    }
+
     fn states(&self, _beta1: f64) -> &'static [&'static str] {
         moments::states(self.amsgrad)
     }

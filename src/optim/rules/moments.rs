@@ -88,11 +88,13 @@ pub(super) struct Moments {
 impl Moments {
     /// Creates an update without decay.
     pub fn new(step: &Step, beta2: f64, eps: f64, amsgrad: bool, variant: AdamVariant) -> Self {
-        let betas = [step.momentum, beta2];
+        let betas = [step.momentum, step.beta2.map_or(beta2, |beta2| beta2.value)];
         let [first, second] = match variant {
             AdamVariant::Pytorch | AdamVariant::Keras => corrections(betas, step.updates_before),
             AdamVariant::Optax => corrections_in_f32(betas, step.updates_before),
         };
+        // A power of the present beta would be wrong for a beta that changes.
+        let second = step.beta2.map_or(second, |beta2| 1.0 - beta2.product);
         let (step_size, root) = (step.lr / first, second.sqrt());
         let [step_size, root_correction, square_correction] = match variant {
             AdamVariant::Pytorch => [step_size, root, 1.0],

@@ -30,6 +30,7 @@ use source::{Source, SourceGroup};
 use writing::Writing;
 
 use crate::checkpoint::Checkpoint;
+use crate::train::Weights;
 
 /// A trainer, and its form of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +70,10 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn of(source: &Source<'a>, groups: Vec<SourceGroup<'a>>) -> Result<Self, ExportError> {
+        if source.hyperparameters.get("layer_decay").is_some_and(|layers| !layers.is_null()) {
+            let reason = "each layer has another rate, and would need a group of PyTorch for it";
+            return Err(ExportError::refused("`optimizer.layer_decay`", reason));
+        }
         let schedule = schedule(source, &groups)?;
         let optimizer = optimizer(source, &groups, &schedule.rates)?;
         Ok(Self { optimizer, optimizer_groups: groups, schedule })
@@ -102,11 +107,27 @@ fn write(source: &Source<'_>, target: &Target, writing: &mut Writing) -> Result<
 /// # Errors
 /// There is something at `out`, the trainer has no such optimizer or schedule, or a file cannot be written.
 pub fn export(checkpoint: &Checkpoint, target: &Target, out: &Path) -> Result<Exported, ExportError> {
+    export_weights(checkpoint, target, &Weights::Trained, out)
+}
+
+/// The same with other weights of the checkpoint, such as those of its average.
+///
+/// # Errors
+/// As [`export`]; the checkpoint has no such weights.
+pub fn export_weights(
+    checkpoint: &Checkpoint,
+    target: &Target,
+    weights: &Weights,
+    out: &Path,
+) -> Result<Exported, ExportError> {
     let mut writing = Writing::at(out)?;
-    let source = Source::read(checkpoint)?;
+    let source = Source::read(checkpoint, weights)?;
     if let Err(error) = write(&source, target, &mut writing) {
         writing.undo();
         return Err(error);
+    }
+    if let (Weights::Evaluated | Weights::Trained, [first, ..]) = (weights, &source::averages(checkpoint)[..]) {
+        writing.notes.push(format!("these are the trained weights; `--weights {first}` exports those of `{first}`"));
     }
     let names: Vec<&str> = source.weights.iter().map(|(name, _)| *name).filter(|name| !order::is_known(name)).collect();
     if let Some(first) = names.first() {

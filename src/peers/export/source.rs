@@ -1,5 +1,7 @@
 //! The parts of a checkpoint of ours that another trainer can continue from, in the order of PyTorch.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -8,6 +10,7 @@ use super::order;
 use crate::checkpoint::Checkpoint;
 use crate::peers::write::Stored;
 use crate::state::HostTensor;
+use crate::train::Weights;
 
 /// A run to export.
 pub(in crate::peers) struct Source<'a> {
@@ -66,14 +69,18 @@ struct SavedGroup {
 }
 
 impl<'a> Source<'a> {
-    /// Reads the parts of a checkpoint.
+    /// Reads the parts of a checkpoint, with its trained weights, or those of a component.
     ///
     /// # Errors
-    /// It has no model or optimizer of a trainer of ours.
-    pub fn read(checkpoint: &'a Checkpoint) -> Result<Self, ExportError> {
+    /// It has no model or optimizer of a trainer of ours, or no such weights.
+    pub fn read(checkpoint: &'a Checkpoint, chosen: &Weights) -> Result<Self, ExportError> {
         let lacking = |what: &str| ExportError::Lacking { path: checkpoint.path().to_owned(), what: what.to_owned() };
         let model = checkpoint.state("model").ok_or_else(|| lacking("it has no part `model`"))?;
-        let mut weights: Vec<_> = model.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        let own = own_weights(checkpoint, chosen).map_err(|what| lacking(&what))?;
+        let weight = |(name, tensor): (&'a String, &'a HostTensor)| {
+            (name.as_str(), own.and_then(|own| own.get(name)).unwrap_or(tensor))
+        };
+        let mut weights: Vec<_> = model.tensors.iter().map(weight).collect();
         weights.sort_by(|(a, _), (b, _)| order::compare(a, b));
         let optimizer = checkpoint.state("optimizer").ok_or_else(|| lacking("it has no part `optimizer`"))?;
         let saved = Saved::deserialize(&optimizer.json)
@@ -118,6 +125,31 @@ impl<'a> Source<'a> {
     pub fn weight(&self, name: &str) -> Option<&'a HostTensor> {
         self.weights.iter().find(|(other, _)| *other == name).map(|(_, tensor)| *tensor)
     }
+}
+
+/// Returns the chosen weights of a component; `None` for the trained ones.
+fn own_weights<'a>(
+    checkpoint: &'a Checkpoint,
+    chosen: &Weights,
+) -> Result<Option<&'a BTreeMap<String, HostTensor>>, String> {
+    let Weights::Of(name) = chosen else { return Ok(None) };
+    let others = averages(checkpoint).join("`, `");
+    let state = checkpoint.state(&format!("components.{name}")).ok_or_else(|| match others.is_empty() {
+        true => format!("it has no weights `{name}`, only the trained ones"),
+        false => format!("it has no weights `{name}`; it has `{others}` and `trained`"),
+    })?;
+    match state.json["begun"] == Value::Bool(false) {
+        true => Err(format!("its average `{name}` has not begun; take a later checkpoint, or the weights `trained`")),
+        false => Ok(Some(&state.tensors)),
+    }
+}
+
+/// Returns the names of the components that have weights.
+pub(in crate::peers) fn averages(checkpoint: &Checkpoint) -> Vec<&str> {
+    let names = checkpoint.parts().filter_map(|part| part.strip_prefix("components."));
+    let has_tensors =
+        |name: &&str| checkpoint.state(&format!("components.{name}")).is_some_and(|state| !state.tensors.is_empty());
+    names.filter(has_tensors).collect()
 }
 
 /// Returns the tensor as it is stored.

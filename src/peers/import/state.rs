@@ -37,10 +37,11 @@ pub(super) fn put(
     let weights = weights(&session, peer, found).map_err(refused)?;
     let moments = moments(&session, found).map_err(refused)?;
     account.taken.push(format!("{} tensors of the optimizer", moments.len()));
+    let average = average(&session, peer, found, account).map_err(refused)?;
     let loss_scale = loss_scale(&session, peer, account);
     let memory = memory(&session, found).map_err(refused)?;
     let (step, skipped, origin) = (made.step, made.skipped, account.to_history());
-    Ok(session.taking(Taken { step, skipped, weights, moments, memory, loss_scale, origin }, path)?)
+    Ok(session.taking(Taken { step, skipped, weights, moments, average, memory, loss_scale, origin }, path)?)
 }
 
 fn failed(name: &str, reason: String) -> Refusal {
@@ -57,6 +58,34 @@ fn weights(session: &Session, peer: &Peer, found: &Found) -> Result<BTreeMap<Str
         weights.insert(ours.clone(), host.map_err(|reason| failed(&named.name, reason))?);
     }
     Ok(weights)
+}
+
+/// Returns the averages of the weights for `[ema]`, if the run has one and the file has an average of each parameter,
+/// under the name of its weight. A buffer without an average keeps its value.
+fn average(
+    session: &Session,
+    peer: &Peer,
+    found: &Found,
+    account: &mut Account,
+) -> Result<Option<BTreeMap<String, HostTensor>>, Refusal> {
+    let Some(averages) = peer.averages.as_ref().filter(|_| session.config().ema.is_some()) else { return Ok(None) };
+    let mut taken = BTreeMap::new();
+    for Match { ours, theirs, is_turned, buffer } in &found.matched.matches {
+        let Some(weight) = peer.model.tensors.get(*theirs) else { continue };
+        let Some(named) = averages.tensors.iter().find(|named| named.name == weight.name) else {
+            if *buffer {
+                continue;
+            }
+            account.missing.push(format!("the average of `{}`, so `[ema]` begins with the weights", weight.name));
+            return Ok(None);
+        };
+        let host = turned(&named.tensor, *is_turned).and_then(|tensor| to_host(&tensor, Dtype::F32));
+        let host = host.and_then(|host| numbers::finite(host, false));
+        taken.insert(ours.clone(), host.map_err(|reason| failed(&named.name, reason))?);
+    }
+    account.left.retain(|line| !line.contains(" averages of weights at "));
+    account.taken.push(format!("{} averages of weights, as those of `[ema]`", taken.len()));
+    Ok(Some(taken))
 }
 
 /// Returns the state tensors of every parameter that trains.

@@ -1,5 +1,6 @@
 //! Status of another trainer's run, under the names that the status of our own has.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -112,6 +113,10 @@ fn run(
         momentum_memory: Value::Null,
         weight_decay_schedule: None,
         weight_decay_memory: Value::Null,
+        beta2_schedule: None,
+        ema_decay_schedule: None,
+        averages: BTreeMap::new(),
+        early_stopping: Value::Null,
         optimizer: first.map(|optimizer| optimizer.class.clone()),
         hyperparameters: first.map(|first| details::settings(&shared(first)).into()).unwrap_or_default(),
         groups,

@@ -11,8 +11,8 @@ use super::tensor::{TensorChange, TensorDifference, compare};
 use crate::checkpoint::{Checkpoint, CheckpointError, Manifest};
 use crate::schedule::Schedule;
 use crate::state::HostTensor;
-use crate::train::base_of;
 use crate::train::config::paths;
+use crate::train::{SCHEDULES, base_of};
 
 /// Differences between two checkpoints.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -156,9 +156,6 @@ fn json(value: &impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
-/// The settings of a configuration that are schedules.
-const SCHEDULES: [&str; 3] = ["schedule", "momentum_schedule", "weight_decay_schedule"];
-
 fn is_within(field: &str, name: &str) -> bool {
     field.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
@@ -182,7 +179,7 @@ pub(super) fn is_same_place(field: &str, difference: &FieldDifference, a: &Path,
 /// tables.
 fn word_schedules(a: &mut Value, b: &mut Value) {
     let settings = SCHEDULES.map(|name| format!("/config/{name}"));
-    let parts = ["lr", "momentum", "weight_decay"].map(|name| format!("/schedulers/{name}/spec"));
+    let parts = ["lr", "momentum", "beta2", "weight_decay", "ema_decay"].map(|name| format!("/schedulers/{name}/spec"));
     for place in settings.iter().chain(&parts) {
         let text = |value: &Value| serde_json::from_value(value.clone()).ok().map(|s: Schedule| s.to_string());
         if let (Some(a), Some(b)) = (a.pointer_mut(place), b.pointer_mut(place))

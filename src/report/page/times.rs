@@ -129,9 +129,12 @@ fn kill(last: &Timed, continued_at: Option<u64>) -> Event {
 
 fn ending(end: &RunEnd) -> (EventKind, String) {
     match (end.outcome, end.signal, &end.error) {
-        (Ending::Finished, ..) => (EventKind::Finish, "finished".to_owned()),
+        (Ending::Finished, ..) => (EventKind::Finish, end.reason.clone().unwrap_or_else(|| "finished".to_owned())),
         (Ending::Stopped, Some(signal), _) => (EventKind::Stop, format!("stopped by signal {signal}")),
-        (Ending::Stopped, None, _) => (EventKind::Stop, "stopped".to_owned()),
+        (Ending::Stopped, None, _) => {
+            let reason = end.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            (EventKind::Stop, format!("stopped{reason}"))
+        }
         (Ending::Failed, _, error) => {
             (EventKind::Fail, format!("failed: {}", error.as_deref().unwrap_or("the reason is not known")))
         }
@@ -245,6 +248,7 @@ mod tests {
             outcome: Ending::Failed,
             step: 20,
             signal: None,
+            reason: None,
             error: Some("the loss is NaN".to_owned()),
             exit_code: 1,
             unix_time: 4.0,

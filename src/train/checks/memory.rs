@@ -92,6 +92,8 @@ struct Sizes {
     outline: Outline,
     /// Size of the optimizer's state.
     remembered: Remembered,
+    /// Number of averages of the weights.
+    averages: u64,
     /// Number of rows in a batch, and in a micro-batch.
     rows: u64,
     rows_at_once: u64,
@@ -119,6 +121,7 @@ impl Sizes {
         Self {
             outline,
             remembered,
+            averages: u64::from(config.ema.is_some()) + u64::from(config.swa.is_some()),
             rows,
             rows_at_once: rows_at_once as u64,
             validation_rows: data.validation_rows().len().min(data.input().evaluation_rows()) as u64,
@@ -158,13 +161,17 @@ impl Sizes {
     /// Returns the needs for memory, in the order of allocation.
     fn needs(&self) -> Vec<Need> {
         let numbers = |what: &str, count: u64, detail: String| Need::new(what, count.saturating_mul(NUMBER), detail);
-        let copy = self.weights().saturating_add(self.remembered.numbers);
+        let averages = self.weights().saturating_mul(self.averages);
+        let copy = self.weights().saturating_add(self.remembered.numbers).saturating_add(averages);
         let mut needs = Vec::new();
         if self.is_on_cpu {
             let largest = self.outline.largest();
             let largest = largest.map(|(name, shape, _)| format!(", most in `{name}` {shape:?}")).unwrap_or_default();
             needs.push(numbers("weights", self.weights(), format!("{} numbers{largest}", grouped(self.weights()))));
             needs.push(numbers("moments", self.remembered.numbers, self.remembered.detail.clone()));
+            if averages > 0 && self.purpose != Purpose::Look {
+                needs.push(numbers("averages", averages, "of the weights".to_owned()));
+            }
         }
         if self.purpose == Purpose::Look {
             return needs;

@@ -6,7 +6,7 @@ use super::outlook::samples;
 use crate::figures;
 use crate::notice::Notice;
 use crate::schedule::{RunLength, Scheduler};
-use crate::train::config::Config;
+use crate::train::config::{Config, SCHEDULES};
 
 /// The usual learning rates of a kind of optimizer, and the highest one without a warning.
 struct Usual {
@@ -60,7 +60,7 @@ fn rate(config: &Config, scheduler: &Scheduler, steps: std::ops::Range<u64>) -> 
 fn shares(config: &Config) -> Vec<String> {
     let config = serde_json::to_value(config).unwrap_or_default();
     let mut found = Vec::new();
-    for name in ["schedule", "momentum_schedule", "weight_decay_schedule"] {
+    for name in SCHEDULES {
         collect(name, &config[name], &mut found);
     }
     let said = found.into_iter().map(|(place, share)| {

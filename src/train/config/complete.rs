@@ -34,12 +34,7 @@ impl Config {
     pub fn to_complete_toml(&self) -> Result<String, toml::ser::Error> {
         let config = self.complete();
         let mut table = toml::Table::try_from(&config)?;
-        let schedules = [
-            ("schedule", Some(&config.schedule)),
-            ("momentum_schedule", config.momentum_schedule.as_ref()),
-            ("weight_decay_schedule", config.weight_decay_schedule.as_ref()),
-        ];
-        for (key, schedule) in schedules.into_iter().filter_map(|(key, schedule)| Some((key, schedule?))) {
+        for (key, schedule) in config.schedules() {
             table.insert(key.to_owned(), complete_schedule(schedule)?);
         }
         toml::to_string(&table)

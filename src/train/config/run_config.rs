@@ -7,17 +7,21 @@ use candle_core::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::every::{self, Interval};
-use super::figure::{Metric, word};
+use super::averages::{self, EmaConfig, SwaConfig};
+use super::early_stopping::{self, EarlyStoppingConfig};
+use super::every::Interval;
+use super::figure::Metric;
 use super::hooks::HooksConfig;
 use super::keep::KeepConfig;
 use super::log::LogConfig;
 use super::paths;
+use super::shaping::{self, FreezeConfig, GradientNoise};
+use super::time_budget::TimeBudget;
+use super::validation::ValidationConfig;
 use crate::Notice;
 use crate::data::DataConfig;
 use crate::device::{self, DeviceError, Opened};
 use crate::loss::LossConfig;
-use crate::metric::MetricConfig;
 use crate::model::{ModelConfig, Precision};
 use crate::optim::OptimizerConfig;
 use crate::schedule::Schedule;
@@ -61,9 +65,16 @@ pub struct Config {
     /// The schedule of the momentum of SGD and the first beta of Adam kinds, starting from each group's own value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub momentum_schedule: Option<Schedule>,
+    /// The schedule of the second beta of Adam and AdamW, starting from each group's own value. The correction of the
+    /// second moment then uses the product of all betas so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beta2_schedule: Option<Schedule>,
     /// The schedule of the weight decay, starting from each group's own value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_decay_schedule: Option<Schedule>,
+    /// The schedule of the decay of `[ema]`, starting from its `decay`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema_decay_schedule: Option<Schedule>,
     /// Length and safeguards of training.
     pub train: TrainConfig,
     /// Evaluation on the validation rows.
@@ -72,6 +83,9 @@ pub struct Config {
     /// Saving of the state.
     #[serde(default)]
     pub checkpoint: CheckpointConfig,
+    /// The end of the run before its last step, by a metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStoppingConfig>,
     /// Files for other programs.
     #[serde(default)]
     pub log: LogConfig,
@@ -81,6 +95,12 @@ pub struct Config {
     /// How several processes share the work.
     #[serde(default)]
     pub distributed: DistributedConfig,
+    /// An exponential moving average of the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema: Option<EmaConfig>,
+    /// Stochastic weight averaging.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swa: Option<SwaConfig>,
     /// Components that a program has registered (`rekindle::train::register_component`), by name, each with its
     /// settings. They are saved with the run, act after each update and may provide the weights for validations.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -111,12 +131,27 @@ pub struct TrainConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0))]
     pub clip_eps: Option<f64>,
+    /// Maximal size of each element of the gradients; larger ones are cut to it, before `clip_norm`, which then
+    /// goes by what is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub clip_value: Option<f64>,
+    /// Noise that is added to the gradients, before they are clipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_noise: Option<GradientNoise>,
+    /// Parameters that are frozen for a part of the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<FreezeConfig>,
     /// A safetensors file with the initial weights, by parameter name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_weights: Option<PathBuf>,
     /// Treatment of tensors in that file that the model has no place for: "error", as without this key, or "ignore".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unused_weights: Option<UnusedWeights>,
+    /// The longest time of a process that trains the run, such as `"2h"`: it saves before that, and stops. A resume has
+    /// this time again. No limit by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_time: Option<TimeBudget>,
     /// The metric reported to schedules that follow one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<Metric>,
@@ -132,49 +167,6 @@ pub enum UnusedWeights {
     Error,
     /// They are dropped, with a warning.
     Ignore,
-}
-
-/// Time of validations. Without validation rows there are no validations.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct ValidationConfig {
-    /// `"1 epoch"`, `"500 steps"`, or `"auto"`, the default: after each epoch, but at most 100 times in the run; if the
-    /// run is shorter than an epoch, or its epochs are few and long, at least 5 times over the run. The interval
-    /// depends only on the length of the run and the number of rows, and the result is written down.
-    #[serde(default, deserialize_with = "every::of_validations")]
-    pub every: Interval,
-    /// Whether to validate also after the last step, whatever its number; true if `every` is `"auto"`, otherwise false.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at_end: Option<bool>,
-    /// Metrics in addition to the loss and the accuracy: names of metrics, or tables with a `kind` and settings.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub metrics: Vec<MetricConfig>,
-}
-
-impl ValidationConfig {
-    /// Refuses a duplicate metric, an invalid setting, or a use of a metric that is not listed.
-    fn check(&self, figures: [(&str, Option<Metric>); 2]) -> Result<(), TrainError> {
-        let wrong = |field: &str, value: &str, rule: String| {
-            Err(TrainError::Field { field: field.to_owned(), value: value.to_owned(), rule })
-        };
-        let names: Vec<&str> = self.metrics.iter().map(MetricConfig::name).collect();
-        for (index, metric) in self.metrics.iter().enumerate() {
-            if names[..index].contains(&metric.name()) {
-                return wrong("validation.metrics", metric.name(), "is listed twice; list it once".to_owned());
-            }
-            if let Err(rule) = metric.metric().validate() {
-                return wrong("validation.metrics", metric.name(), rule);
-            }
-        }
-        for (field, metric) in figures {
-            if let Some(Metric::Own(name)) = metric.filter(|metric| !metric.is_computed(&names)) {
-                let rule = format!("is not computed; add \"{name}\" to `validation.metrics`");
-                return wrong(field, &word(&metric), rule);
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Time of saves. The last step is always saved.
@@ -239,13 +231,18 @@ impl Config {
             optimizer,
             schedule: default_schedule(),
             momentum_schedule: None,
+            beta2_schedule: None,
             weight_decay_schedule: None,
+            ema_decay_schedule: None,
             train,
             validation: ValidationConfig::default(),
             checkpoint: CheckpointConfig::default(),
+            early_stopping: None,
             log: LogConfig::default(),
             hooks: HooksConfig::default(),
             distributed: DistributedConfig::default(),
+            ema: None,
+            swa: None,
             components: BTreeMap::new(),
         }
     }
@@ -265,6 +262,9 @@ impl Config {
         self.log.validate()?;
         self.hooks.validate()?;
         component::validate(&self.components)?;
+        shaping::check(&self.train)?;
+        averages::check(self)?;
+        early_stopping::check(self)?;
         match (self.train.epochs, self.train.steps) {
             (None, None) => return Err(TrainError::NoLength),
             (Some(epochs), Some(steps)) => {
@@ -292,7 +292,9 @@ impl Config {
             }
         }
         let keep = ("checkpoint.keep.metric", self.checkpoint.keep.metric);
-        self.validation.check([("train.metric", self.train.metric), keep])?;
+        let stopping = self.early_stopping.as_ref().and_then(|stopping| stopping.metric);
+        let stopping = ("early_stopping.metric", stopping);
+        self.validation.check([("train.metric", self.train.metric), keep, stopping])?;
         if let Interval::Minutes(_) = self.validation.every {
             let rule = "validations by the clock would not be at the same steps again; give steps or epochs";
             return wrong("validation.every", self.validation.every.to_string(), rule);

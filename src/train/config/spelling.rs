@@ -88,7 +88,10 @@ mod tests {
         assert_eq!(asked("epochs"), "did you mean `train.epochs`?");
         assert_eq!(asked("train.learning_rate"), "did you mean `optimizer.lr`?");
         assert_eq!(asked("momentum"), "did you mean `optimizer.momentum`?");
-        assert_eq!(asked("every"), "did you mean `checkpoint.every`, `checkpoint.keep.every` or `validation.every`?");
+        assert_eq!(
+            asked("every"),
+            "did you mean `checkpoint.every`, `checkpoint.keep.every`, `ema.every`, `swa.every` or `validation.every`?"
+        );
         assert_eq!(asked("epocs"), "did you mean `train.epochs`?");
         assert_eq!(asked("optim"), "did you mean `optimizer.lr`?");
         assert_eq!(asked("depths"), "", "only a resnet has it");

@@ -94,15 +94,8 @@ pub(crate) fn compare(run: &Path, checkpoint: &Checkpoint, config: &Config) -> R
 /// Returns a configuration as values for comparison and messages: schedules in their text form.
 fn comparable(config: &Config, run: &Path) -> Value {
     let mut value = serde_json::to_value(config.relative_to(run).complete()).unwrap_or_default();
-    let schedules = [
-        ("schedule", Some(&config.schedule)),
-        ("momentum_schedule", config.momentum_schedule.as_ref()),
-        ("weight_decay_schedule", config.weight_decay_schedule.as_ref()),
-    ];
-    for (key, schedule) in schedules {
-        if let Some(schedule) = schedule {
-            value[key] = Value::String(schedule.to_string());
-        }
+    for (key, schedule) in config.schedules() {
+        value[key] = Value::String(schedule.to_string());
     }
     value
 }

@@ -1,6 +1,6 @@
 //! Requests to a run to stop or to save: by signals, or by the program it runs in.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,14 @@ pub struct Control {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    /// When the control was made, from which the time of the process counts.
+    began: Instant,
+    /// The time that the process may take, in milliseconds; 0 without a limit.
+    limit: AtomicU64,
+    /// The part of it that a save at the end needs, in milliseconds.
+    reserve: AtomicU64,
     /// Number of the signal that asked the run to stop; 0 without a request.
     stop: AtomicUsize,
     save: AtomicBool,
@@ -22,6 +28,24 @@ struct Shared {
     asked: Mutex<Option<Instant>>,
     stake: Mutex<Option<Stake>>,
 }
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            limit: AtomicU64::default(),
+            reserve: AtomicU64::default(),
+            stop: AtomicUsize::default(),
+            save: AtomicBool::default(),
+            needs_others: AtomicBool::default(),
+            asked: Mutex::default(),
+            stake: Mutex::default(),
+        }
+    }
+}
+
+/// In place of the number of a signal: the time of the process is up.
+pub(in crate::train) const TIME_IS_UP: usize = usize::MAX;
 
 /// Work that a signal ends cleanly, described for the person who sends it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,14 +118,15 @@ impl Control {
     pub(crate) fn is_pressing(&self) -> bool {
         const PATIENCE: Duration = Duration::from_millis(200);
         let is_asked = self.stop_requested().is_some() || self.shared.save.load(Ordering::Acquire);
-        is_asked && self.asked().is_some_and(|asked| asked.elapsed() >= PATIENCE)
+        let asked = self.asked().map(|asked| asked.elapsed()).or_else(|| self.overdue());
+        is_asked && asked.is_some_and(|waited| waited >= PATIENCE)
     }
 
     /// Whether a request to stop has waited for so long that a process no longer waits for others.
     #[doc(hidden)]
     pub fn must_stop_now(&self) -> bool {
         let may_leave = !self.shared.needs_others.load(Ordering::Acquire);
-        may_leave && self.stop_requested().is_some() && self.is_pressing()
+        may_leave && self.signal().is_some() && self.is_pressing()
     }
 
     /// Says whether this process must wait for the others of a run, also when it is asked to stop: alone it could not
@@ -110,9 +135,33 @@ impl Control {
         self.shared.needs_others.store(needs, Ordering::Release);
     }
 
-    /// Returns the signal that asked the run to stop.
-    pub fn stop_requested(&self) -> Option<usize> {
+    /// Limits the time of the process, counted from the making of this control: the run then saves and stops before its
+    /// end. A limit that was set before stays.
+    pub fn limit_time(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
+        // Only the first one is taken; the value that is there is of no interest.
+        let _ = self.shared.limit.compare_exchange(0, millis, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Reserves a part of the limited time, at most half of it, for the last step and the save after it.
+    pub(in crate::train) fn reserve(&self, time: Duration) {
+        self.shared.reserve.store(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
+    }
+
+    /// Returns for how long the time of the process has been up.
+    fn overdue(&self) -> Option<Duration> {
+        let limit = Some(self.shared.limit.load(Ordering::Acquire)).filter(|&limit| limit > 0)?;
+        let reserve = self.shared.reserve.load(Ordering::Acquire).min(limit / 2);
+        self.shared.began.elapsed().checked_sub(Duration::from_millis(limit - reserve))
+    }
+
+    fn signal(&self) -> Option<usize> {
         Some(self.shared.stop.load(Ordering::Acquire)).filter(|&signal| signal != 0)
+    }
+
+    /// Returns the signal that asked the run to stop. If its time is up, a number that no signal has.
+    pub fn stop_requested(&self) -> Option<usize> {
+        self.signal().or_else(|| self.overdue().map(|_| TIME_IS_UP))
     }
 
     /// Returns the requests to this process; one to save counts once.

@@ -180,7 +180,7 @@ mod tests {
     }
 
     fn record(step: u64, epoch_loss: Option<f64>, lr: f64, found: Option<(f64, f64)>) -> StepRecord {
-        let next = StepHyperparams { lr, momentum: None, weight_decay: None };
+        let next = StepHyperparams::from(lr);
         let metrics = |share| [("validation_top_k_accuracy".to_owned(), share)].into();
         let validation = found.map(|(loss, share)| Evaluation { loss, accuracy: Some(share), metrics: metrics(share) });
         let record = StepRecord::new(step, step / 10 + 1, &[next], 2.0, 1.0);
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!([shown(Some(30)), shown(Some(0))], [narrower; 2]);
         // The rates of many groups are shortened only where they do not fit.
         let many = StepRecord {
-            next: vec![StepHyperparams { lr: 0.01, momentum: None, weight_decay: None }; 9],
+            next: vec![StepHyperparams::from(0.01); 9],
             ..record(9, Some(0.5), 0.1, None)
         };
         let mut lines = Lines::new(&agenda(1000, 10, 25), Path::new("nowhere"), 0);

@@ -25,6 +25,9 @@ pub struct RunEnd {
     /// The number of the signal that stopped the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<usize>,
+    /// Why the run has ended before its last update, without a signal or an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Why the run failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -38,9 +41,9 @@ pub struct RunEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// All updates are made.
+    /// All updates are made, or its metric has ended it.
     Finished,
-    /// A signal has stopped it, and the state is saved.
+    /// A signal has stopped it, or its time was up, and the state is saved.
     Stopped,
     /// An error has ended it.
     Failed,
@@ -50,13 +53,25 @@ impl RunEnd {
     /// Describes the end, now, of a process that has made `step` updates of the run.
     pub(crate) fn now(ended: &Result<Outcome, TrainError>, step: u64) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let end = |outcome, exit_code| Self { outcome, step, signal: None, error: None, exit_code, unix_time: now };
+        let end = |outcome, exit_code| Self {
+            outcome,
+            step,
+            signal: None,
+            reason: None,
+            error: None,
+            exit_code,
+            unix_time: now,
+        };
         match ended {
             Ok(Outcome::Finished) => end(Ending::Finished, 0),
             Ok(Outcome::Stopped { signal }) => {
                 let code = u8::try_from(128 + signal).unwrap_or(1);
                 Self { signal: Some(*signal), ..end(Ending::Stopped, code) }
             }
+            Ok(Outcome::EndedEarly { reason }) => {
+                Self { reason: Some(format!("ended early: {reason}")), ..end(Ending::Finished, 0) }
+            }
+            Ok(Outcome::TimeIsUp) => Self { reason: Some("its time was up".to_owned()), ..end(Ending::Stopped, 0) },
             Err(error) => {
                 // It may be noticed some steps later.
                 let step = if let TrainError::NotFinite { step, .. } = error { *step } else { step };

@@ -2,6 +2,8 @@
 
 mod batches;
 mod begun;
+mod evaluation;
+mod freezing;
 mod initial_weights;
 mod intervals;
 mod parts;
@@ -21,9 +23,10 @@ use serde_json::{Value, json};
 
 use super::checks::memory::Purpose;
 use super::checks::{kernels, memory, outlook, unusual};
-use super::component::{self, Component};
-use super::config::Config;
+use super::component::{Component, Makers};
 use super::config::figure::Metric;
+use super::config::{Config, SCHEDULES};
+use super::early_stopping::EarlyStopping;
 use super::given::Given;
 use super::intervals::{Lengths, Validations};
 use super::metrics::{EpochMean, Measured};
@@ -43,6 +46,7 @@ use crate::parameters::Parameters;
 use crate::schedule::{RunLength, Scheduler};
 
 use self::begun::Begun;
+use self::freezing::Freezing;
 pub(crate) use recalled::{data_part, recalled, refuse_other_content, room};
 #[cfg(feature = "peers")]
 pub(crate) use taken::Taken;
@@ -72,6 +76,8 @@ pub struct Session {
     /// Present if the model computes in f16.
     loss_scale: Option<LossScale>,
     schedulers: Schedulers,
+    early_stopping: Option<EarlyStopping>,
+    freezing: Freezing,
     /// Components, by name.
     components: Vec<(String, Box<dyn Component>)>,
     device: Device,
@@ -171,17 +177,18 @@ impl Session {
         let lengths = Lengths { total: config.total_steps(steps_per_epoch), epoch: steps_per_epoch };
         let validations = super::intervals::settle(&mut config, &data, lengths);
         let length = RunLength { total_steps: Some(config.total_steps(steps_per_epoch)), steps_per_epoch };
+        let freezing = Freezing::new(&config, &parameters, lengths)?;
         let schedulers = Schedulers::new(&config, &optimizer, length, batches::taken(&data))?;
-        let components = config.components.iter();
-        let components =
-            components.map(|(name, settings)| Ok((name.clone(), component::make(name, settings, &parameters)?)));
-        let components = components.collect::<Result<_, TrainError>>()?;
+        let components = Makers { config: &config, parameters: &parameters, buffers: &buffers, lengths }.all()?;
         let metric = schedulers.metric(&config, &data, loss.as_ref())?;
         let opposite = schedulers.refuse_opposite(metric, loss.has_accuracy());
-        let deciding = ["schedule", "momentum_schedule", "weight_decay_schedule", "train.metric"];
+        let deciding = [&SCHEDULES[..], &["train.metric"][..]].concat();
         resumed.extend(begun.unless(&deciding, opposite)?);
-        let keep = config.checkpoint.keep.rules(!data.validation_rows().is_empty(), loss.as_ref(), steps_per_epoch)?;
-        Ok(Self {
+        let validates = !data.validation_rows().is_empty();
+        let early_stopping = config.early_stopping.as_ref().map(|stopping| EarlyStopping::new(stopping, validates));
+        early_stopping.iter().try_for_each(|stopping| stopping.require_measured(validates, loss.has_accuracy()))?;
+        let keep = config.checkpoint.keep.rules(validates, loss.as_ref(), steps_per_epoch)?;
+        let mut session = Self {
             data,
             model,
             parameters,
@@ -193,6 +200,8 @@ impl Session {
             optimizer,
             loss_scale: (config.precision == Precision::F16).then(LossScale::default),
             schedulers,
+            early_stopping,
+            freezing,
             components,
             device,
             purpose,
@@ -207,7 +216,9 @@ impl Session {
             history: Vec::new(),
             resumed,
             config,
-        })
+        };
+        session.freeze();
+        Ok(session)
     }
 
     /// Returns what all processes of the run must have in common.
@@ -324,6 +335,11 @@ impl Session {
         self.schedulers.lr()
     }
 
+    /// Returns the scheduler with this name in a checkpoint, such as `schedulers.momentum`, if the run has it.
+    pub(crate) fn scheduler_of(&self, part: &str) -> Option<&Scheduler> {
+        self.schedulers.all().find(|(name, _)| *name == part).map(|(_, scheduler)| scheduler)
+    }
+
     /// Returns the length of the run for its schedules.
     pub fn length(&self) -> RunLength {
         RunLength { total_steps: Some(self.total_steps()), steps_per_epoch: self.steps_per_epoch() }
@@ -332,6 +348,16 @@ impl Session {
     /// Returns the base rate of each group.
     pub fn base_lrs(&self) -> Vec<f64> {
         self.optimizer.base_lrs()
+    }
+
+    /// Returns why the run ends before its last update, if its metric says so.
+    pub(in crate::train) fn ends_early(&self) -> Option<String> {
+        self.early_stopping.as_ref()?.reason()
+    }
+
+    /// Returns the decay of the average of the weights after the next update, if a schedule drives it.
+    pub(in crate::train) fn ema_decay(&self) -> Option<f64> {
+        self.schedulers.ema_decay()
     }
 
     /// Returns the hyperparameters of the next update in each group.

@@ -6,11 +6,16 @@ use super::Session;
 use crate::checkpoint::{Checkpoint, CheckpointError, Snapshot};
 use crate::model::Precision;
 use crate::state::{State, StateError, Stateful};
+use crate::train::TrainError;
+use crate::train::component::{Makers, setting};
+use crate::train::intervals::Lengths;
 use crate::train::schedulers::Schedulers;
-use crate::train::{TrainError, component};
 
-/// The prefix of the part of a component, and the table of its settings.
+/// The prefix of the part of a component.
 const COMPONENTS: &str = "components.";
+
+/// The part with the memory of early stopping, and the table of its settings.
+const EARLY_STOPPING: &str = "early_stopping";
 
 /// The part with the loss scale, which a run in f16 has.
 const LOSS_SCALE: &str = "loss_scale";
@@ -38,6 +43,7 @@ impl Session {
         ];
         parts.extend(self.schedulers.all().map(|(name, part)| required::<&dyn Stateful>(name, part)));
         parts.extend(self.loss_scale.as_ref().map(|part| required::<&dyn Stateful>(LOSS_SCALE, part)));
+        parts.extend(self.early_stopping.as_ref().map(|part| required::<&dyn Stateful>(EARLY_STOPPING, part)));
         let components = self.components.iter();
         parts.extend(components.map(|(name, part)| required::<&dyn Stateful>(&format!("{COMPONENTS}{name}"), &**part)));
         parts
@@ -56,9 +62,13 @@ impl Session {
             Named::<&mut dyn Stateful> { name: name.to_owned(), part, setting }
         }));
         parts.extend(self.loss_scale.as_mut().map(|part| required::<&mut dyn Stateful>(LOSS_SCALE, part)));
+        parts.extend(self.early_stopping.as_mut().map(|part| {
+            let (name, setting) = (EARLY_STOPPING.to_owned(), Some(EARLY_STOPPING.to_owned()));
+            Named::<&mut dyn Stateful> { name, part, setting }
+        }));
         parts.extend(self.components.iter_mut().map(|(name, part)| {
-            let name = format!("{COMPONENTS}{name}");
-            Named::<&mut dyn Stateful> { setting: Some(name.clone()), name, part: &mut **part }
+            let setting = Some(setting(name));
+            Named::<&mut dyn Stateful> { setting, name: format!("{COMPONENTS}{name}"), part: &mut **part }
         }));
         parts
     }
@@ -93,11 +103,15 @@ impl Session {
                 scheduler.seek(checkpoint.step());
             }
         }
-        for (name, part) in &mut self.components {
-            if is_new(&format!("{COMPONENTS}{name}")) {
-                // Created from the current weights, not from the initial ones.
-                *part = component::make(name, &self.config.components[name.as_str()], &self.parameters)?;
-            }
+        let makers = Makers {
+            config: &self.config,
+            parameters: &self.parameters,
+            buffers: &self.buffers,
+            lengths: Lengths { total: self.total_steps(), epoch: self.steps_per_epoch() },
+        };
+        for (name, part) in self.components.iter_mut().filter(|(name, _)| is_new(&setting(name))) {
+            // Created from the current weights, not from the initial ones.
+            *part = makers.make(name)?;
         }
         Ok(())
     }
@@ -105,7 +119,7 @@ impl Session {
 
 /// Whether the part is optional.
 fn is_optional(name: &str) -> bool {
-    Schedulers::OPTIONAL.contains(&name) || name.starts_with(COMPONENTS) || name == LOSS_SCALE
+    Schedulers::OPTIONAL.contains(&name) || name.starts_with(COMPONENTS) || [LOSS_SCALE, EARLY_STOPPING].contains(&name)
 }
 
 /// The placeholder of a part that a run no longer has: it accepts any state.

@@ -52,6 +52,7 @@ impl Session {
         session.restore(checkpoint).map_err(|error| session.explained(error))?;
         session.step = checkpoint.step();
         session.first_step = session.step;
+        session.freeze();
         let measured = checkpoint.field("metrics").map(Measured::deserialize);
         session.measured = measured.and_then(Result::ok).unwrap_or_default();
         session.unvalidated = unvalidated(checkpoint)?;

@@ -20,6 +20,8 @@ pub(crate) struct Taken {
     pub weights: BTreeMap<String, HostTensor>,
     /// State tensors of the optimizer, as `<parameter>.<state>`; those that are not here stay zero.
     pub moments: BTreeMap<String, HostTensor>,
+    /// Averages of the weights, by name, for `[ema]`; those that are not here begin with the weights.
+    pub average: Option<BTreeMap<String, HostTensor>>,
     /// Memory of the schedule of rates, if it follows a metric.
     pub memory: Option<Value>,
     /// The state of the loss scale, for a run in f16.
@@ -36,7 +38,7 @@ impl Session {
     /// # Errors
     /// A tensor is missing or of another shape, or the run is shorter than what was made of it.
     pub(crate) fn taking(mut self, taken: Taken, source: &Path) -> Result<Self, TrainError> {
-        let Taken { step, skipped, weights, moments, memory, loss_scale, origin } = taken;
+        let Taken { step, skipped, weights, moments, average, memory, loss_scale, origin } = taken;
         let refused = |part: &str, error| CheckpointError::Refused {
             path: source.to_owned(),
             part: part.to_owned(),
@@ -60,11 +62,28 @@ impl Session {
                 }
             })?;
         }
+        if let Some((_, ema)) = self.components.iter_mut().find(|(name, _)| name == "ema") {
+            // It begins with the weights that are taken, not with initial ones.
+            let mut values = self.weights.save().map_err(|error| refused("model", error))?.tensors;
+            let begun = average.is_some();
+            values.extend(average.unwrap_or_default());
+            put("components.ema", &mut **ema, &mut |state| {
+                for (name, tensor) in &mut state.tensors {
+                    if let Some(value) = values.get(name).filter(|value| value.dtype == tensor.dtype) {
+                        *tensor = value.clone();
+                    }
+                }
+                if begun {
+                    state.json = serde_json::json!({"begun": true, "updates": step});
+                }
+            })?;
+        }
         if let Some((scale, saved)) = self.loss_scale.as_mut().zip(loss_scale) {
             put("loss_scale", scale, &mut |state| state.json = saved.clone())?;
         }
         self.epoch_mean.miss(step % self.data.steps_per_epoch());
         (self.step, self.first_step) = (step, step);
+        self.freeze();
         self.history.push(origin);
         self.check_steps(source)?;
         Ok(self)

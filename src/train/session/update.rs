@@ -56,7 +56,7 @@ impl Session {
             false => (self.sum_of_gradients(batch), Vec::new()),
         };
         let (sum, shares, losses) = sum?;
-        let (gradients, losses) = self.optimizer.without_frozen(sum)?.measure_with(&losses)?;
+        let (gradients, losses) = self.optimizer.without_frozen(self.with_noise(sum)?)?.measure_with(&losses)?;
         let gradients = match self.loss_scale() {
             Some(scale) => gradients.unscaled(scale),
             None => gradients,
@@ -66,11 +66,23 @@ impl Session {
         // After the last exchange: if another process is lost, the state is still that from before the step.
         seen.iter().try_for_each(Seen::apply)?;
         let mean = losses.into_iter().fold(0.0, |mean, part| mean + part);
+        let gradients = match self.config.train.clip_value {
+            Some(limit) => gradients.clip_value(limit)?,
+            None => gradients,
+        };
         let gradients = match self.config.train.clip_norm {
             Some(max_norm) => gradients.clip_with(max_norm, self.config.train.clip_eps.unwrap_or(CLIP_EPS))?,
             None => gradients,
         };
         Ok((mean, gradients, asked))
+    }
+
+    /// Adds noise to gradients, which are scaled as the loss is.
+    fn with_noise(&self, gradients: Gradients) -> Result<Gradients, TrainError> {
+        let Some(noise) = &self.config.train.gradient_noise else { return Ok(gradients) };
+        let draws = StepRng::at(self.config.seed, self.step);
+        let deviation = noise.deviation(self.step) * self.loss_scale().unwrap_or(1.0);
+        Ok(gradients.with_noise(deviation, &draws)?)
     }
 
     /// The sum of the gradients of all micro-batches; of each that this process computes its share of the batch, and
@@ -187,7 +199,13 @@ impl Session {
         } else {
             self.optimizer.update(gradients, rates)?;
             self.share_weights()?;
-            let update = Update { step: self.step, loss, parameters: &self.parameters };
+            let update = Update {
+                step: self.step,
+                loss,
+                parameters: &self.parameters,
+                buffers: &self.buffers,
+                ema_decay: self.schedulers.ema_decay(),
+            };
             for (name, component) in &mut self.components {
                 let failed = |error| TrainError::Component { name: name.clone(), step: update.step, error };
                 component.after_update(&update).map_err(failed)?;
@@ -200,6 +218,7 @@ impl Session {
         self.epoch_mean.add(loss);
         self.measured = Measured::default();
         self.step += 1;
+        self.freeze_when_due();
         Ok(())
     }
 
@@ -227,6 +246,10 @@ impl Session {
     /// Evaluates the model on the validation rows, and reports to the schedule. Returns `None`, without changes, if
     /// `stop` asks for an end meanwhile.
     pub(in crate::train) fn validate(&mut self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>, TrainError> {
+        self.prepare_evaluation(stop)?;
+        if stop() {
+            return Ok(None);
+        }
         let evaluate = || self.evaluate(stop);
         let averaged = self.optimizer.evaluation_weights()?;
         let lent = match (averaged.as_ref(), component::lent(self.components())?) {
@@ -237,6 +260,9 @@ impl Session {
         if let Some(evaluation) = &evaluation {
             self.unvalidated = None;
             self.measured.take(evaluation);
+            if let Some(stopping) = self.early_stopping.as_mut().filter(|it| it.metric().is_of_validation()) {
+                stopping.report(self.measured.figure(stopping.metric()).unwrap_or(f64::NAN), self.step);
+            }
             if self.metric.is_of_validation() {
                 self.schedulers.report(self.measured.figure(self.metric).unwrap_or(f64::NAN));
             }
@@ -281,6 +307,9 @@ impl Session {
         }
         let mean = self.epoch_mean.take();
         self.measured.training_loss = Some(mean);
+        if let Some(stopping) = self.early_stopping.as_mut().filter(|it| it.metric() == Metric::TrainingLoss) {
+            stopping.report(mean, self.step);
+        }
         if self.metric == Metric::TrainingLoss {
             self.schedulers.report(mean);
         }

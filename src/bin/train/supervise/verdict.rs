@@ -86,7 +86,7 @@ mod tests {
     }
 
     fn end(outcome: Ending, exit_code: u8) -> RunEnd {
-        RunEnd { outcome, step: 7, signal: None, error: None, exit_code, unix_time: 0.0 }
+        RunEnd { outcome, step: 7, signal: None, reason: None, error: None, exit_code, unix_time: 0.0 }
     }
 
     fn is_started_again(status: ExitStatus, end: Option<&RunEnd>) -> bool {

@@ -16,6 +16,7 @@ use crate::peers::tensor::Tensor;
 use crate::peers::translate::{RuleParameter, optimizer};
 use crate::report::RunStatus;
 use crate::state::HostTensor;
+use crate::train::Weights;
 
 /// A run to compare.
 #[derive(Debug)]
@@ -156,7 +157,7 @@ fn of_ours(checkpoint: &Checkpoint) -> Stands<'_> {
         ..Stands::default()
     };
     // Another program's checkpoint may have no optimizer of ours; then its weights are compared.
-    let Ok(source) = Source::read(checkpoint) else {
+    let Ok(source) = Source::read(checkpoint, &Weights::Trained) else {
         let tensors = checkpoint.state("model").map(|model| &model.tensors);
         stands.weights = tensors.into_iter().flatten().map(|(name, tensor)| ours(name, tensor)).collect();
         stands.weights.sort_by(|a, b| order::compare(&a.name, &b.name));

@@ -15,6 +15,7 @@ fn sizes(purpose: Purpose) -> Sizes {
     Sizes {
         outline: Outline { tensors, parameters: 100, buffers: 3, activations },
         remembered: remembered(100),
+        averages: 0,
         rows: 8,
         rows_at_once: 8,
         validation_rows: 5,

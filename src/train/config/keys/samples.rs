@@ -82,6 +82,10 @@ pub(super) fn samples() -> Vec<Sample> {
         with("optimizer", json!({"kind": "frozen"})),
         with("checkpoint", json!({"keep": {"last": 1}})),
         with("hooks", json!({"on_end": ["true"]})),
+        with("ema", json!({})),
+        with("swa", json!({})),
+        with("early_stopping", json!({"patience": 1})),
+        with("train", json!({"epochs": 1, "gradient_noise": {"eta": 0.1}})),
         with("validation", json!({"metrics": [{"kind": "top_k_accuracy"}]})),
     ];
     let optimizers = OPTIMIZERS.map(|kind| with("optimizer", json!({"kind": kind, "lr": 0.1, "groups": group})));
@@ -106,7 +110,7 @@ mod tests {
 
     #[test]
     fn each_sample_is_a_configuration() {
-        assert_eq!(samples().len(), 21 + 2 * OPTIMIZERS.len());
+        assert_eq!(samples().len(), 25 + 2 * OPTIMIZERS.len());
         for sample in samples() {
             let config: Config = serde_json::from_value(sample.complete.clone()).unwrap();
             assert_eq!(serde_json::to_value(config.complete()).unwrap(), sample.complete);

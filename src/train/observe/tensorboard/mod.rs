@@ -134,12 +134,7 @@ impl Sink for TensorBoard {
 /// Returns the settings of a configuration by their dotted keys, except those that change no bit.
 fn hyperparameters(config: &Config) -> Vec<(String, Value)> {
     let mut whole = json!(config.complete());
-    let schedules = [
-        ("schedule", Some(&config.schedule)),
-        ("momentum_schedule", config.momentum_schedule.as_ref()),
-        ("weight_decay_schedule", config.weight_decay_schedule.as_ref()),
-    ];
-    for (key, schedule) in schedules.into_iter().filter_map(|(key, schedule)| Some((key, schedule?))) {
+    for (key, schedule) in config.schedules() {
         whole[key] = schedule.to_string().into();
     }
     let mut found = Vec::new();
