@@ -323,3 +323,28 @@ fn theirs_of(name: &str, own: &HostTensor, theirs: &BTreeMap<String, HostTensor>
     let [rows, columns] = own.shape[..] else { return None };
     Some((0..rows * columns).map(|place| found[place % columns * rows + place / columns]).collect())
 }
+
+/// Averages of the weights in the file continue in `[ema]`, if the run has one; otherwise they are left.
+#[test]
+fn averages_in_the_file_continue_in_the_average_of_the_run() {
+    let case = cases::all().into_iter().find(|case| case.name == "torch/averaged").unwrap();
+    let imported = |more: &str| {
+        let folder = TempDir::new().unwrap();
+        let config = folder.path().join("config.toml");
+        let data = cases::folder().join("data.safetensors");
+        fs::write(&config, CONFIG.replace("DATA", data.to_str().unwrap()) + more).unwrap();
+        let imported = Import { peer: case.path.clone(), config, ..Import::default() }.run().unwrap();
+        let checkpoint = Checkpoint::read(&imported.save(&folder.path().join("run")).unwrap()).unwrap();
+        (imported.account().clone(), checkpoint)
+    };
+    let (account, checkpoint) = imported("\n[ema]\ndecay = 0.9\n");
+    assert!(account.taken.iter().any(|line| line == "4 averages of weights, as those of `[ema]`"), "{account:?}");
+    assert!(account.left.iter().all(|line| !line.contains("averages")), "{account:?}");
+    let (model, average) = (checkpoint.state("model").unwrap(), checkpoint.state("components.ema").unwrap());
+    assert_eq!(average.json, serde_json::json!({"begun": true, "updates": checkpoint.step()}));
+    assert!(model.tensors.keys().eq(average.tensors.keys()));
+    assert!(model.tensors.iter().all(|(name, weight)| average.tensors[name].bytes != weight.bytes));
+    let (account, checkpoint) = imported("");
+    assert!(account.left.iter().any(|line| line.contains("4 averages of weights at")), "{account:?}");
+    assert!(checkpoint.state("components.ema").is_none());
+}

@@ -148,6 +148,18 @@ fn optimizers() -> [Value; 16] {
 
 /// A configuration with every key of every table in it, one for each kind.
 fn whole() -> Vec<Value> {
+    let mut all = of_every_kind();
+    for optimizer in all.iter_mut().filter_map(|config| config["optimizer"].as_object_mut()) {
+        optimizer.insert("layer_decay".to_owned(), json!({"factor": 0.5, "layers": ["*"]}));
+        for group in optimizer.get_mut("groups").and_then(Value::as_array_mut).into_iter().flatten() {
+            group["clip_norm"] = json!(1.0);
+        }
+    }
+    all
+}
+
+/// The same without the keys that every kind of optimizer has.
+fn of_every_kind() -> Vec<Value> {
     let mut base = json!({
         "seed": 1, "device": "cpu", "precision": "bf16",
         "data": {"path": "a.csv"},
@@ -177,9 +189,17 @@ fn whole() -> Vec<Value> {
                 {"parameters": ["*"], "decay": "all", "kind": "frozen"}]},
         "schedule": "warmup(5) -> cosine(10)",
         "momentum_schedule": {"kind": "constant"},
+        "beta2_schedule": {"kind": "constant"},
         "weight_decay_schedule": {"kind": "linear", "total": 10},
+        "ema_decay_schedule": {"kind": "constant"},
+        "ema": {"decay": 0.9, "warmup": true, "start": "2 epochs", "every": "2 steps", "batch_norm": "trained",
+            "evaluate": false},
+        "swa": {"start": "75%", "every": "1 epoch", "batch_norm": "recompute", "evaluate": true},
+        "early_stopping": {"metric": "validation_loss", "patience": 3, "min_delta": 0.1, "target": 0.5},
         "train": {"epochs": 3, "accumulate": 2, "clip_norm": 1.0, "clip_eps": 0.0, "initial_weights": "w",
-            "unused_weights": "ignore", "metric": "training_loss"},
+            "unused_weights": "ignore", "metric": "training_loss", "max_time": "2h", "clip_value": 1.0,
+            "gradient_noise": {"eta": 0.1, "gamma": 0.55},
+            "freeze": [{"parameters": ["*"], "from": "1 epoch", "until": "50%"}]},
         "validation": {"every": "2 steps", "at_end": true,
             "metrics": ["mean_absolute_error", {"kind": "top_k_accuracy", "k": 3}]},
         "checkpoint": {"every": "10 minutes",

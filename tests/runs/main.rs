@@ -5,9 +5,11 @@ mod common;
 
 mod accumulate;
 mod averaged_weights;
+mod averages;
 mod components;
 mod determinism;
 mod device_full;
+mod early_ends;
 mod examples;
 mod fashion;
 mod gpt;
@@ -26,5 +28,6 @@ mod ranks;
 mod resume_choices;
 mod resume_data;
 mod resume_equivalence;
+mod shaped_gradients;
 mod sinks;
 mod tensorboard;

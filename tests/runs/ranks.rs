@@ -335,3 +335,16 @@ fn a_rank_that_is_lost_at_any_exchange_of_a_step_leaves_the_state_before_it() {
         assert!(whole(&run) == whole("alone"), "after {exchanges} exchanges");
     }
 }
+
+/// Averages, and the statistics of batch norms that are computed for them, are the same on several ranks.
+#[test]
+fn averages_have_the_same_bits_on_any_number_of_ranks() {
+    let model = crate::matrix::models().into_iter().find(|case| case.name == "resnet").unwrap();
+    let averages = "ema = { decay = 0.9, evaluate = false }\nswa = { start = '2 steps', every = '2 steps' }";
+    let case = crate::matrix::Case { name: model.name, config: format!("{averages}\n{}", model.config) };
+    let lab = crate::matrix::lab(&case, crate::common::place::Place::Cpu);
+    train(&lab, "4", "alone", None, NEVER).unwrap();
+    well(train_together(&lab, 3, "4", "ranks", 5));
+    well(train_together(&lab, 2, "4", "ranks", NEVER));
+    assert_same_bits(&lab.path("alone"), &lab.path("ranks"));
+}

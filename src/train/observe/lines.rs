@@ -218,10 +218,7 @@ mod tests {
         let narrower = "step 25   | lr=0.010000\n            loss=2.0000\n            val_loss=1.5000*\n            val_accuracy=0.5000*\n            validation_top_k_accuracy=0.5000*";
         assert_eq!([shown(Some(30)), shown(Some(0))], [narrower; 2]);
         // The rates of many groups are shortened only where they do not fit.
-        let many = StepRecord {
-            next: vec![StepHyperparams::from(0.01); 9],
-            ..record(9, Some(0.5), 0.1, None)
-        };
+        let many = StepRecord { next: vec![StepHyperparams::from(0.01); 9], ..record(9, Some(0.5), 0.1, None) };
         let mut lines = Lines::new(&agenda(1000, 10, 25), Path::new("nowhere"), 0);
         assert!(lines.of(&many, Some(80)).unwrap().contains("lr=0.010000 and 8 more | loss="));
         assert!(lines.of(&many, None).unwrap().contains("lr=0.010000,0.010000,"));
