@@ -56,7 +56,7 @@ pub(super) fn check(train: &TrainConfig) -> Result<(), TrainError> {
     let wrong = |field: String, value: String, rule: &str| {
         Err(TrainError::Field { field: format!("train.{field}"), value, rule: rule.to_owned() })
     };
-    if let Some(limit) = train.clip_value.filter(|limit| !(*limit > 0.0)) {
+    if let Some(limit) = train.clip_value.filter(|limit| limit.is_nan() || *limit <= 0.0) {
         return wrong("clip_value".to_owned(), limit.to_string(), "must be positive");
     }
     if let Some(GradientNoise { eta, gamma }) = train.gradient_noise {

@@ -17,7 +17,7 @@ const OTHER_NAMES: [(&str, &str); 6] = [
 ];
 
 /// Maximal number of suggested keys.
-const MOST: usize = 3;
+const MOST: usize = 5;
 
 /// Returns a question whether another key was meant by `field`, which is in `config` and unknown to its table, or
 /// should be a table and is not. `is_near` says whether its own table has a similar name. `None` if there is no similar
