@@ -28,7 +28,7 @@ const HELP: &[&str] = &[
 pub fn draw(frame: &mut Frame<'_>, run: &WatchedRun, view: &View) {
     let area = frame.area();
     let above = [state(run, view), progress(run, area.width), pace(run)];
-    let below = [validation(run), checkpoint(run), keys(run, view)];
+    let below = [validation(run, area.width), checkpoint(run, area.width), keys(run, view)];
     // In a small window the curves have no room, and the words come first.
     let is_small = area.height < 12 || area.width < 30;
     let [top, middle, bottom] = match is_small {
@@ -129,26 +129,35 @@ fn pace(run: &WatchedRun) -> Line<'static> {
     Line::from(format!(" {}", parts.into_iter().flatten().collect::<Vec<_>>().join("   ")))
 }
 
-/// The last validation and the best.
-fn validation(run: &WatchedRun) -> Line<'static> {
+/// The last validation and the best. What does not fit is left out, so that no number is cut.
+fn validation(run: &WatchedRun, width: u16) -> Line<'static> {
     let facts = &run.facts;
     let Some((step, found)) = facts.validations.last() else { return Line::from(" no validation yet") };
     let plain = |name: &str| name.strip_prefix("validation_").or(name.strip_prefix("val_")).unwrap_or(name).to_owned();
-    let best = facts.best.map(|(step, loss)| format!(" (best {} at step {step})", figures::loss(loss)));
-    let number = |(name, value): &(String, f64)| {
-        let best = best.as_deref().filter(|_| name == "val_loss").unwrap_or_default();
-        format!("{} {}{best}", plain(name), figures::loss(*value))
-    };
-    let numbers: Vec<String> = found.iter().map(number).collect();
-    Line::from(format!(" validation at step {step}: {}", numbers.join(", ")))
+    let numbers = found.iter().map(|(name, value)| format!("{} {}", plain(name), figures::loss(*value)));
+    let best = facts.best.map(|(step, loss)| format!("best {} at {step}", figures::loss(loss)));
+    let mut line = format!(" validation at {step}:");
+    for (place, part) in numbers.chain(best).enumerate() {
+        let part = format!("{} {part}", if place == 0 { "" } else { "," });
+        if line.chars().count() + part.chars().count() <= usize::from(width) {
+            line += &part;
+        }
+    }
+    Line::from(line)
 }
 
-/// The newest checkpoint.
-fn checkpoint(run: &WatchedRun) -> Line<'static> {
+/// The newest checkpoint. Of a long path the end is shown, which tells the checkpoint.
+fn checkpoint(run: &WatchedRun, width: u16) -> Line<'static> {
     let Some(save) = &run.facts.save else { return Line::from(" no checkpoint yet") };
     let age = save.age.map(|age| format!(", {} ago", duration(age as f64))).unwrap_or_default();
     let place = save.path.display().to_string().replace(char::is_control, "?");
-    Line::from(format!(" checkpoint of step {}{age}: {place}", save.step))
+    let words = format!(" checkpoint of step {}{age}: ", save.step);
+    let (room, length) = (usize::from(width).saturating_sub(words.chars().count()), place.chars().count());
+    let place = match length > room {
+        true => format!("…{}", place.chars().skip(length + 1 - room.clamp(1, length)).collect::<String>()),
+        false => place,
+    };
+    Line::from(words + &place)
 }
 
 /// The keys, or what is wrong.

@@ -65,7 +65,7 @@ impl WatchedRun {
                 let has_changed = !changes.is_empty();
                 let before = self.facts.done;
                 changes.into_iter().for_each(|change| self.apply(change));
-                if self.facts.done != before {
+                if self.facts.done > before {
                     self.note_growth();
                 }
                 has_changed
@@ -253,6 +253,8 @@ mod tests {
         while run.look() {}
         assert!(run.facts.trouble.as_ref().unwrap().ends_with("run is no longer there"));
         assert_eq!(run.facts.done, 0);
+        run.look_around();
+        assert_eq!(run.facts.state, State::NotBegun);
         fs::create_dir(&path).unwrap();
         while run.look() {}
         assert_eq!(run.facts.trouble, None);

@@ -139,4 +139,6 @@ fn a_plot_says_what_a_log_lacks() {
     assert!(refusal(&["--metric", "accuracy"]).contains("no numbers `accuracy`; it has lr, loss, grad_norm"));
     assert!(refusal(&["--x", "time"]).contains("use --x step"));
     assert!(refusal(&["--smooth", "1"]).contains("from 0 to below 1"));
+    assert!(refusal(&["-o", "loss.gif"]).contains("loss.gif: pictures are .svg or .png"));
+    assert!(!Path::new("loss.gif").exists());
 }

@@ -69,10 +69,20 @@ fn share(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "give a number from 0 to below 1, such as 0.9".to_owned())
 }
 
+/// Returns the format of a file by its ending.
+fn format_of(file: &Path) -> Result<Format> {
+    match file.extension().and_then(OsStr::to_str) {
+        None | Some("txt") => Ok(Format::Plot),
+        Some(ending) => Format::from_str(ending, true).map_err(|_| {
+            let name = file.display();
+            anyhow::anyhow!("{name}: pictures are .svg or .png, and plots of characters .txt; or name a --format")
+        }),
+    }
+}
+
 /// Draws the runs.
 pub fn draw(plot: &Plot) -> Result<()> {
-    let ending = plot.output.as_deref().and_then(Path::extension).and_then(OsStr::to_str);
-    let of_file = ending.and_then(|ending| Format::from_str(ending, true).ok());
+    let of_file = plot.output.as_deref().filter(|_| plot.format.is_none()).map(format_of).transpose()?;
     let x = match plot.x {
         X::Step => PlotAxis::Step,
         X::Epoch => PlotAxis::Epoch,

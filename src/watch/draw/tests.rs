@@ -83,6 +83,21 @@ fn a_run_without_anything_is_drawn_with_words() {
 }
 
 #[test]
+fn a_line_that_is_too_long_loses_whole_parts_and_the_beginning_of_a_path() {
+    let shown = |width| {
+        let screen = screen(&run(), &View::default(), width, 24);
+        let line = |word: &str| screen.lines().find(|line| line.contains(word)).unwrap_or_default().to_owned();
+        [line("validation at"), line("checkpoint of")]
+    };
+    let [validation, checkpoint] = shown(80);
+    assert!(validation.contains("accuracy 0.8997") && validation.contains("best "), "{validation}");
+    assert!(checkpoint.ends_with("/step-0000001125"), "{checkpoint}");
+    let [validation, checkpoint] = shown(45);
+    assert!(validation.ends_with("loss 0.2050"), "{validation}");
+    assert!(checkpoint.ends_with("ago: …00001125"), "{checkpoint}");
+}
+
+#[test]
 fn keys_change_the_screen() {
     let (run, mut view) = (run(), View::default());
     let mut press = |code| {
