@@ -83,10 +83,11 @@ impl States<'_> {
         forms.iter().filter(|form| !form.is_exact).fold(0, |sum: u64, form| sum.saturating_add(product(&form.shape)))
     }
 
-    /// Returns the number of elements of state for each weight of a large matrix.
+    /// Returns the largest number of elements of state for each weight, of a large matrix or of a vector.
     fn per_weight(&self) -> usize {
-        const SIDE: u64 = 1 << 10;
-        self.numbers(&[SIDE as usize, SIDE as usize]).div_ceil(SIDE * SIDE) as usize
+        const SIDE: usize = 1 << 10;
+        let of = |shape: &[usize]| self.numbers(shape).div_ceil(shape.iter().product::<usize>() as u64) as usize;
+        of(&[SIDE, SIDE]).max(of(&[SIDE]))
     }
 
     /// Whether vectors have another number of elements for each weight than matrices.
@@ -100,8 +101,26 @@ impl States<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AdamW, GroupConfig, Sgd};
+    use super::super::{Adafactor, AdamW, GroupConfig, Muon, ScheduleFreeSgd, Sgd, Soap};
     use super::*;
+
+    /// A factored parameter has a number for each row and column, and a vector one for each weight; buffers count for
+    /// nothing.
+    #[test]
+    fn states_of_other_shapes_count_with_their_own_size() {
+        let tensors = || [("w", &[100, 50][..]), ("b", &[100]), ("running_mean", &[100])].into_iter();
+        let remembered = |config: OptimizerConfig| config.remembered(5100, tensors());
+        let factored = remembered(Adafactor::default().into());
+        assert_eq!((factored.numbers, factored.most), (250, 1));
+        assert_eq!(factored.detail, "up to 1 per weight, by adafactor");
+        // Momentum for the matrix, and both moments of AdamW for the vector.
+        assert_eq!(remembered(Muon::default().into()).numbers, 5200);
+        // Both moments, and the products and axes of each side.
+        assert_eq!(remembered(Soap::default().into()).numbers, 10_200 + 2 * (10_000 + 2500));
+        // Single numbers are not counted.
+        let averaged = remembered(ScheduleFreeSgd::default().into());
+        assert_eq!((averaged.numbers, averaged.detail.as_str()), (5100, "1 per weight, by schedule_free_sgd"));
+    }
 
     #[test]
     fn each_rule_counts_for_its_parameters() {

@@ -86,14 +86,19 @@ impl<'a> Hyperparameters<'a> {
 
     /// Takes a pair of betas over: one setting with two numbers.
     pub fn take_betas(&mut self, theirs: &str) -> Result<(), Refusal> {
+        self.take_pair(theirs, "betas")
+    }
+
+    /// Takes a setting with two numbers over.
+    pub fn take_pair(&mut self, theirs: &str, ours: &str) -> Result<(), Refusal> {
         match self.given(theirs).map(|setting| (setting, setting.numbers())) {
-            Some((_, Some(betas))) if betas.len() == 2 && betas.iter().all(|beta| beta.is_finite()) => {
-                self.put("betas", json!(betas));
+            Some((_, Some(pair))) if pair.len() == 2 && pair.iter().all(|number| number.is_finite()) => {
+                self.put(ours, json!(pair));
                 Ok(())
             }
             Some((other, _)) => Err(self.refuse(theirs, format!("{other:?} is not a pair of numbers"))),
             None => {
-                self.ask("betas", &format!("`{theirs}` is not in the file"));
+                self.ask(ours, &format!("`{theirs}` is not in the file"));
                 Ok(())
             }
         }

@@ -12,6 +12,8 @@ const INFINITY: StateNames = &[("exp_avg", &["exp_avg"]), ("exp_inf", &["exp_inf
 const SQUARES: StateNames =
     &[("square_avg", &["square_avg"]), ("momentum_buffer", &["momentum_buffer"]), ("grad_avg", &["grad_avg"])];
 const SUM: StateNames = &[("sum", &["sum"])];
+const DELTAS: StateNames = &[("square_avg", &["square_avg"]), ("acc_delta", &["acc_delta"])];
+const SIGNS: StateNames = &[("prev", &["prev"]), ("step_size", &["step_size"])];
 
 /// Translates one of PyTorch's optimizers.
 pub(super) fn rule(optimizer: &Optimizer, base_lrs: &[Option<f64>]) -> Result<UpdateRule, Refusal> {
@@ -39,6 +41,8 @@ pub(super) fn rule(optimizer: &Optimizer, base_lrs: &[Option<f64>]) -> Result<Up
         "Adamax" => translate("adamax", INFINITY, moments),
         "RMSprop" => translate("rmsprop", SQUARES, rmsprop),
         "Adagrad" => translate("adagrad", SUM, adagrad),
+        "Adadelta" => translate("adadelta", DELTAS, adadelta),
+        "Rprop" => translate("rprop", SIGNS, rprop),
         "unknown" => Err(Refusal::cannot(
             "optimizer",
             "its class cannot be told by the settings and states in the file, so its arithmetic is not known",
@@ -96,6 +100,17 @@ fn adagrad(hyperparameters: &mut Hyperparameters<'_>) -> Result<(), Refusal> {
     let start = hyperparameters.number("initial_accumulator_value")?.unwrap_or(0.0);
     hyperparameters.put("initial_accumulator_value", json!(start));
     Ok(())
+}
+
+fn adadelta(hyperparameters: &mut Hyperparameters<'_>) -> Result<(), Refusal> {
+    hyperparameters.take("rho", "rho", None)?;
+    hyperparameters.take("eps", "eps", None)?;
+    hyperparameters.take("weight_decay", "weight_decay", None)
+}
+
+fn rprop(hyperparameters: &mut Hyperparameters<'_>) -> Result<(), Refusal> {
+    hyperparameters.take_pair("etas", "etas")?;
+    hyperparameters.take_pair("step_sizes", "step_sizes")
 }
 
 /// NAdam's `mu_product` is the product of all momenta so far. Ours computes it from the number of updates, so a file whose

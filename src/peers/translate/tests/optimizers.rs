@@ -60,8 +60,8 @@ fn what_rekindle_has_not_is_refused_by_name() {
     group.settings.push(("maximize".to_owned(), Setting::Bool(true)));
     let refusal = optimizer(&run("AdamW", Dialect::Torch, vec![group]), 0).unwrap_err();
     assert_eq!(refusal.thing, "AdamW maximize");
-    let refusal = optimizer(&run("Adadelta", Dialect::Torch, vec![adam_group()]), 0).unwrap_err();
-    assert_eq!(refusal.thing, "optimizer Adadelta");
+    let refusal = optimizer(&run("LBFGS", Dialect::Torch, vec![adam_group()]), 0).unwrap_err();
+    assert_eq!(refusal.thing, "optimizer LBFGS");
     let mut group = adam_group();
     group.parameters = vec![parameter("0", &["exp_avg", "trace_of_something"])];
     let refusal = optimizer(&run("AdamW", Dialect::Torch, vec![group]), 0).unwrap_err();
@@ -117,6 +117,30 @@ fn fastais_sgd_decays_weights_by_the_rate() {
     let rule = rule("SGD", Dialect::Fastai, group);
     assert_eq!((rule.kind, &rule.groups[0].hyperparameters["decoupled"]), ("sgd", &json!("rate")));
     assert_eq!(state_names(&rule), ["momentum_buffer"]);
+}
+
+#[test]
+fn adadelta_and_rprop_of_pytorch_are_ours() {
+    let mut deltas = group(Some(1.0), [("rho", 0.8), ("eps", 1e-5), ("weight_decay", 0.1)]);
+    deltas.parameters = vec![parameter("0", &["square_avg", "acc_delta"])];
+    let mut signs = group(Some(0.01), []);
+    signs.settings.push(("etas".to_owned(), Setting::Numbers(vec![0.6, 1.3])));
+    signs.settings.push(("step_sizes".to_owned(), Setting::Numbers(vec![1e-5, 0.5])));
+    signs.parameters = vec![parameter("0", &["prev", "step_size"])];
+    let settings = json!({"lr": 1.0, "rho": 0.8, "eps": 1e-5, "weight_decay": 0.1});
+    let of_signs = json!({"lr": 0.01, "etas": [0.6, 1.3], "step_sizes": [1e-5, 0.5]});
+    for (class, kind, group, expected) in
+        [("Adadelta", "adadelta", deltas, settings), ("Rprop", "rprop", signs, of_signs)]
+    {
+        let states: Vec<String> = group.parameters[0].states.iter().map(|(name, _)| name.clone()).collect();
+        let translated = rule(class, Dialect::Torch, group);
+        assert_eq!((translated.kind, json!(translated.groups[0].hyperparameters)), (kind, expected));
+        assert_eq!(state_names(&translated), states);
+        let mut table = translated.groups[0].hyperparameters.clone();
+        table.insert("kind".to_owned(), json!(kind));
+        let config: crate::optim::OptimizerConfig = serde_json::from_value(table.into()).unwrap();
+        config.validate().unwrap();
+    }
 }
 
 #[test]
