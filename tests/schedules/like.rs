@@ -176,6 +176,9 @@ fn a_name_without_its_package_is_that_of_pytorch_and_the_others_are_told() {
     assert_eq!(found.schedule, "step(30)".parse().unwrap());
     assert_eq!(found.class, "torch.optim.lr_scheduler.StepLR");
     assert!(found.notes.iter().any(|note| note.contains("mmengine.optim.scheduler.StepLR")), "{:?}", found.notes);
+    let found = like("learn.fit_one_cycle(5, 1e-3, wd=0.1)").unwrap();
+    assert_eq!((found.class.as_str(), found.base_lrs), ("fastai.fit_one_cycle", Some(vec![1e-3])));
+    assert_eq!(like("lrs.StepLR(optimizer, 30)").unwrap().class, "torch.optim.lr_scheduler.StepLR");
     let found = like("from_mmengine = mmengine.optim.StepLR(optimizer, 30)").unwrap();
     assert_eq!(found.class, "mmengine.optim.scheduler.StepLR");
 }

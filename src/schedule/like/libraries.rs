@@ -108,7 +108,7 @@ pub(super) const CLASSES: &[Class] = &[
         say: |given| Ok(Said { base_lrs: vec![given.number("learning_rate")?], ..super::pieces::plateau(given)? }),
     },
     Class {
-        signature: "fastai.fit_flat_cos(n_epoch, lr=None, div_final=1e5, pct_start=0.75)",
+        signature: "fastai.fit_flat_cos(n_epoch, lr=None, div_final=1e5, pct_start=0.75, wd=None, cbs=None, reset_opt=False, start_epoch=0)",
         say: |given| {
             let (start, low) = (given.number("pct_start")? * 100.0, 1.0 / given.number("div_final")?);
             let text = format!(
@@ -121,7 +121,7 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "fastai.fit_one_cycle(n_epoch, lr_max=None, div=25.0, div_final=1e5, pct_start=0.25)",
+        signature: "fastai.fit_one_cycle(n_epoch, lr_max=None, div=25.0, div_final=1e5, pct_start=0.25, wd=None, moms=None, cbs=None, reset_opt=False, start_epoch=0)",
         say: |given| {
             let (div, last) = (given.number("div")?, given.number("div_final")?);
             let text = format!(

@@ -102,6 +102,10 @@ fn find(path: &str) -> Result<(&'static Class, Vec<&'static Class>), LikeError> 
     let is_of_package = |class: &&&Class| path.contains('.') && path.split('.').next() == Some(class.package());
     let fitting: Vec<&Class> = same_name.iter().filter(is_end).copied().collect();
     let fitting = if fitting.is_empty() { same_name.iter().filter(is_of_package).copied().collect() } else { fitting };
+    // A short name of a module, or an object, such as `lrs.StepLR` and `learn.fit_one_cycle`.
+    let first = path.split('.').next().unwrap_or(path);
+    let is_alias = path.contains('.') && classes().all(|class| class.package() != first);
+    let fitting = if fitting.is_empty() && is_alias { same_name.clone() } else { fitting };
     match fitting.split_first() {
         Some((first, others)) => Ok((first, others.to_vec())),
         None => Err(LikeError::unknown(path, &same_name)),
