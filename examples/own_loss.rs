@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 const CONFIG: &str = r#"
     data = { path = "", format = "csv", header = false, skip_lines = 1, validation = 0.2 }
     model = { kind = "mlp", hidden = [32] }
-    loss = { kind = "focal", gamma = 2.0 }
+    loss = { kind = "two_class_focal", gamma = 2.0 }
     optimizer = { kind = "adamw", lr = 3e-3 }
     schedule = 'plateau(mode="max", patience=1, threshold=0.1)'
     train = { epochs = 20, metric = "validation_confidence" }
@@ -59,7 +59,7 @@ impl Metric for Confidence {
 }
 
 fn main() -> Result<()> {
-    loss::register::<Focal>("focal")?;
+    loss::register::<Focal>("two_class_focal")?;
     metric::register::<Confidence>("confidence")?;
     let mut config: Config = toml::from_str(CONFIG)?;
     config.data.path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/breast_cancer.csv").into();

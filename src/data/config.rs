@@ -16,7 +16,7 @@ use super::options::{
     missing_values_schema,
 };
 use super::shaping::{Crop, Resize, Shaping};
-use super::{Augment, BatchSize, DataError, DatasetSpec, LastBatch};
+use super::{Augment, BatchSize, DataError, DatasetSpec, LastBatch, Sampling};
 use crate::registry::{Chosen, Named};
 use crate::tagged;
 
@@ -157,7 +157,11 @@ pub struct DataConfig {
     /// Whether a last batch that is not full is dropped. Default false.
     #[serde(default)]
     pub drop_last: bool,
-    /// Images: random changes at every step. Default none.
+    /// Draws training rows at random with replacement, as many an epoch as there are rows, instead of each once:
+    /// "balanced", each class as often as any other, or a list with a weight for the rows of each class. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<Sampling>,
+    /// Random changes at every step: of images, and mixing of rows. Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub augment: Option<Augment>,
     /// A registered format, with its settings.
@@ -274,6 +278,7 @@ impl DataConfig {
             batch_size: default_batch_size(),
             shuffle: None,
             drop_last: false,
+            sampling: None,
             augment: None,
             own: None,
         }

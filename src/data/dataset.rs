@@ -127,6 +127,11 @@ pub trait Dataset: Send + Sync {
         None
     }
 
+    /// Returns the number of bytes of text that each token stands for, if the rows are text whose tokens have them all.
+    fn token_bytes(&self) -> Option<Vec<u32>> {
+        None
+    }
+
     /// Returns the columns of a table with the same value in every row.
     fn constant(&self) -> Vec<String> {
         Vec::new()
@@ -226,6 +231,10 @@ macro_rules! delegate {
 
         fn labels(&$this) -> Option<Vec<u32>> {
             $inner.labels()
+        }
+
+        fn token_bytes(&$this) -> Option<Vec<u32>> {
+            $inner.token_bytes()
         }
 
         fn constant(&$this) -> Vec<String> {

@@ -1,20 +1,20 @@
 //! The data of a training loop: a data set with its split and its order, which determine the batch of any step.
 
-use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use candle_core::Device;
 
+use super::batches::{BatchSource, Share};
 use super::dataset::Source;
 use super::delivery::{Delivery, Destination};
 use super::prefetcher::Prefetcher;
+use super::sampling::Sampler;
 use super::{
-    Augment, Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Order, Recalled, RowSet, Schema, Split,
-    TargetKind, format, pieces,
+    Augment, Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Order, Recalled, RowSet, Sampling, Schema,
+    Split, TargetKind, format,
 };
 use crate::Notice;
 use crate::distributed;
-use crate::rng::StepRng;
 use crate::state::{State, StateError, Stateful};
 
 /// The data of a run: the batch of every step, and the validation rows. Steps are counted from 0.
@@ -29,73 +29,6 @@ pub struct Data<D = Box<dyn Source>> {
     whole: OnceLock<Batch>,
     /// Created with the first batch.
     ahead: OnceLock<Delivery>,
-}
-
-/// Creates batches, on any thread.
-#[derive(Debug)]
-struct BatchSource<D> {
-    dataset: D,
-    split: Split,
-    order: Order,
-    /// Changes of images at every step, with their seed.
-    augment: Option<(Augment, u64)>,
-    /// The rows of a batch that this process needs; all of them, unless there are several processes.
-    share: Option<Share>,
-}
-
-/// The share of a process in every batch: which of its pieces it computes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Share {
-    /// The number of pieces of a batch.
-    pub pieces: usize,
-    /// The number of the process.
-    pub rank: usize,
-    /// The number of processes.
-    pub world: usize,
-}
-
-impl Share {
-    /// Returns the rows of a batch of `rows` that the process needs.
-    pub fn rows(self, rows: usize) -> Range<usize> {
-        let all: Vec<Range<usize>> = pieces(rows, self.pieces).collect();
-        let own = &all[distributed::share(all.len(), self.rank, self.world)];
-        match own {
-            [first, ..] => first.start..own.last().map_or(first.end, |last| last.end),
-            [] => 0..0,
-        }
-    }
-}
-
-impl<D: Dataset> BatchSource<D> {
-    fn training(&self, step: u64) -> Result<Batch, DataError> {
-        let all = self.order.batch_rows(step);
-        let own = self.share.map_or(0..all, |share| share.rows(all));
-        let positions = self.order.rows_within(step, own.clone()).into_iter();
-        let rows: Vec<usize> = positions.filter_map(|position| self.split.train().at(position)).collect();
-        let batch = self.dataset.gather(&rows)?;
-        match &self.augment {
-            Some((augment, seed)) => {
-                Ok(Batch { inputs: augment.train(batch.inputs, &StepRng::at(*seed, step), own.start)?, ..batch })
-            }
-            None => Ok(batch),
-        }
-    }
-
-    /// Whether every step has the same batch.
-    fn is_whole(&self) -> bool {
-        self.order.is_whole() && !self.augment.as_ref().is_some_and(|(augment, _)| augment.moves())
-    }
-
-    /// Returns batch `number` of an evaluation on `rows`.
-    fn evaluation(&self, rows: &RowSet, number: u64) -> Result<Batch, DataError> {
-        let count = self.dataset.input().evaluation_rows();
-        let start = number as usize * count;
-        let batch = self.dataset.gather(&rows.slice(start..start + count))?;
-        match &self.augment {
-            Some((augment, _)) => Ok(Batch { inputs: augment.evaluate(batch.inputs)?, ..batch }),
-            None => Ok(batch),
-        }
-    }
 }
 
 impl Data {
@@ -147,6 +80,14 @@ impl Data {
     ) -> Result<Self, DataError> {
         let order = Order::new(split.train().len(), config.batch_size, config.last_batch(), config.shuffle_seed(seed))?;
         let data = Self::new(source, split, order)?.on(device);
+        let data = match &config.sampling {
+            Some(_) if config.shuffle == Some(false) => {
+                let reason = "draws rows at random, and `data.shuffle` is false; remove one of the two".to_owned();
+                return Err(DataError::Sampling { reason });
+            }
+            Some(sampling) => data.sampled(sampling, seed)?,
+            None => data,
+        };
         match &config.augment {
             Some(augment) => data.augmented(augment.clone(), seed),
             None => Ok(data),
@@ -166,7 +107,7 @@ impl<D: Dataset + 'static> Data<D> {
         if order.rows() != split.train().len() {
             return Err(DataError::MadeForOthers { what: "order", made_for: order.rows(), rows: split.train().len() });
         }
-        let gathering = Arc::new(BatchSource { dataset, split, order, augment: None, share: None });
+        let gathering = Arc::new(BatchSource::new(dataset, split, order));
         Ok(Self { gathering, to: Destination::default(), whole: OnceLock::new(), ahead: OnceLock::new() })
     }
 
@@ -189,6 +130,21 @@ impl<D: Dataset + 'static> Data<D> {
                 return Err(DataError::Augment { option: "", reason });
             }
         }
+        Ok(self)
+    }
+
+    /// Draws training rows at random, as `sampling` says, with random numbers from `seed`, instead of visiting each once
+    /// an epoch.
+    ///
+    /// # Errors
+    /// The rows do not have a class each that is known, or the weights do not fit the classes.
+    pub fn sampled(mut self, sampling: &Sampling, seed: u64) -> Result<Self, DataError> {
+        let sampler = Sampler::new(sampling, self.dataset(), self.train_rows(), seed)?;
+        (self.whole, self.ahead) = (OnceLock::new(), OnceLock::new());
+        let Some(gathering) = Arc::get_mut(&mut self.gathering) else {
+            return Err(DataError::Sampling { reason: "cannot begin while a validation has not ended".to_owned() });
+        };
+        gathering.sampler = Some(sampler);
         Ok(self)
     }
 

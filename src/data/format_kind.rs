@@ -74,7 +74,8 @@ const CSV: &[&str] = &[
 const TABLE: &[&str] = CSV.split_at(6).1;
 
 /// Options of every format: the place of the data, its split, its order, and changes at every step.
-pub(super) const COMMON: [&str; 7] = ["path", "format", "validation", "batch_size", "shuffle", "drop_last", "augment"];
+pub(super) const COMMON: [&str; 8] =
+    ["path", "format", "validation", "batch_size", "shuffle", "drop_last", "sampling", "augment"];
 
 impl Format {
     /// All formats except registered ones.

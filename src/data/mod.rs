@@ -17,12 +17,15 @@
 //!    `remarks.rs`, `looks.rs` and `rounding.rs`: likely mistakes.
 //! 6. `images.rs`: images in memory, from `idx.rs` (`idx_file.rs`). `folder`: images in files, each a
 //!    `picture.rs` (`pixels.rs`, `shaping.rs`);
-//!    `augment.rs`: random changes at each step. `text`: tokens.
-//! 7. `feed.rs`: the data of a training loop, which combines all of these; `prefetcher.rs`: batches made in advance.
+//!    `augment`: random changes at each step. `text`: tokens. `class_counts.rs`: the rows of each class, `sampling.rs`:
+//!    rows drawn by the weights of their classes.
+//! 7. `feed.rs`: the data of a training loop, which combines all of these in `batches.rs`; `prefetcher.rs`: batches made in advance.
 //! 8. `schema.rs`: the form of rows, saved in a checkpoint; `reader`: other rows, for a trained model.
 //! 9. `error`: all errors of data.
 
 mod augment;
+mod batches;
+mod class_counts;
 mod classes;
 mod columns;
 mod config;
@@ -67,6 +70,7 @@ mod records;
 mod remarks;
 mod rounding;
 mod rows;
+mod sampling;
 mod schema;
 mod settled;
 mod shaping;
@@ -82,14 +86,15 @@ mod value;
 
 pub use crate::loss::TargetKind;
 pub use crate::model::{EVALUATION_ROWS, Input};
-pub use augment::{Augment, Normalize};
+pub use augment::{Augment, Colour, Erase, Mix, Normalize, Probability, RandomCrop, Rotate};
+pub(crate) use batches::Share;
+pub(crate) use class_counts::class_counts;
 pub use config::DataConfig;
 pub(crate) use dataset::pieces;
 pub use dataset::{Batch, Dataset, Source};
 pub use delimiter::{CommentMark, Delimiter};
 pub use error::{DataError, EncodingError, IdxError, ImageError, Problem, TableError, TensorError, TextError, Unknown};
 pub use feed::Data;
-pub(crate) use feed::Share;
 pub use file::Fingerprint;
 pub use folder::ImageFolder;
 pub use format_kind::Format;
@@ -101,6 +106,7 @@ pub(crate) use reader::lines_before_rows;
 pub use reader::{ReadRows, RowReader};
 pub(crate) use recalled::Recalled;
 pub use rows::{Rows, Targets};
+pub use sampling::Sampling;
 pub use schema::{Columns, Names, Schema};
 pub use shaping::{Crop, Resize, Side};
 pub use size::Size;

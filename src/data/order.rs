@@ -107,10 +107,15 @@ impl Order {
         self.batch_size.min(self.rows - self.batch_in_epoch(step) * self.batch_size)
     }
 
+    /// Returns the positions in the epoch of these places of batch number `step`.
+    pub(super) fn positions_within(&self, step: u64, places: Range<usize>) -> Range<usize> {
+        let start = self.batch_in_epoch(step) * self.batch_size;
+        start + places.start..start + places.end
+    }
+
     /// Returns the rows at these places of batch number `step`, which must be among its places.
     pub(super) fn rows_within(&self, step: u64, places: Range<usize>) -> Vec<usize> {
-        let start = self.batch_in_epoch(step) * self.batch_size;
-        let positions = start + places.start..start + places.end;
+        let positions = self.positions_within(step, places);
         match self.shuffle {
             None => positions.collect(),
             Some(stream) => {

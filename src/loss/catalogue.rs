@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{BinaryCrossEntropy, CrossEntropy, Custom, Loss, MeanSquaredError};
+use super::{AbsoluteError, BinaryCrossEntropy, CrossEntropy, Custom, Focal, Huber, Loss, MeanSquaredError, Poisson};
 use crate::KindError;
 use crate::registry::{Kind, Named, Registry};
 
@@ -21,7 +21,11 @@ macro_rules! catalogue {
 catalogue! {
     "mse" => MeanSquaredError, "Mean squared error for values.";
     "cross_entropy" => CrossEntropy, "Cross-entropy with one logit per class.";
-    "binary_cross_entropy" => BinaryCrossEntropy, "Binary cross-entropy of a single logit against two classes.";
+    "mae" => AbsoluteError, "Mean absolute error for values.";
+    "huber" => Huber, "Huber loss for values: quadratic near the target, linear far from it.";
+    "poisson" => Poisson, "Poisson loss for counts; outputs are logarithms of expected counts.";
+    "binary_cross_entropy" => BinaryCrossEntropy, "Binary cross-entropy of a logit against two classes or each label.";
+    "focal" => Focal, "Focal loss with one logit per class.";
     "custom" => Custom, "A loss that the training program passes as a value.";
 }
 

@@ -55,9 +55,24 @@ impl LossConfig {
         let Self::Usual { label_smoothing } = *self else { return self.clone() };
         let named = match for_values {
             true => Self::of(&MeanSquaredError { label_smoothing }),
-            false => Self::of(&CrossEntropy { label_smoothing }),
+            false => Self::of(&CrossEntropy { label_smoothing, ..CrossEntropy::default() }),
         };
         named.unwrap_or_else(|_| self.clone())
+    }
+
+    /// Returns the configuration in which a setting that depends on the number of training rows of each class is
+    /// replaced by its numbers; `None` if there is no such setting. `counts` are `None` if the rows have no known classes.
+    ///
+    /// # Errors
+    /// The numbers do not follow from the counts.
+    pub(crate) fn counted(&self, counts: impl FnOnce() -> Option<Vec<usize>>) -> Result<Option<Self>, LossError> {
+        let Self::Kind(chosen) = self else { return Ok(None) };
+        if !chosen.get().is_balanced() {
+            return Ok(None);
+        }
+        let rule = "\"balanced\" needs one class a row, known before the first step; give the numbers";
+        let counts = counts().ok_or_else(|| LossError::field("kind", chosen.name(), rule))?;
+        chosen.get().with_counts(&counts)
     }
 
     /// Checks what can be checked without the data.
@@ -80,7 +95,9 @@ impl LossConfig {
             Self::Kind(chosen) => Arc::clone(chosen.get()),
             Self::Usual { label_smoothing } => match targets {
                 TargetKind::Values { .. } => Arc::new(MeanSquaredError { label_smoothing: *label_smoothing }),
-                TargetKind::Classes { .. } => Arc::new(CrossEntropy { label_smoothing: *label_smoothing }),
+                TargetKind::Classes { .. } => {
+                    Arc::new(CrossEntropy { label_smoothing: *label_smoothing, ..CrossEntropy::default() })
+                }
             },
         };
         let outputs = loss.outputs(targets).map_err(|error| match error {

@@ -5,26 +5,33 @@
 
 mod binary_cross_entropy;
 mod catalogue;
+mod class_weights;
 mod config;
 mod cross_entropy;
 mod custom;
+mod focal;
 mod mean_squared_error;
+mod of_values;
 mod predicted;
 mod targets;
 
 use std::fmt::Debug;
 
-use candle_core::{Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 use thiserror::Error;
 
 pub use binary_cross_entropy::BinaryCrossEntropy;
 pub use catalogue::register;
+pub use class_weights::ClassWeights;
 pub use config::LossConfig;
 pub use cross_entropy::CrossEntropy;
 pub use custom::Custom;
+pub use focal::Focal;
 pub use mean_squared_error::MeanSquaredError;
+pub use of_values::{AbsoluteError, Huber, Poisson};
 pub use predicted::Predicted;
 pub(crate) use predicted::largest;
+use predicted::sigmoid;
 pub use targets::TargetKind;
 
 /// A loss that a run minimizes. Its fields are the settings of the `[loss]` table.
@@ -34,11 +41,11 @@ pub use targets::TargetKind;
 /// use rekindle::loss::{Loss, LossConfig, LossError, TargetKind, register};
 /// use serde::{Deserialize, Serialize};
 ///
-/// /// The mean distance of outputs from values.
+/// /// The mean root of distances of outputs from values.
 /// #[derive(Debug, Serialize, Deserialize)]
-/// struct MeanAbsoluteError {}
+/// struct RootDistance {}
 ///
-/// impl Loss for MeanAbsoluteError {
+/// impl Loss for RootDistance {
 ///     fn outputs(&self, targets: TargetKind) -> std::result::Result<usize, LossError> {
 ///         match targets {
 ///             TargetKind::Values { width } => Ok(width),
@@ -46,13 +53,13 @@ pub use targets::TargetKind;
 ///         }
 ///     }
 ///     fn forward(&self, outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
-///         (outputs - targets)?.abs()?.mean_all()
+///         (outputs - targets)?.abs()?.sqrt()?.mean_all()
 ///     }
 /// }
 ///
-/// register::<MeanAbsoluteError>("mae")?;
-/// let config: LossConfig = toml::from_str("kind = 'mae'")?;
-/// assert_eq!(config, LossConfig::of(&MeanAbsoluteError {})?);
+/// register::<RootDistance>("root_distance")?;
+/// let config: LossConfig = toml::from_str("kind = 'root_distance'")?;
+/// assert_eq!(config, LossConfig::of(&RootDistance {})?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Loss: Debug + Send + Sync + 'static {
@@ -98,9 +105,62 @@ pub trait Loss: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Returns the sum of the weights of targets, by which [`Loss::measure`] divides: by default their number. The loss
+    /// of a validation is then the mean over all its targets, whatever the batch size.
+    ///
+    /// # Errors
+    /// The device fails.
+    fn weight(&self, targets: &Tensor) -> Result<f64> {
+        Ok(count(targets)? as f64)
+    }
+
+    /// Returns the class that marks positions without a target. They are left out of a validation.
+    fn ignored(&self) -> Option<u32> {
+        None
+    }
+
+    /// Whether values are labels, each 0 or 1, and outputs their logits. Metrics of classes are then computed of them,
+    /// and not those of values.
+    fn takes_labels(&self) -> bool {
+        false
+    }
+
+    /// Whether targets that are classes may also be the probabilities of all classes, `[rows, classes]`, f32, as those of
+    /// mixed rows are.
+    fn takes_probabilities(&self) -> bool {
+        false
+    }
+
+    /// Returns outputs in the unit of the values that they predict, for metrics: by default unchanged.
+    ///
+    /// # Errors
+    /// The device fails.
+    fn values(&self, outputs: &Tensor) -> Result<Tensor> {
+        Ok(outputs.clone())
+    }
+
     /// Interprets the outputs of each row for a prediction: by default as values.
     fn interpret(&self, outputs: Vec<Vec<f32>>) -> Predicted {
         Predicted::Values(outputs)
+    }
+
+    /// Like [`Loss::interpret`], for a loss whose outputs mean something else for other targets.
+    fn interpret_for(&self, _targets: TargetKind, outputs: Vec<Vec<f32>>) -> Predicted {
+        self.interpret(outputs)
+    }
+
+    /// Whether a setting depends on the number of training rows of each class.
+    fn is_balanced(&self) -> bool {
+        false
+    }
+
+    /// Returns the configuration in which such a setting is replaced by what follows from the numbers of training rows
+    /// of the classes.
+    ///
+    /// # Errors
+    /// It does not follow from them.
+    fn with_counts(&self, _counts: &[usize]) -> std::result::Result<Option<LossConfig>, LossError> {
+        Ok(None)
     }
 }
 
@@ -130,9 +190,11 @@ pub enum LossError {
 fn remedy(targets: TargetKind) -> &'static str {
     match targets {
         TargetKind::Classes { .. } => {
-            "for classes there is `cross_entropy`; if the labels of a table are values, set `data.task = \"regression\"`"
+            "for classes there are `cross_entropy` and `focal`, for two also `binary_cross_entropy`; if the labels of a table are values, set `data.task = \"regression\"`"
         }
-        TargetKind::Values { .. } => "for values there is `mse`",
+        TargetKind::Values { .. } => {
+            "for values there are `mse`, `mae`, `huber` and `poisson`, for labels that are 0 or 1 `binary_cross_entropy`"
+        }
     }
 }
 
@@ -140,6 +202,30 @@ impl LossError {
     /// Creates the error of a setting.
     pub fn field(field: &'static str, value: impl ToString, rule: impl Into<String>) -> Self {
         Self::Field { field, value: value.to_string(), rule: rule.into() }
+    }
+}
+
+/// Returns the number of targets: rows, or positions with a class each.
+pub(crate) fn count(targets: &Tensor) -> Result<usize> {
+    if targets.dtype().is_int() { Ok(targets.elem_count()) } else { targets.dim(0) }
+}
+
+/// Returns the outputs and targets of a batch without those that `loss` ignores; `None` if there are no others.
+pub(crate) fn counted(loss: &dyn Loss, outputs: &Tensor, targets: &Tensor) -> Result<Option<(Tensor, Tensor)>> {
+    let all = || Ok(Some((outputs.clone(), targets.clone())));
+    let Some(ignored) = loss.ignored().filter(|_| targets.dtype().is_int()) else { return all() };
+    let targets = targets.flatten_all()?;
+    let classes = targets.to_dtype(DType::U32)?.to_vec1::<u32>()?;
+    let places = (0u32..).zip(&classes).filter(|(_, class)| **class != ignored).map(|(place, _)| place);
+    let places: Vec<u32> = places.collect();
+    match places.len() {
+        0 => Ok(None),
+        count if count == classes.len() => all(),
+        count => {
+            let places = Tensor::from_vec(places, count, targets.device())?;
+            let outputs = outputs.reshape(((), outputs.dim(D::Minus1)?))?;
+            Ok(Some((outputs.index_select(&places, 0)?, targets.index_select(&places, 0)?)))
+        }
     }
 }
 

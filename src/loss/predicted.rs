@@ -49,6 +49,11 @@ fn softmax(logits: &[f32]) -> Vec<f32> {
     weights.into_iter().map(|weight| (weight / sum) as f32).collect()
 }
 
+/// The probability of 1 for a logit, computed in f64.
+pub(super) fn sigmoid(logit: f32) -> f32 {
+    (1.0 / (1.0 + (-f64::from(logit)).exp())) as f32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,12 @@ use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{MeanAbsoluteError, Metric, TopKAccuracy};
+use super::{
+    Auroc, AveragePrecision, BalancedAccuracy, BitsPerByte, BrierScore, CalibrationError, ConfusionMatrix, F1, F1Macro,
+    F1Micro, F1PerClass, MeanAbsoluteError, Metric, Perplexity, Precision, PrecisionMacro, PrecisionMicro,
+    PrecisionPerClass, QuantileLoss, RSquared, Recall, RecallMacro, RecallMicro, RecallPerClass, RootMeanSquaredError,
+    TopKAccuracy,
+};
 use crate::KindError;
 use crate::registry::{Kind, Named, Registry};
 
@@ -24,7 +29,30 @@ macro_rules! catalogue {
 }
 
 catalogue! {
+    "auroc" => Auroc, "The area under the receiver operating characteristic.";
+    "average_precision" => AveragePrecision, "The precision at each threshold, weighted by the growth of the recall.";
+    "balanced_accuracy" => BalancedAccuracy, "The mean over the classes of the share of their rows that are right.";
+    "bits_per_byte" => BitsPerByte, "The cross-entropy of text in bits for each byte of it.";
+    "brier_score" => BrierScore, "The mean squared distance of probabilities from the truth.";
+    "calibration_error" => CalibrationError, "The distance between predicted probabilities and observed shares.";
+    "confusion_matrix" => ConfusionMatrix, "Counts of true and predicted classes, as a list; as a number the error rate.";
+    "f1" => F1, "The harmonic mean of precision and recall, for class 1 of two.";
+    "f1_macro" => F1Macro, "The mean of the F1 of classes or labels.";
+    "f1_micro" => F1Micro, "The F1 of all decisions together.";
+    "f1_per_class" => F1PerClass, "The lowest F1 of a class or label, with the list of all.";
     "mean_absolute_error" => MeanAbsoluteError, "The mean distance of outputs from values.";
+    "perplexity" => Perplexity, "The exponential of the mean cross-entropy.";
+    "precision" => Precision, "Of the rows classified as class 1 of two, the share that have it.";
+    "precision_macro" => PrecisionMacro, "The mean of the precision of classes or labels.";
+    "precision_micro" => PrecisionMicro, "The precision of all decisions together.";
+    "precision_per_class" => PrecisionPerClass, "The lowest precision of a class or label, with the list of all.";
+    "quantile_loss" => QuantileLoss, "The pinball loss of a quantile.";
+    "r2" => RSquared, "The share of the targets' variance that is explained.";
+    "recall" => Recall, "Of the rows of class 1 of two, the share that are classified as it.";
+    "recall_macro" => RecallMacro, "The mean of the recall of classes or labels.";
+    "recall_micro" => RecallMicro, "The recall of all decisions together.";
+    "recall_per_class" => RecallPerClass, "The lowest recall of a class or label, with the list of all.";
+    "root_mean_squared_error" => RootMeanSquaredError, "The root of the mean squared distance of outputs from values.";
     "top_k_accuracy" => TopKAccuracy, "The share of targets whose class is among the `k` most probable ones.";
 }
 

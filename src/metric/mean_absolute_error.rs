@@ -4,8 +4,7 @@ use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Mean, Metric, Tally};
-use crate::loss::TargetKind;
+use super::{Mean, Metric, Tally, Task, task};
 
 /// Mean of `|output - target|` over all values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,11 +16,8 @@ impl Metric for MeanAbsoluteError {
         false
     }
 
-    fn check(&self, targets: TargetKind) -> Result<(), String> {
-        match targets {
-            TargetKind::Values { .. } => Ok(()),
-            TargetKind::Classes { .. } => Err("is for values, not classes".to_owned()),
-        }
+    fn check_task(&self, task: &Task) -> Result<(), String> {
+        task::values(task)
     }
 
     fn tally(&self) -> Box<dyn Tally> {

@@ -4,19 +4,52 @@
 //! can follow it (`train.metric`) and the best checkpoints be kept (`checkpoint.keep.metric`). To add one,
 //! write its file and its line in `catalogue.rs`; a program adds its own with [`register`].
 
+mod auroc;
+mod average_precision;
+mod brier_score;
+mod by_class;
+mod calibration_error;
 mod catalogue;
+mod class_counts;
 mod config;
+mod confusion_matrix;
+mod exact_sum;
+mod mean;
 mod mean_absolute_error;
+mod perplexity;
+mod quantile_loss;
+mod r_squared;
+mod ranked;
+mod root_mean_squared_error;
+mod scored;
+mod task;
+#[cfg(test)]
+mod tests;
 mod top_k_accuracy;
 
 use std::fmt::Debug;
 
 use candle_core::{Result, Tensor};
 
+pub use auroc::Auroc;
+pub use average_precision::AveragePrecision;
+pub use brier_score::BrierScore;
+pub use by_class::{
+    BalancedAccuracy, F1, F1Macro, F1Micro, F1PerClass, Precision, PrecisionMacro, PrecisionMicro, PrecisionPerClass,
+    Recall, RecallMacro, RecallMicro, RecallPerClass,
+};
+pub use calibration_error::{CalibrationError, CalibrationNorm};
 pub(crate) use catalogue::more_is_better;
 pub use catalogue::register;
 pub use config::MetricConfig;
+pub use confusion_matrix::ConfusionMatrix;
+pub use mean::Mean;
 pub use mean_absolute_error::MeanAbsoluteError;
+pub use perplexity::{BitsPerByte, Perplexity};
+pub use quantile_loss::QuantileLoss;
+pub use r_squared::RSquared;
+pub use root_mean_squared_error::RootMeanSquaredError;
+pub use task::Task;
 pub use top_k_accuracy::TopKAccuracy;
 
 use crate::loss::TargetKind;
@@ -71,8 +104,21 @@ pub trait Metric: Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Like [`Metric::check`], for a metric that needs more than the targets.
+    ///
+    /// # Errors
+    /// A message that names the data that it needs.
+    fn check_task(&self, task: &Task) -> std::result::Result<(), String> {
+        self.check(task.targets)
+    }
+
     /// Creates an empty tally, for one validation.
     fn tally(&self) -> Box<dyn Tally>;
+
+    /// Like [`Metric::tally`], for a metric that needs more than outputs and targets.
+    fn tally_for(&self, _task: &Task) -> Box<dyn Tally> {
+        self.tally()
+    }
 }
 
 /// A metric accumulated over the batches of a validation.
@@ -84,10 +130,15 @@ pub trait Tally {
     /// The shapes do not fit, or the device fails.
     fn add(&mut self, outputs: &Tensor, targets: &Tensor) -> Result<()>;
 
-    /// Returns the metric over all added batches.
+    /// Returns the metric over all added batches; not a finite number where it is not defined.
     fn value(&self) -> f64;
 
-    /// Returns the sums that make up the value so far, if those of several batches can be added one after the other.
+    /// Returns lists of numbers beside the value, by their names, such as one number for each class.
+    fn lists(&self) -> Vec<(&'static str, Vec<f64>)> {
+        Vec::new()
+    }
+
+    /// Returns the numbers that make up the value so far, if those of several batches can be added one after the other.
     /// Several processes then share a validation; without, each computes all of it.
     fn sums(&self) -> Option<Vec<f64>> {
         None
@@ -95,75 +146,4 @@ pub trait Tally {
 
     /// Takes in a batch by the [`Tally::sums`] of a tally to which only this batch was added.
     fn add_sums(&mut self, _sums: &[f64]) {}
-}
-
-/// The mean of the elements of a tensor that is computed for each batch.
-pub struct Mean<F> {
-    numbers: F,
-    sum: f64,
-    count: usize,
-}
-
-impl<F: Fn(&Tensor, &Tensor) -> Result<Tensor>> Mean<F> {
-    /// Creates the mean of `numbers`, a function of the outputs and targets of each batch.
-    pub fn of(numbers: F) -> Self {
-        Self { numbers, sum: 0.0, count: 0 }
-    }
-}
-
-impl<F: Fn(&Tensor, &Tensor) -> Result<Tensor>> Tally for Mean<F> {
-    /// The sum is computed in f64 and in order, so it does not depend on the device's order of additions.
-    fn add(&mut self, outputs: &Tensor, targets: &Tensor) -> Result<()> {
-        let numbers = (self.numbers)(outputs, targets)?.to_dtype(candle_core::DType::F64)?.flatten_all()?;
-        let numbers = numbers.to_vec1::<f64>()?;
-        self.sum += numbers.iter().sum::<f64>();
-        self.count += numbers.len();
-        Ok(())
-    }
-
-    fn value(&self) -> f64 {
-        self.sum / self.count as f64
-    }
-
-    fn sums(&self) -> Option<Vec<f64>> {
-        Some(vec![self.sum, self.count as f64])
-    }
-
-    fn add_sums(&mut self, sums: &[f64]) {
-        if let &[sum, count] = sums {
-            self.sum += sum;
-            self.count += count as usize;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use candle_core::Device;
-
-    use super::*;
-
-    fn value(metric: &dyn Metric, batches: &[(Tensor, Tensor)]) -> f64 {
-        let mut tally = metric.tally();
-        batches.iter().for_each(|(outputs, targets)| tally.add(outputs, targets).unwrap());
-        tally.value()
-    }
-
-    #[test]
-    fn a_mean_is_over_all_rows_and_not_over_batches() {
-        let tensor = |values: &[f32]| Tensor::from_slice(values, (values.len(), 1), &Device::Cpu).unwrap();
-        let batches = [(tensor(&[1.0, 2.0, 3.0]), tensor(&[1.0, 4.0, 3.0])), (tensor(&[5.0]), tensor(&[1.0]))];
-        assert_eq!(value(&MeanAbsoluteError {}, &batches), 1.5);
-        assert!(MeanAbsoluteError {}.check(TargetKind::Classes { count: 2 }).is_err());
-    }
-
-    #[test]
-    fn a_class_among_the_k_largest_logits_is_right() {
-        let logits = Tensor::new(&[[3f32, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0]], &Device::Cpu).unwrap();
-        let batches = [(logits, Tensor::new(&[1u32, 0], &Device::Cpu).unwrap())];
-        let of = |k| value(&TopKAccuracy { k }, &batches);
-        assert_eq!([of(1), of(2), of(3), of(4)], [0.0, 0.5, 0.5, 1.0]);
-        assert!(TopKAccuracy { k: 0 }.validate().is_err());
-        assert!(TopKAccuracy { k: 1 }.check(TargetKind::Values { width: 1 }).is_err());
-    }
 }

@@ -111,6 +111,33 @@ fn check_rounded<O: Op>(
     }
 }
 
+/// [`check`] for an operation that is composed of Candle's on a GPU.
+#[track_caller]
+pub(super) fn check_without_gpu(operation: impl Op, inputs: &[&Tensor]) {
+    let operation = Arc::new(operation);
+    assert_gradients(inputs, |x| apply_shared(Arc::clone(&operation), &refs(x)));
+    check_shared_on_cpu(&operation, inputs);
+    for dtype in [DType::F32, DType::F16, DType::BF16] {
+        check_rounded(&operation, &operation, inputs, dtype, &Device::Cpu, 1e-13);
+    }
+    for dtype in [DType::F16, DType::BF16] {
+        assert_one_pass_has_the_bits_of_copies(&*operation, inputs, dtype);
+    }
+}
+
+/// The kernel of f64 has the values and gradients of the reference, and the tape has those of Candle's graph.
+#[track_caller]
+pub(super) fn check_on_cpu(operation: impl Op, inputs: &[&Tensor]) {
+    check_shared_on_cpu(&Arc::new(operation), inputs);
+}
+
+#[track_caller]
+fn check_shared_on_cpu<O: Op>(operation: &Arc<O>, inputs: &[&Tensor]) {
+    let kernel = |x: &[Tensor]| apply_shared(Arc::clone(operation), &refs(x));
+    assert_same_function(inputs, 1e-12, kernel, |x| operation.reference(&refs(x)));
+    assert_tape_and_graph_agree(inputs, kernel);
+}
+
 /// The gradient of a bias is that of the result where ReLU got a NaN, whose place nobody would find otherwise.
 #[track_caller]
 pub(super) fn check_nan_before_relu(shape: &[usize], f: impl Fn(&[Tensor]) -> Result<Tensor> + Copy) {

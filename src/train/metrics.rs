@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
+use serde::de::{DeserializeOwned, Deserializer};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::TrainError;
 use super::config::figure::{Metric, figure_of};
-use crate::data::{Batch, DataError, TargetKind};
-use crate::loss::Loss;
-use crate::metric::{MetricConfig, Tally};
+use crate::data::{Batch, Data, DataError, Dataset};
+use crate::loss::{self, Loss};
+use crate::metric::{MetricConfig, Tally, Task};
 use crate::model::{Mode, Model};
 use crate::optim::to_f64;
 use crate::state::{State, StateError, Stateful};
@@ -24,8 +26,18 @@ pub struct Evaluation {
     #[serde(rename = "val_accuracy", default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
     /// Other metrics: `validation_<name>` for each.
-    #[serde(flatten)]
+    #[serde(flatten, deserialize_with = "of_kind")]
     pub metrics: BTreeMap<String, f64>,
+    /// Lists of numbers that belong to metrics, such as one for each class: `validation_<name>` for each.
+    #[serde(flatten, deserialize_with = "of_kind")]
+    pub lists: BTreeMap<String, Vec<f64>>,
+}
+
+/// Reads the entries that are of one kind, numbers or lists, and leaves the others out.
+fn of_kind<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error> {
+    let all = BTreeMap::<String, Value>::deserialize(deserializer)?;
+    let read = all.into_iter().filter_map(|(name, value)| Some((name, serde_json::from_value(value).ok()?)));
+    Ok(read.collect())
 }
 
 /// Metrics measured after an update, saved in a checkpoint of that step. Empty between validations.
@@ -65,6 +77,8 @@ impl Measured {
 #[derive(Debug, Default)]
 struct EvaluationSums {
     targets: f64,
+    /// The weights of the targets in the loss: their number, if they are weighted equally.
+    weight: f64,
     loss: f64,
     correct: Option<f64>,
 }
@@ -72,9 +86,10 @@ struct EvaluationSums {
 impl EvaluationSums {
     /// Adds a batch.
     pub fn add(&mut self, loss: &dyn Loss, outputs: &Tensor, targets: &Tensor) -> Result<(), TrainError> {
-        let count = if targets.dtype().is_int() { targets.elem_count() } else { targets.dim(0)? } as f64;
-        self.targets += count;
-        self.loss += count * to_f64(&loss.measure(outputs, targets)?)?;
+        let weight = loss.weight(targets)?;
+        self.targets += loss::count(targets)? as f64;
+        self.weight += weight;
+        self.loss += weight * to_f64(&loss.measure(outputs, targets)?)?;
         if let Some(correct) = loss.correct(outputs, targets)? {
             *self.correct.get_or_insert(0.0) += correct as f64;
         }
@@ -84,43 +99,82 @@ impl EvaluationSums {
     /// Returns the means; `None` without rows.
     pub fn mean(&self) -> Option<Evaluation> {
         let mean = || Evaluation {
-            loss: self.loss / self.targets,
+            loss: self.loss / self.weight,
             accuracy: self.correct.map(|n| n / self.targets),
             metrics: BTreeMap::new(),
+            lists: BTreeMap::new(),
         };
         (self.targets > 0.0).then(mean)
+    }
+
+    fn numbers(&self) -> [f64; 4] {
+        [self.targets, self.weight, self.loss, self.correct.unwrap_or(f64::NAN)]
+    }
+
+    fn add_numbers(&mut self, [targets, weight, loss, correct]: [f64; 4]) {
+        self.targets += targets;
+        self.weight += weight;
+        self.loss += loss;
+        if !correct.is_nan() {
+            *self.correct.get_or_insert(0.0) += correct;
+        }
+    }
+}
+
+/// How the outputs of a model are judged.
+#[derive(Clone, Copy)]
+pub(crate) struct Judge<'a> {
+    pub loss: &'a dyn Loss,
+    pub metrics: &'a [MetricConfig],
+    pub task: &'a Task,
+}
+
+impl<'a> Judge<'a> {
+    fn tallies(&self) -> Vec<(&'a str, Box<dyn Tally>)> {
+        self.metrics.iter().map(|metric| (metric.name(), metric.metric().tally_for(self.task))).collect()
+    }
+
+    /// Whether several processes can share an evaluation.
+    pub(super) fn can_be_shared(&self) -> bool {
+        self.tallies().iter().all(|(_, tally)| tally.sums().is_some())
+    }
+
+    /// Adds a batch; targets that the loss ignores are left out of everything.
+    fn add(
+        &self,
+        sums: &mut EvaluationSums,
+        tallies: &mut [(&str, Box<dyn Tally>)],
+        outputs: &Tensor,
+        targets: &Tensor,
+    ) -> Result<(), TrainError> {
+        let Some((outputs, targets)) = loss::counted(self.loss, outputs, targets)? else { return Ok(()) };
+        sums.add(self.loss, &outputs, &targets)?;
+        let outputs = if targets.dtype().is_int() { outputs } else { self.loss.values(&outputs)? };
+        tallies.iter_mut().try_for_each(|(_, tally)| tally.add(&outputs, &targets))?;
+        Ok(())
     }
 }
 
 /// Evaluates the model on these batches; `None` if there are no rows.
 pub(crate) fn evaluate(
     model: &dyn Model,
-    loss: &dyn Loss,
-    metrics: &[MetricConfig],
+    judge: Judge<'_>,
     batches: impl IntoIterator<Item = Result<Batch, DataError>>,
 ) -> Result<Option<Evaluation>, TrainError> {
-    let mut sums = EvaluationSums::default();
-    let mut tallies = tallies(metrics);
+    let (mut sums, mut tallies) = (EvaluationSums::default(), judge.tallies());
     for batch in batches {
         let batch = batch?;
         let outputs = model.forward(&batch.inputs, Mode::Evaluate)?;
-        sums.add(loss, &outputs, &batch.targets)?;
-        tallies.iter_mut().try_for_each(|(_, tally)| tally.add(&outputs, &batch.targets))?;
+        judge.add(&mut sums, &mut tallies, &outputs, &batch.targets)?;
     }
     Ok(evaluation(sums, &tallies))
-}
-
-/// Whether several processes can share an evaluation with these metrics.
-pub(super) fn can_be_shared(metrics: &[MetricConfig]) -> bool {
-    tallies(metrics).iter().all(|(_, tally)| tally.sums().is_some())
 }
 
 /// Evaluates the model on the batches of all processes, of which these are the ones of this process. The sums of the
 /// batches are added in their order, as in one process.
 pub(super) fn evaluate_shared(
     model: &dyn Model,
-    loss: &dyn Loss,
-    metrics: &[MetricConfig],
+    judge: Judge<'_>,
     own: impl IntoIterator<Item = Result<Batch, DataError>>,
     gather: impl FnOnce(&[u8]) -> Result<Vec<Vec<u8>>, TrainError>,
 ) -> Result<Option<Evaluation>, TrainError> {
@@ -128,51 +182,53 @@ pub(super) fn evaluate_shared(
     for batch in own {
         let batch = batch?;
         let outputs = model.forward(&batch.inputs, Mode::Evaluate)?;
-        let mut sums = EvaluationSums::default();
-        sums.add(loss, &outputs, &batch.targets)?;
-        numbers.extend([sums.targets, sums.loss, sums.correct.unwrap_or(f64::NAN)]);
-        for (_, mut tally) in tallies(metrics) {
-            tally.add(&outputs, &batch.targets)?;
-            numbers.extend(tally.sums().unwrap_or_default());
+        let (mut sums, mut tallies) = (EvaluationSums::default(), judge.tallies());
+        judge.add(&mut sums, &mut tallies, &outputs, &batch.targets)?;
+        numbers.extend(sums.numbers());
+        for (_, tally) in &tallies {
+            let sums = tally.sums().unwrap_or_default();
+            numbers.push(sums.len() as f64);
+            numbers.extend(sums);
         }
     }
     let all = gather(bytemuck::cast_slice(&numbers))?;
     let all: Vec<f64> = all.iter().flat_map(|bytes| bytemuck::pod_collect_to_vec::<u8, f64>(bytes)).collect();
-    let (mut sums, mut tallies) = (EvaluationSums::default(), tallies(metrics));
+    let (mut sums, mut tallies) = (EvaluationSums::default(), judge.tallies());
     let mut rest = &all[..];
-    while let [targets, loss, correct, after @ ..] = rest {
-        sums.targets += targets;
-        sums.loss += loss;
-        if !correct.is_nan() {
-            *sums.correct.get_or_insert(0.0) += correct;
-        }
+    while let Some((numbers, after)) = rest.split_first_chunk() {
+        sums.add_numbers(*numbers);
         rest = after;
         for (_, tally) in &mut tallies {
-            let count = tally.sums().unwrap_or_default().len().min(rest.len());
-            tally.add_sums(&rest[..count]);
-            rest = &rest[count..];
+            let Some((count, after)) = rest.split_first() else { break };
+            let (own, after) = after.split_at((*count as usize).min(after.len()));
+            tally.add_sums(own);
+            rest = after;
         }
     }
     Ok(evaluation(sums, &tallies))
 }
 
-fn tallies(metrics: &[MetricConfig]) -> Vec<(&str, Box<dyn Tally>)> {
-    metrics.iter().map(|metric| (metric.name(), metric.metric().tally())).collect()
-}
-
 fn evaluation(sums: EvaluationSums, tallies: &[(&str, Box<dyn Tally>)]) -> Option<Evaluation> {
     let figures = tallies.iter().map(|(name, tally)| (figure_of(name), tally.value()));
     // A value that is not finite cannot be written to the log.
-    let figures = figures.filter(|(_, value)| value.is_finite()).collect();
-    sums.mean().map(|found| Evaluation { metrics: figures, ..found })
+    let metrics = figures.filter(|(_, value)| value.is_finite()).collect();
+    let lists = tallies.iter().flat_map(|(_, tally)| tally.lists());
+    let lists = lists.map(|(name, list)| (figure_of(name), list)).collect();
+    sums.mean().map(|found| Evaluation { metrics, lists, ..found })
 }
 
-/// Refuses a metric that is for other targets.
-pub(super) fn check(metrics: &[MetricConfig], targets: TargetKind) -> Result<(), TrainError> {
-    let fault = |metric: &MetricConfig| metric.metric().check(targets).err().map(|rule| (metric.name(), rule));
+/// Returns the task of predicting the targets of this data with a loss.
+pub(super) fn task(data: &Data, loss: &dyn Loss) -> Task {
+    Task::new(data.targets()).of_labels(loss.takes_labels()).of_text(data.dataset().token_bytes())
+}
+
+/// Refuses a metric that is for another task, and names those for this one.
+pub(super) fn check(metrics: &[MetricConfig], task: &Task) -> Result<(), TrainError> {
+    let fault = |metric: &MetricConfig| metric.metric().check_task(task).err().map(|rule| (metric.name(), rule));
     match metrics.iter().find_map(fault) {
         Some((name, rule)) => {
             let field = "validation.metrics".to_owned();
+            let rule = format!("{rule}; those that fit this data are `{}`", task.metrics().join("`, `"));
             Err(TrainError::Field { field, value: name.to_owned(), rule })
         }
         None => Ok(()),

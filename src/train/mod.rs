@@ -65,7 +65,7 @@ pub use error::{ConfigPlace, RanksError, TrainError};
 pub use find_lr::{RangePoint, RangeTest, RangeTestOptions, find_lr};
 pub use forecast::Forecast;
 pub use metrics::Evaluation;
-pub(crate) use metrics::evaluate;
+pub(crate) use metrics::{Judge, evaluate};
 #[cfg(feature = "cli")]
 pub use observe::console::Console;
 pub use observe::control::{Answer, Control, Stake};

@@ -11,7 +11,8 @@ use crate::Notice;
 use crate::data::{
     Batch, DataConfig, DataError, Dataset, Format, Input, RowReader, Vocabulary, lines_before_rows, open_text,
 };
-use crate::train::evaluate;
+use crate::metric::Task;
+use crate::train::{Evaluation, Judge, evaluate};
 
 /// Rows of a run's data for an evaluation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +49,9 @@ pub struct Evaluated {
     /// The metrics of the run: `validation_<name>` for each, for any choice of rows.
     #[serde(flatten)]
     pub metrics: BTreeMap<String, f64>,
+    /// Lists of numbers that belong to them, such as one for each class.
+    #[serde(flatten)]
+    pub lists: BTreeMap<String, Vec<f64>>,
 }
 
 impl Trained {
@@ -149,7 +153,15 @@ impl Trained {
     ) -> Result<Option<Evaluated>, TrainedError> {
         let mut rows = 0;
         let counted = batches.inspect(|batch| rows += batch.as_ref().map_or(0, Batch::rows));
-        let found = evaluate(self.model.as_ref(), self.loss.as_ref(), &self.config.validation.metrics, counted)?;
-        Ok(found.map(|found| Evaluated { rows, loss: found.loss, accuracy: found.accuracy, metrics: found.metrics }))
+        let token_bytes = match self.schema.input {
+            Input::Tokens { .. } => Vocabulary::load(&self.memory).ok().and_then(|vocabulary| vocabulary.token_bytes()),
+            Input::Numbers(_) => None,
+        };
+        let task = Task::new(self.schema.targets).of_labels(self.loss.takes_labels()).of_text(token_bytes);
+        let judge = Judge { loss: self.loss.as_ref(), metrics: &self.config.validation.metrics, task: &task };
+        let found = evaluate(self.model.as_ref(), judge, counted)?;
+        let evaluated =
+            |Evaluation { loss, accuracy, metrics, lists }| Evaluated { rows, loss, accuracy, metrics, lists };
+        Ok(found.map(evaluated))
     }
 }

@@ -51,7 +51,7 @@ impl Trained {
         if let Some(row) = rows.iter().position(|row| !row.iter().all(|output| output.is_finite())) {
             return Err(TrainedError::NotFinite { what: format!("row {} (counted from 0)", first + row) });
         }
-        Ok(self.loss.interpret(rows))
+        Ok(self.loss.interpret_for(self.schema.targets, rows))
     }
 }
 

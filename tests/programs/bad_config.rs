@@ -105,7 +105,7 @@ fn an_unknown_kind_is_refused_with_its_line_and_the_kinds_there_are() {
     let message = "line 21: optimizer.groups[0].kind: `adamv` is unknown; did you mean `adam`?";
     assert_config_refused(&place, "weight_decay = 0.0", group, &[message]);
     assert_config_refused(&place, "kind = \"sgd\"", "", &["line 13: optimizer: `kind` is missing"]);
-    assert_config_refused(&place, "seed = 7", "[loss]\nkind = \"mae\"", &["line 2: loss.kind: `mae`", "`mse`"]);
+    assert_config_refused(&place, "seed = 7", "[loss]\nkind = \"msse\"", &["line 2: loss.kind: `msse`", "`mse`"]);
     assert_config_refused(&place, "seed = 7", "device = \"gpu\"", &["device = gpu: must be `cpu`, `cuda`"]);
 }
 
@@ -221,7 +221,7 @@ fn a_setting_that_is_wrong_is_refused_as_a_setting() {
         ("model.hidden.9=3", "--set model.hidden.9: `9` is beyond the list, whose length is 1; entries"),
         (
             "loss.kind=mse",
-            "loss.kind = mse: does not fit the data, whose targets are 2 classes; for classes there is `cross_entropy`",
+            "loss.kind = mse: does not fit the data, whose targets are 2 classes; for classes there are `cross_entropy`",
         ),
         ("data.validation=1.5", "`data.validation` is a share of the rows, from 0 up to but not 1; it is 1.5"),
         ("data.label=diagnosis", "`data.label`: "),

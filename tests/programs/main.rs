@@ -23,6 +23,7 @@ mod inspect_report;
 mod inspect_runs;
 mod inspect_serve;
 mod inspect_verify;
+mod objectives;
 mod old_mistakes;
 mod on_terminal;
 mod persons_files;

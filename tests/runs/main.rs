@@ -20,6 +20,7 @@ mod lessons;
 mod loaders;
 mod matrix;
 mod notebook;
+mod objectives;
 mod own_optimizer;
 mod own_parts;
 mod pictures;

@@ -14,7 +14,7 @@ use crate::common::data::{mnist, write};
 use crate::common::{ADAMW, EVERY_STEP, Lab, assert_same_bits, checkpoint, log, small};
 
 /// A rank with a channel from each and to each, itself included.
-struct Rank {
+pub struct Rank {
     rank: usize,
     to: Vec<Sender<Vec<u8>>>,
     from: Vec<Receiver<Vec<u8>>>,
@@ -94,7 +94,13 @@ impl Sink for StopAfter {
 }
 
 /// Trains the run of `config.toml` with this setting in the directory `out`, as one of several ranks if there is one.
-fn train(lab: &Lab, accumulate: &str, out: &str, rank: Option<Rank>, stop_after: u64) -> Result<Outcome, TrainError> {
+pub fn train(
+    lab: &Lab,
+    accumulate: &str,
+    out: &str,
+    rank: Option<Rank>,
+    stop_after: u64,
+) -> Result<Outcome, TrainError> {
     let setting = Setting::parse(&format!("train.accumulate={accumulate}")).unwrap();
     let builder = Session::builder(from_file(&lab.path("config.toml"), &[setting]).unwrap());
     let builder = match rank {
@@ -106,7 +112,7 @@ fn train(lab: &Lab, accumulate: &str, out: &str, rank: Option<Rank>, stop_after:
 }
 
 /// Trains as each of `world` ranks in the same directory; returns the result of each.
-fn train_together(
+pub fn train_together(
     lab: &Lab,
     world: usize,
     accumulate: &str,
@@ -127,7 +133,7 @@ fn well(results: Vec<Result<Outcome, TrainError>>) {
     }
 }
 
-const NEVER: u64 = u64::MAX;
+pub const NEVER: u64 = u64::MAX;
 
 /// With dropout, whose masks go by the number of a micro-batch, and clipping, which goes by the norm of the sum. A run
 /// that is stopped on some ranks continues with another number of them.
@@ -290,7 +296,9 @@ fn the_error_of_one_rank_before_the_first_step_is_that_of_all() {
 fn a_shared_validation_has_the_figures_of_one_process() {
     let config = small(ADAMW, "cosine(12)", EVERY_STEP).replace("path = \"data.csv\"", "path = \"many.csv\"");
     let config = config.replace("validation = 0.2", "validation = 0.97");
-    let metrics = "validation = { every = \"2 steps\", metrics = [{ kind = 'top_k_accuracy', k = 2 }] }";
+    let metrics = "validation = { every = \"2 steps\", metrics = [{ kind = 'top_k_accuracy', k = 2 }, \
+                   'auroc', 'average_precision', 'f1_per_class', 'confusion_matrix', 'calibration_error', 'brier_score', \
+                   'perplexity', 'balanced_accuracy'] }";
     let lab = Lab::in_memory(&config.replace("validation = { every = \"2 steps\" }", metrics));
     let row = |i: u32| format!("{},{},{},{}\n", i * 37 % 61, i * i % 53, i * 11 % 17, (i * 7 + i * i / 3) % 3);
     let rows: String = (0..1500).map(row).collect();

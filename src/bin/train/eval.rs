@@ -1,4 +1,6 @@
-//! `train eval`: loss and accuracy of a trained model.
+//! `train eval`: loss, accuracy and metrics of a trained model.
+
+mod lists;
 
 use std::path::PathBuf;
 
@@ -96,7 +98,8 @@ pub fn evaluate(arguments: &Eval, console: &mut Console) -> Result<(), TrainedEr
         let accuracy = evaluated.accuracy.map(|accuracy| format!(" | accuracy={accuracy}")).unwrap_or_default();
         let (rows, loss) = (evaluated.rows, figures::exact(evaluated.loss));
         let metrics: String = evaluated.metrics.iter().map(|(name, value)| format!(" | {name}={value}")).collect();
-        format!("{checkpoint} on {data}\nrows={rows} | loss={loss}{accuracy}{metrics}")
+        let lists = lists::text(&evaluated.lists, trained.class_names().as_deref());
+        format!("{checkpoint} on {data}\nrows={rows} | loss={loss}{accuracy}{metrics}{lists}")
     };
     print(&format!("{text}\n"))
 }

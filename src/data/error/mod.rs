@@ -132,6 +132,12 @@ pub enum DataError {
         /// The data that it was given for.
         place: &'static str,
     },
+    /// Rows cannot be drawn as configured.
+    #[error("`data.sampling` {reason}")]
+    Sampling {
+        /// The reason.
+        reason: String,
+    },
     /// Images cannot be augmented as configured.
     #[error("`data.augment{option}` {reason}")]
     Augment {

@@ -164,6 +164,10 @@ impl Dataset for Text {
         &self.fingerprint
     }
 
+    fn token_bytes(&self) -> Option<Vec<u32>> {
+        self.vocabulary.token_bytes()
+    }
+
     fn notices(&self) -> Vec<Notice> {
         let lost =
             self.lost.iter().map(|first| Notice::Warning(format!("as when the run began, text is skipped: {first}")));

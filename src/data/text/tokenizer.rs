@@ -102,6 +102,26 @@ impl JsonTokenizer {
         self.tokenizer.id_to_token(token).unwrap_or_default()
     }
 
+    /// Returns the number of bytes that each token stands for, if there is a token for every byte.
+    pub fn token_bytes(&self) -> Option<Vec<u32>> {
+        let value: Value = serde_json::from_slice(&self.json).ok()?;
+        if !has_all_bytes(&self.tokenizer, &value) {
+            return None;
+        }
+        let are_bytes = ["pre_tokenizer", "normalizer"].iter().any(|step| mentions_bytes(&value[step]));
+        let bytes = |token: u32| {
+            let word = self.word(token);
+            match word.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>')) {
+                Some(byte) if byte.len() == 2 && !are_bytes => 1,
+                // Each character stands for a byte.
+                _ if are_bytes => word.chars().count(),
+                // A space is written as U+2581.
+                _ => word.chars().map(|character| if character == '\u{2581}' { 1 } else { character.len_utf8() }).sum(),
+            }
+        };
+        Some((0..self.size as u32).map(|token| bytes(token) as u32).collect())
+    }
+
     /// Passes the tokens of `text` to `see`. A character without a token is an error, unless it `may_be_lost`.
     pub fn encode(&self, text: &str, may_be_lost: bool, mut see: impl FnMut(u32)) -> Result<(), Failure> {
         let pieces = self.pieces(text)?;

@@ -122,6 +122,18 @@ impl Vocabulary {
         }
     }
 
+    /// Returns the number of bytes of text that each token stands for; `None` if the tokens do not keep every byte, as
+    /// those of a tokenizer that drops spaces.
+    pub fn token_bytes(&self) -> Option<Vec<u32>> {
+        match &self.0 {
+            Kind::Characters(characters) => {
+                Some(characters.iter().map(|character| character.len_utf8() as u32).collect())
+            }
+            Kind::Bytes => Some(vec![1; 256]),
+            Kind::Tokenizer(tokenizer) => tokenizer.token_bytes(),
+        }
+    }
+
     /// Whether there are no tokens.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -347,6 +359,12 @@ mod tests {
             vocabulary.decode(&[0, 2]).unwrap_err().to_string(),
             "token 2 is not below the size of the vocabulary of 2 characters"
         );
+    }
+
+    #[test]
+    fn a_token_stands_for_bytes() {
+        assert_eq!(Vocabulary::characters("aö€").token_bytes().unwrap(), [1, 2, 3]);
+        assert_eq!(Vocabulary::bytes().token_bytes().unwrap(), [1; 256]);
     }
 
     #[test]

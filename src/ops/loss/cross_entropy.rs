@@ -135,7 +135,7 @@ impl Op for CrossEntropy {
 
 /// Returns `x - ln(sum(exp(x)))` over the last dimension. The subtracted maximum is detached, because the result does
 /// not depend on it.
-fn log_softmax(x: &Tensor) -> Result<Tensor> {
+pub(super) fn log_softmax(x: &Tensor) -> Result<Tensor> {
     let shifted = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?;
     shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::Notice;
-use crate::data::{Data, Dataset, Format, Input, RowSet, TargetKind};
+use crate::data::{Data, Dataset, Format, Input, RowSet, TargetKind, class_counts};
 use crate::model::LayerFlops;
 use crate::train::{Session, Setting, TrainError, from_file};
 
@@ -186,16 +186,9 @@ impl DataCheck {
 }
 
 fn classes(data: &Data, names: Option<&[String]>) -> Option<Vec<ClassCheck>> {
-    let (TargetKind::Classes { count }, Some(labels)) = (data.targets(), data.dataset().labels()) else { return None };
-    let counts = |rows: &RowSet| {
-        let mut counts = vec![0; count];
-        for label in rows.iter().filter_map(|row| labels.get(row)) {
-            counts.get_mut(*label as usize).into_iter().for_each(|count| *count += 1);
-        }
-        counts
-    };
+    let counts = |rows: &RowSet| class_counts(data.dataset(), rows);
     let name = |class: usize| names.and_then(|names| names.get(class).cloned()).unwrap_or_else(|| class.to_string());
-    let counts = counts(data.train_rows()).into_iter().zip(counts(data.validation_rows())).enumerate();
+    let counts = counts(data.train_rows())?.into_iter().zip(counts(data.validation_rows())?).enumerate();
     Some(counts.map(|(class, (train, validation))| ClassCheck { name: name(class), train, validation }).collect())
 }
 

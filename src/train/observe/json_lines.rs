@@ -96,7 +96,12 @@ mod tests {
     fn record(step: u64) -> StepRecord {
         let loss = (step == 3).then_some(2.5);
         let rates = StepHyperparams::from(0.5);
-        let validation = (step == 1).then(|| Evaluation { loss: 1.0, accuracy: None, metrics: Default::default() });
+        let validation = (step == 1).then(|| Evaluation {
+            loss: 1.0,
+            accuracy: None,
+            metrics: Default::default(),
+            lists: Default::default(),
+        });
         StepRecord { epoch_loss: loss, validation, ..StepRecord::new(step, 1, &[rates], 0.1, f64::NAN) }
     }
 

@@ -182,7 +182,12 @@ mod tests {
     fn record(step: u64, epoch_loss: Option<f64>, lr: f64, found: Option<(f64, f64)>) -> StepRecord {
         let next = StepHyperparams::from(lr);
         let metrics = |share| [("validation_top_k_accuracy".to_owned(), share)].into();
-        let validation = found.map(|(loss, share)| Evaluation { loss, accuracy: Some(share), metrics: metrics(share) });
+        let validation = found.map(|(loss, share)| Evaluation {
+            loss,
+            accuracy: Some(share),
+            metrics: metrics(share),
+            lists: BTreeMap::new(),
+        });
         let record = StepRecord::new(step, step / 10 + 1, &[next], 2.0, 1.0);
         StepRecord { epoch_loss, validation, next: vec![next], ..record }
     }

@@ -22,7 +22,7 @@ use candle_core::Device;
 use serde_json::{Value, json};
 
 use super::checks::memory::Purpose;
-use super::checks::{kernels, memory, outlook, unusual};
+use super::checks::{kernels, memory, mixing, outlook, unusual};
 use super::component::{Component, Makers};
 use super::config::figure::Metric;
 use super::config::{Config, SCHEDULES};
@@ -35,11 +35,11 @@ use super::schedulers::Schedulers;
 use super::{TrainError, metrics};
 use crate::Notice;
 use crate::checkpoint::{Retention, WrittenBy};
-use crate::data::{Data, Recalled};
+use crate::data::{Data, Recalled, class_counts};
 use crate::device;
 use crate::distributed::Communicator;
 use crate::loss::Loss;
-use crate::metric::MetricConfig;
+use crate::metric::{MetricConfig, Task};
 use crate::model::{Model, Precision};
 use crate::optim::{LossScale, Optimizer, StepHyperparams};
 use crate::parameters::Parameters;
@@ -72,6 +72,7 @@ pub struct Session {
     communicator: Arc<dyn Communicator>,
     /// The metrics of a validation, in addition to loss and accuracy.
     metrics: Vec<MetricConfig>,
+    task: Task,
     optimizer: Optimizer,
     /// Present if the model computes in f16.
     loss_scale: Option<LossScale>,
@@ -145,9 +146,16 @@ impl Session {
                 let outputs = loss.outputs(data.targets())?;
                 (loss, outputs)
             }
-            None => config.loss.fitted(data.targets())?,
+            None => {
+                if let Some(counted) = config.loss.counted(|| class_counts(data.dataset(), data.train_rows()))? {
+                    config.loss = counted;
+                }
+                config.loss.fitted(data.targets())?
+            }
         };
-        metrics::check(&config.validation.metrics, data.targets())?;
+        mixing::check(&config.data, data.targets(), loss.as_ref())?;
+        let task = metrics::task(&data, loss.as_ref());
+        metrics::check(&config.validation.metrics, &task)?;
         memory::require(&config, &data, outputs, &device, purpose)?;
         let model = match given.model {
             Some(model) => model,
@@ -197,6 +205,7 @@ impl Session {
             loss,
             communicator,
             metrics: config.validation.metrics.clone(),
+            task,
             optimizer,
             loss_scale: (config.precision == Precision::F16).then(LossScale::default),
             schedulers,

@@ -15,7 +15,7 @@ use crate::train::checks::memory::{self, Purpose};
 use crate::train::component::{self, Update};
 use crate::train::config::figure::Metric;
 use crate::train::error::RanksError;
-use crate::train::metrics::{self, Evaluation, Measured};
+use crate::train::metrics::{self, Evaluation, Judge, Measured};
 use crate::train::observe::control::{Control, Requests};
 use crate::train::record::StepRecord;
 
@@ -280,10 +280,11 @@ impl Session {
 
     /// Evaluates the model on the validation rows, which several processes share.
     fn evaluate(&self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>, TrainError> {
-        let (model, loss, metrics) = (self.model.as_ref(), self.loss.as_ref(), &self.metrics[..]);
+        let model = self.model.as_ref();
+        let judge = Judge { loss: self.loss.as_ref(), metrics: &self.metrics, task: &self.task };
         let (rank, world) = (self.communicator.rank(), self.communicator.world());
-        if world == 1 || !metrics::can_be_shared(metrics) {
-            let found = metrics::evaluate(model, loss, metrics, self.data.validation_batches_unless(stop))?;
+        if world == 1 || !judge.can_be_shared() {
+            let found = metrics::evaluate(model, judge, self.data.validation_batches_unless(stop))?;
             return Ok(found.filter(|_| !stop()));
         }
         let gather = |bytes: &[u8]| {
@@ -292,7 +293,7 @@ impl Session {
             if stop() { Ok(Vec::new()) } else { self.gather(bytes) }
         };
         let own = self.data.validation_share_unless(rank, world, stop);
-        metrics::evaluate_shared(model, loss, metrics, own, gather)
+        metrics::evaluate_shared(model, judge, own, gather)
     }
 
     /// Returns what each process gives.

@@ -87,6 +87,16 @@ pub(super) fn samples() -> Vec<Sample> {
         with("early_stopping", json!({"patience": 1})),
         with("train", json!({"epochs": 1, "gradient_noise": {"eta": 0.1}})),
         with("validation", json!({"metrics": [{"kind": "top_k_accuracy"}]})),
+        with("validation", json!({"metrics": [{"kind": "calibration_error"}]})),
+        with("validation", json!({"metrics": [{"kind": "quantile_loss"}]})),
+        with("loss", json!({"kind": "focal"})),
+        with("loss", json!({"kind": "huber"})),
+        base("IDX", json!({"path": "data", "format": "idx", "augment": {"crop": {}, "rotate": {"degrees": 9}}})),
+        base("IDX", json!({"path": "data", "format": "idx", "augment": {"colour": {}, "erase": {}}})),
+        base(
+            "IDX",
+            json!({"path": "data", "format": "idx", "augment": {"mixup": {"alpha": 1}, "cutmix": {"alpha": 1}}}),
+        ),
     ];
     let optimizers = OPTIMIZERS.map(|kind| with("optimizer", json!({"kind": kind, "lr": 0.1, "groups": group})));
     let in_groups =
@@ -110,7 +120,7 @@ mod tests {
 
     #[test]
     fn each_sample_is_a_configuration() {
-        assert_eq!(samples().len(), 25 + 2 * OPTIMIZERS.len());
+        assert_eq!(samples().len(), 32 + 2 * OPTIMIZERS.len());
         for sample in samples() {
             let config: Config = serde_json::from_value(sample.complete.clone()).unwrap();
             assert_eq!(serde_json::to_value(config.complete()).unwrap(), sample.complete);
