@@ -26,7 +26,7 @@ const WEIGHTS: &str = "positive_weights";
 
 impl BinaryCrossEntropy {
     fn of(&self, outputs: &Tensor, targets: &Tensor, label_smoothing: f64) -> Result<Tensor> {
-        check_targets("binary cross-entropy", targets, "from 0 to 1", |target| (0.0..=1.0).contains(&target))?;
+        self.check_targets(targets)?;
         let weights = self.positive_weights.as_ref().and_then(ClassWeights::numbers);
         // Probabilities of two classes, of which the second is that of class 1.
         if targets.dtype().is_float() && outputs.dim(D::Minus1)? == 1 && targets.dims().last() == Some(&2) {
@@ -76,6 +76,14 @@ impl Loss for BinaryCrossEntropy {
 
     fn measure(&self, outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
         self.of(outputs, targets, 0.0)
+    }
+
+    fn limits_targets(&self) -> bool {
+        true
+    }
+
+    fn check_targets(&self, targets: &Tensor) -> Result<()> {
+        check_targets("binary cross-entropy", targets, "from 0 to 1", |target| (0.0..=1.0).contains(&target))
     }
 
     fn takes_probabilities(&self) -> bool {

@@ -125,6 +125,19 @@ pub trait Loss: Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether not every value can be a target, so that a run looks at them before its first step.
+    fn limits_targets(&self) -> bool {
+        false
+    }
+
+    /// Refuses values that cannot be targets. A device other than the CPU is not read.
+    ///
+    /// # Errors
+    /// A value, and those that can be targets.
+    fn check_targets(&self, _targets: &Tensor) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether targets that are classes may also be the probabilities of all classes, `[rows, classes]`, f32, as those of
     /// mixed rows are.
     fn takes_probabilities(&self) -> bool {

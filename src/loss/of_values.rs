@@ -72,8 +72,16 @@ impl Loss for Poisson {
     }
 
     fn forward(&self, outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        check_targets("Poisson loss", targets, "a count, at least 0", |target| target >= 0.0)?;
+        self.check_targets(targets)?;
         poisson(outputs, targets)
+    }
+
+    fn limits_targets(&self) -> bool {
+        true
+    }
+
+    fn check_targets(&self, targets: &Tensor) -> Result<()> {
+        check_targets("Poisson loss", targets, "a count, at least 0", |target| target >= 0.0)
     }
 
     fn values(&self, outputs: &Tensor) -> Result<Tensor> {

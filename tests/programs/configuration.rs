@@ -146,6 +146,32 @@ fn optimizers() -> [Value; 16] {
     ]
 }
 
+/// The metrics without settings.
+const METRICS: [&str; 22] = [
+    "auroc",
+    "average_precision",
+    "balanced_accuracy",
+    "bits_per_byte",
+    "brier_score",
+    "confusion_matrix",
+    "f1",
+    "f1_macro",
+    "f1_micro",
+    "f1_per_class",
+    "mean_absolute_error",
+    "perplexity",
+    "precision",
+    "precision_macro",
+    "precision_micro",
+    "precision_per_class",
+    "r2",
+    "recall",
+    "recall_macro",
+    "recall_micro",
+    "recall_per_class",
+    "root_mean_squared_error",
+];
+
 /// A configuration with every key of every table in it, one for each kind.
 fn whole() -> Vec<Value> {
     let mut all = of_every_kind();
@@ -234,8 +260,17 @@ fn of_every_kind() -> Vec<Value> {
         base.clone(),
         with("model", json!({"kind": "custom"})),
         with("loss", json!({"kind": "custom"})),
+        with("loss", json!({"kind": "cross_entropy", "class_weights": [1.0, 2.0], "ignore_index": 9})),
+        with("loss", json!({"kind": "focal", "gamma": 1.5, "class_weights": "balanced"})),
+        with("loss", json!({"kind": "binary_cross_entropy", "positive_weights": [1.0], "label_smoothing": 0.1})),
+        with("loss", json!({"kind": "huber", "delta": 0.5})),
         with("data", json!({"path": "a", "format": "custom", "batch_size": 3})),
-        with("validation", json!({"metrics": [{"kind": "mean_absolute_error"}]})),
+        with("validation", json!({"metrics": METRICS.map(|kind| json!({"kind": kind}))})),
+        with(
+            "validation",
+            json!({"metrics": [{"kind": "calibration_error", "bins": 10, "norm": "max"},
+                {"kind": "quantile_loss", "quantile": 0.9}]}),
+        ),
         also(adam("adam"), json!({"amsgrad": true, "variant": "keras"})),
         also(adam("adamw"), json!({"decoupled": "composer", "amsgrad": true, "variant": "keras"})),
         also(adam("nadam"), json!({"momentum_decay": 0.004, "decoupled_weight_decay": true})),
@@ -271,14 +306,20 @@ fn of_every_kind() -> Vec<Value> {
             json!({"path": "a", "format": "csv", "header": true, "skip_lines": 1, "delimiter": ";", "decimal": ",",
             "comment": "#", "label": "y", "task": "classification", "ignore": [0], "categories": ["c"],
             "encoding": "ordinal", "missing": "mean", "missing_values": ["-"], "missing_indicator": true, "classes": 3,
-            "standardize": false, "validation": 0.1, "batch_size": "all", "shuffle": true, "drop_last": true}),
+            "standardize": false, "validation": 0.1, "batch_size": "all", "shuffle": true, "drop_last": true,
+            "sampling": [1.0, 2.0]}),
         ),
         with("data", json!({"path": "a", "format": "safetensors", "inputs": "x", "targets": "y", "batch_size": 3})),
         with(
             "data",
             json!({"path": "a", "format": "idx", "images": "i", "labels": "l", "validation_images": "i",
             "validation_labels": "l",
-            "augment": {"flip": true, "shift": 1, "normalize": {"mean": [0.5], "std": [0.5]}}}),
+            "augment": {"flip": true, "shift": 1, "normalize": {"mean": [0.5], "std": [0.5]},
+                "crop": {"area": [0.5, 1.0], "ratio": [1.0, 1.0], "probability": 0.5},
+                "rotate": {"degrees": 9.0, "probability": [0.0, 0.5]},
+                "colour": {"brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "hue": 0.1, "probability": 0.5},
+                "erase": {"area": [0.1, 0.2], "ratio": [1.0, 1.0], "probability": 0.5},
+                "mixup": {"alpha": 0.2, "probability": 0.5}, "cutmix": {"alpha": 1.0, "probability": 0.5}}}),
         ),
         with(
             "data",

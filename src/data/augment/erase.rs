@@ -18,7 +18,7 @@ pub struct Erase {
     /// `[0.3, 3.3]`.
     #[serde(default = "some_ratios")]
     pub ratio: [f64; 2],
-    /// The probability of erasing. Default 0.5.
+    /// The probability of erasing.
     #[serde(default = "half")]
     pub probability: Probability,
 }

@@ -2,6 +2,6 @@
 
 pub(super) mod kernels;
 pub(super) mod memory;
-pub(super) mod mixing;
 pub(super) mod outlook;
+pub(super) mod targets;
 pub(super) mod unusual;

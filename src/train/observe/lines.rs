@@ -60,10 +60,12 @@ impl Lines {
     /// Formats the figures of a validation, each with the gap before it.
     fn found(&mut self, validation: &Evaluation) -> Vec<String> {
         let best = self.best.take(validation);
-        let figure = |(place, ((name, value, _), is_best)): (usize, ((&str, f64, bool), bool))| {
+        let figure = |(place, ((name, value, more), is_best)): (usize, ((&str, f64, bool), bool))| {
             let (shown, width) = match name {
                 "val_loss" => (figures::loss(value), NUMBER + 1),
-                _ => (format!("{value:.4}"), 0),
+                // Shares are at most 1; errors and perplexities are of any size.
+                _ if more => (format!("{value:.4}"), 0),
+                _ => (figures::loss(value), 0),
             };
             let shown = format!("{shown}{}", if is_best { BEST } else { ' ' });
             // The column of a mark is also the first one of the gap behind it.

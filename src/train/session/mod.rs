@@ -22,7 +22,7 @@ use candle_core::Device;
 use serde_json::{Value, json};
 
 use super::checks::memory::Purpose;
-use super::checks::{kernels, memory, mixing, outlook, unusual};
+use super::checks::{kernels, memory, outlook, targets, unusual};
 use super::component::{Component, Makers};
 use super::config::figure::Metric;
 use super::config::{Config, SCHEDULES};
@@ -153,7 +153,7 @@ impl Session {
                 config.loss.fitted(data.targets())?
             }
         };
-        mixing::check(&config.data, data.targets(), loss.as_ref())?;
+        targets::check(&config.data, &data, loss.as_ref())?;
         let task = metrics::task(&data, loss.as_ref());
         metrics::check(&config.validation.metrics, &task)?;
         memory::require(&config, &data, outputs, &device, purpose)?;
