@@ -203,14 +203,14 @@ impl Follower {
             None => return Ok(()),
         };
         let mut next = self.at.next;
-        line::each(complete, |_, fields| {
-            let Some(step) = whole(fields, "step") else { return Ok(()) };
+        line::each_in(complete, |line| {
+            let Some(step) = whole(line.fields, "step") else { return Ok(()) };
             if step < next {
                 // A killed process had made these steps too.
                 work(RawChange::Cut(step));
             }
             next = step.saturating_add(1);
-            work(RawChange::Line(fields));
+            work(RawChange::Line(line.fields));
             Ok::<_, io::Error>(())
         })?;
         let tail = complete.len().saturating_sub(TAIL as usize);

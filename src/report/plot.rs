@@ -122,7 +122,8 @@ impl<'a> Log<'a> {
         let mut log = Self { run, lines: Vec::new(), values: vec![Vec::new(); metrics.len()] };
         let wanted: Vec<(&str, usize)> = metrics.iter().map(|metric| element_of(metric)).collect();
         let mut known: Vec<String> = Vec::new();
-        line::each(open(run)?, |_, fields| {
+        line::each(open(run)?, |line| {
+            let fields = line.fields;
             let number = |name: &str| fields.iter().find(|(field, _)| *field == name)?.1.parse::<u64>().ok();
             let Some(step) = number("step") else { return Ok(()) };
             for (values, (metric, (name, element))) in log.values.iter_mut().zip(metrics.iter().zip(&wanted)) {
@@ -131,7 +132,8 @@ impl<'a> Log<'a> {
                 let found = exact.or_else(part).and_then(|(value, element)| number_at(value, element));
                 values.extend(found.map(|value| (log.lines.len(), value)));
             }
-            for (name, _) in fields {
+            // A line like the one before has no other names.
+            for (name, _) in fields.iter().filter(|_| !line.is_like_before) {
                 if !known.iter().any(|known| known == name) {
                     known.push((*name).to_owned());
                 }

@@ -126,9 +126,10 @@ fn read(file: &File, begin: u64, end: u64) -> io::Result<Vec<u8>> {
 /// Returns the numbers of a line of a log; of a list the first.
 fn numbers(text: &[u8]) -> Option<Line> {
     let mut found = None;
-    let read = line::each(text, |_, fields| {
+    let read = line::each_in(text, |line| {
         let number = |text: &str| text.trim_start_matches('[').split([',', ']']).next()?.parse().ok();
-        found = Some(fields.iter().filter_map(|(name, text)| Some(((*name).to_owned(), number(text)?))).collect());
+        let values = line.fields.iter().filter_map(|(name, text)| Some(((*name).to_owned(), number(text)?)));
+        found = Some(values.collect());
         Ok::<_, io::Error>(())
     });
     read.ok().and(found)

@@ -2,6 +2,7 @@
 //! columns, and once more for the rows.
 
 use super::line::Field;
+use super::row::without_null;
 
 /// The type of a column's values: the narrowest that takes all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,22 +116,31 @@ impl Columns {
         columns.collect()
     }
 
+    /// Returns, for each field of the columns, its number in a line, and the number of its columns.
+    pub fn places(&self, fields: &[Field<'_>]) -> impl Iterator<Item = (Option<usize>, usize)> {
+        let mut next = 0;
+        self.fields.iter().map(move |field| {
+            // Lines have their fields in the order of the columns, unless another program has written them.
+            let place = match fields.get(next) {
+                Some((name, _)) if *name == field.name => {
+                    next += 1;
+                    Some(next - 1)
+                }
+                _ if next == fields.len() => None,
+                _ => fields.iter().position(|(name, _)| *name == field.name),
+            };
+            (place, field.elements.max(1))
+        })
+    }
+
     /// Gives each column of a line to `cell`, in order: its number, and its value as JSON, which is empty if the line has
     /// none. Returns whether each value of the line has a column; others are left out.
     pub fn cells(&self, fields: &[Field<'_>], mut cell: impl FnMut(usize, &str)) -> bool {
-        let (mut number, mut next, mut found, mut is_whole) = (0, 0, 0, true);
-        for field in &self.fields {
-            // Lines have their fields in the order of the columns, unless another program has written them.
-            let value = match fields.get(next) {
-                Some((name, value)) if *name == field.name => {
-                    next += 1;
-                    Some(*value)
-                }
-                _ if next == fields.len() => None,
-                _ => fields.iter().find(|(name, _)| *name == field.name).map(|(_, value)| *value),
-            };
+        let (mut number, mut found, mut is_whole) = (0, 0, true);
+        for (place, cells) in self.places(fields) {
+            let value = place.and_then(|place| fields.get(place)).map(|(_, value)| *value);
             found += usize::from(value.is_some());
-            let end = number + field.elements.max(1);
+            let end = number + cells;
             match value.map(|value| (value, list(value))) {
                 Some((_, Some(mut items))) => {
                     for item in items.by_ref().take(end - number) {
@@ -154,12 +164,8 @@ impl Columns {
     }
 }
 
-fn without_null(value: &str) -> &str {
-    if value == "null" { "" } else { value }
-}
-
 /// Returns the elements of a list.
-fn list(value: &str) -> Option<impl Iterator<Item = &str>> {
+pub(super) fn list(value: &str) -> Option<impl Iterator<Item = &str>> {
     let items = value.strip_prefix('[')?.strip_suffix(']')?;
     Some(items.split(',').filter(|item| !item.is_empty()))
 }

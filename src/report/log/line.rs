@@ -1,4 +1,4 @@
-//! The lines of a log, field by field, with numbers as they are written: an export has every digit of them, and does not
+//! The each(log.as_ref(), |line| {s of a log, field by field, with numbers as they are written: an export has every digit of them, and does not
 //! take the time of parsing.
 
 use std::io::{self, Read};
@@ -6,30 +6,52 @@ use std::io::{self, Read};
 use serde_json::Value;
 
 use super::blocks::{BLOCK, Blocks, LONGEST};
+use super::json::length_of_value;
+use super::shape::Shape;
 
 /// A field: its name, and its value as JSON, which is a number, a word, a text or a list of these.
 pub(crate) type Field<'a> = (&'a str, &'a str);
+
+/// A line of a log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line<'a> {
+    /// Its text, without spaces and without the line break.
+    pub text: &'a str,
+    /// The fields in it.
+    pub fields: &'a [Field<'a>],
+    /// Whether it has the names and the lengths of lists of the line before, in the same order.
+    pub is_like_before: bool,
+}
 
 /// Reads a log, and gives each of its lines with the fields in it to `work`. Returns the number of lines that are not
 /// lines of a log; the last one does not count if it is incomplete, because it may be being written.
 pub(crate) fn each<E: From<io::Error>>(
     log: impl Read,
-    mut work: impl FnMut(&str, &[Field<'_>]) -> Result<(), E>,
+    mut work: impl FnMut(Line<'_>) -> Result<(), E>,
 ) -> Result<u64, E> {
-    let (mut blocks, mut others) = (Blocks::of(log, BLOCK), 0);
-    while let Some(block) = blocks.next()? {
+    let (mut blocks, mut block, mut others) = (Blocks::of(log, BLOCK), Vec::new(), 0);
+    while blocks.next(&mut block)? {
         others += each_in(&block, &mut work)?;
     }
     Ok(others)
 }
 
 /// The same for a block of whole lines.
-pub(super) fn each_in<E>(block: &[u8], mut work: impl FnMut(&str, &[Field<'_>]) -> Result<(), E>) -> Result<u64, E> {
-    let (mut found, mut others) = (Vec::new(), 0);
+pub(crate) fn each_in<E>(block: &[u8], mut work: impl FnMut(Line<'_>) -> Result<(), E>) -> Result<u64, E> {
+    let (mut found, mut others, mut shape) = (Vec::new(), 0, None::<Shape>);
     // Usually the whole block is text, so that its lines need not be looked at one by one.
     let whole = std::str::from_utf8(block).ok();
     let mut at = 0;
     while at < block.len() {
+        if let Some(shape) = &shape
+            && let Some(rest) = whole.and_then(|whole| whole.get(at..))
+            && let Some(length) = shape.read(rest, &mut found)
+        {
+            let text = rest.get(..length - 1).unwrap_or_default();
+            work(Line { text, fields: &found, is_like_before: true })?;
+            at += length;
+            continue;
+        }
         let rest = block.get(at..).unwrap_or_default();
         let end = memchr::memchr(b'\n', rest);
         let next = at + end.map_or(rest.len(), |end| end + 1);
@@ -38,23 +60,47 @@ pub(super) fn each_in<E>(block: &[u8], mut work: impl FnMut(&str, &[Field<'_>]) 
             None => std::str::from_utf8(rest.get(..end)?).ok(),
         });
         match line.filter(|line| fields(line, &mut found).is_some()) {
-            Some(line) => work(line, &found)?,
-            None => match line.and_then(compact) {
-                // Another program may have written it with spaces.
-                Some(line) => others += written_with_spaces(&line, &mut work)?,
-                None => others += u64::from(end.is_some() || rest.len() >= LONGEST),
-            },
+            Some(text) => {
+                work(Line { text, fields: &found, is_like_before: false })?;
+                shape = Shape::of(text, &found);
+            }
+            None => {
+                // What was found in it is not the fields of a line.
+                shape = None;
+                match line.and_then(compact) {
+                    // Another program may have written it with spaces.
+                    Some(line) => others += written_with_spaces(&line, &mut work)?,
+                    None => others += u64::from(end.is_some() || rest.len() >= LONGEST),
+                }
+            }
         }
         at = next;
     }
     Ok(others)
 }
 
+/// Gives each line to `work` that is not like the one before, if a block consists of lines of a log alone, all of them
+/// without spaces; otherwise it returns false, and has given some.
+pub(super) fn each_kind(block: &[u8], mut work: impl FnMut(&[Field<'_>])) -> bool {
+    let (mut found, mut shape, mut at) = (Vec::new(), None::<Shape>, 0);
+    while let Some(rest) = block.get(at..).filter(|rest| !rest.is_empty()) {
+        if let Some(length) = shape.as_ref().and_then(|shape| shape.length_in(rest)) {
+            at += length;
+            continue;
+        }
+        let line = memchr::memchr(b'\n', rest).and_then(|end| std::str::from_utf8(rest.get(..end)?).ok());
+        let Some(text) = line.filter(|text| fields(text, &mut found).is_some()) else { return false };
+        work(&found);
+        (shape, at) = (Shape::of(text, &found), at + text.len() + 1);
+    }
+    true
+}
+
 /// Gives an object that was written with spaces to `work`, and returns 1 if it is not a line of a log.
-fn written_with_spaces<E>(line: &str, work: &mut impl FnMut(&str, &[Field<'_>]) -> Result<(), E>) -> Result<u64, E> {
+fn written_with_spaces<E>(text: &str, work: &mut impl FnMut(Line<'_>) -> Result<(), E>) -> Result<u64, E> {
     let mut found = Vec::new();
-    match fields(line, &mut found) {
-        Some(()) => work(line, &found).map(|()| 0),
+    match fields(text, &mut found) {
+        Some(()) => work(Line { text, fields: &found, is_like_before: false }).map(|()| 0),
         None => Ok(1),
     }
 }
@@ -67,7 +113,7 @@ fn compact(text: &str) -> Option<String> {
 /// Finds the fields of a line without spaces; `None` if it is not of that form, or has no step.
 ///
 /// The names found before are a guess: lines usually have those of the line before them.
-fn fields<'a>(line: &'a str, found: &mut Vec<Field<'a>>) -> Option<()> {
+pub(super) fn fields<'a>(line: &'a str, found: &mut Vec<Field<'a>>) -> Option<()> {
     let inside = line.strip_prefix('{')?.strip_suffix('}')?;
     let (bytes, mut at, mut has_step) = (inside.as_bytes(), 0, false);
     for number in 0.. {
@@ -107,65 +153,17 @@ fn length_of_name(text: &[u8], expected: Option<&str>) -> Option<usize> {
     is_whole(length).then_some(length)
 }
 
-/// Returns the length of the value at the beginning of `text`.
-fn length_of_value(text: &[u8]) -> Option<usize> {
-    match text {
-        [b'[', b']', ..] => Some(2),
-        [b'[', items @ ..] => length_of_list(items).map(|length| 1 + length),
-        [b'"', rest @ ..] => {
-            let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
-            (rest.get(end) == Some(&b'"')).then_some(end + 2)
-        }
-        text => length_of_plain(text),
-    }
-}
-
-/// Returns the length of the elements of a list, with its end.
-fn length_of_list(items: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        at += length_of_plain(items.get(at..)?)?;
-        match items.get(at)? {
-            b',' => at += 1,
-            b']' => return Some(at + 1),
-            _ => return None,
-        }
-    }
-}
-
-/// Returns the length of the number or word at the beginning of `text`.
-fn length_of_plain(text: &[u8]) -> Option<usize> {
-    match text {
-        [b'0'..=b'9', rest @ ..] => Some(1 + length_of_number(rest)),
-        [b'-', b'0'..=b'9', rest @ ..] => Some(2 + length_of_number(rest)),
-        text => [&b"true"[..], b"false", b"null"].into_iter().find(|word| text.starts_with(word)).map(<[u8]>::len),
-    }
-}
-
-/// Returns the length of the part of a number after its first digit.
-fn length_of_number(text: &[u8]) -> usize {
-    text.iter().position(|byte| !IS_IN_NUMBERS[usize::from(*byte)]).unwrap_or(text.len())
-}
-
-/// Whether a byte may be in a number, after its first digit.
-const IS_IN_NUMBERS: [bool; 256] = {
-    let mut are = [false; 256];
-    let (inside, mut at) = (b"0123456789.-+eE", 0);
-    while at < inside.len() {
-        are[inside[at] as usize] = true;
-        at += 1;
-    }
-    are
-};
-
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn read(log: &str) -> (Vec<String>, u64) {
+    fn read(log: impl AsRef<[u8]>) -> (Vec<String>, u64) {
         let mut found = Vec::new();
-        let others = each(log.as_bytes(), |_, fields| {
-            found.push(fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" "));
+        let others = each(log.as_ref(), |line| {
+            let fields = line.fields.iter().map(|(name, value)| format!("{name}={value}"));
+            found.push(fields.collect::<Vec<_>>().join(" "));
             Ok::<_, io::Error>(())
         });
         (found, others.unwrap())
@@ -193,5 +191,54 @@ mod tests {
         }
         assert_eq!(read("{\"step\":1,\"more\":{\"a\":1}}\n").1, 1);
         assert_eq!(read(&format!("{}\n", "9".repeat(3 << 20))).1, 4);
+    }
+
+    /// Lines such as training makes, and others.
+    fn line() -> impl Strategy<Value = String> {
+        let number = || {
+            prop_oneof![
+                any::<u64>().prop_map(|number| number.to_string()),
+                any::<f64>().prop_map(|number| serde_json::to_string(&number).unwrap()),
+                (-99..99_i32).prop_map(|number| number.to_string()),
+            ]
+        };
+        let usual = (any::<u64>(), number(), number(), number()).prop_map(|(step, lr, loss, norm)| {
+            format!("{{\"step\":{step},\"epoch\":1,\"lr\":[{lr},{loss}],\"loss\":{loss},\"grad_norm\":{norm}}}\n")
+        });
+        let validation = (any::<u64>(), number()).prop_map(|(step, loss)| {
+            format!(
+                "{{\"step\":{step},\"epoch\":1,\"lr\":[0.1],\"loss\":{loss},\"val_loss\":{loss},\"skipped\":true}}\n"
+            )
+        });
+        const OTHERS: [&str; 5] =
+            ["\n", "garbage\n", "{}\n", "{ \"step\": 3, \"loss\": 0.5 }\n", "{\"step\":1,\"lr\":[1,null]}\n"];
+        prop_oneof![9 => usual, 3 => validation, 2 => prop::sample::select(&OTHERS[..]).prop_map(str::to_owned)]
+    }
+
+    proptest! {
+        /// A line is known by the shape of the one before it exactly if it is a line by itself.
+        #[test]
+        fn lines_are_read_together_as_each_alone(
+            lines in prop::collection::vec(line(), 1..30),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        ) {
+            let mut log = lines.concat().into_bytes();
+            let length = log.len();
+            damage.iter().for_each(|(at, byte)| log[at.index(length)] = *byte);
+            let (mut alone, mut others) = (Vec::new(), 0);
+            for line in log.split_inclusive(|byte| *byte == b'\n') {
+                let (found, other) = read(line);
+                alone.extend(found);
+                others += other;
+            }
+            prop_assert_eq!(read(&log), (alone, others));
+            let mut copied = Vec::new();
+            let others = each_in(&log, |line| {
+                copied.extend_from_slice(line.text.as_bytes());
+                copied.push(b'\n');
+                Ok::<_, io::Error>(())
+            });
+            prop_assert_eq!(each_kind(&log, |_| ()), copied == log && others.unwrap() == 0);
+        }
     }
 }

@@ -3,17 +3,20 @@
 mod blocks;
 mod columns;
 mod error;
+mod json;
 pub(crate) mod line;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod row;
+mod shape;
 
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use self::blocks::BLOCK;
+use self::blocks::{BLOCK, Buffers};
 use self::columns::Columns;
 pub use self::error::LogError;
-use self::line::Field;
+use self::row::{Rows, write_cell};
 use crate::atomic_file::AtomicFile;
 use crate::regular;
 use crate::train::run_dir;
@@ -48,7 +51,7 @@ pub fn export_log(run: &Path, format: LogFormat, mut out: impl Write + Send) -> 
     let left_out = match format {
         LogFormat::Jsonl => as_jsonl(run, &mut out)?,
         // Columns that no line before the end of the log has are left out of lines that are written meanwhile.
-        LogFormat::Csv => as_csv(run, &columns_of(open(run)?)?, false, &mut out)?.unwrap_or_default(),
+        LogFormat::Csv => as_csv(run, &columns_of(open(run)?, false)?, false, &mut out)?.unwrap_or_default(),
         LogFormat::Parquet => as_parquet(run, &mut out)?,
     };
     out.flush()?;
@@ -70,7 +73,7 @@ pub fn export_log_to(run: &Path, format: LogFormat, file: &Path) -> Result<u64, 
     if format == LogFormat::Csv {
         /// Usually these lines have all columns, so that the log need not be read twice.
         const FIRST_LINES: u64 = 16 << 20;
-        let columns = columns_of(log.take(FIRST_LINES))?;
+        let columns = columns_of(log.take(FIRST_LINES), false)?;
         let mut out = AtomicFile::create(file).map_err(unwritten)?;
         if let Some(left_out) = as_csv(run, &columns, true, &mut out).map_err(of_file)? {
             out.finish().map_err(unwritten)?;
@@ -83,18 +86,32 @@ pub fn export_log_to(run: &Path, format: LogFormat, file: &Path) -> Result<u64, 
     Ok(left_out)
 }
 
-/// Finds the columns of a log.
-fn columns_of(log: impl Read) -> Result<Columns, LogError> {
-    let of_block = |block: &[u8]| {
+/// Gives blocks of whole lines of a log to `work` on several threads, and its results in their order to `take`.
+pub(super) fn in_blocks<T: Send>(
+    log: impl Read,
+    work: impl Fn(&[u8]) -> T + Sync,
+    mut take: impl FnMut(T) -> Result<(), LogError>,
+) -> Result<(), LogError> {
+    blocks::each(log, BLOCK, |buffers| work(&buffers.block), |result, _| take(result))
+}
+
+/// Finds the columns of a log, and their types if they are needed.
+fn columns_of(log: impl Read, with_types: bool) -> Result<Columns, LogError> {
+    let of_block = |buffers: &mut Buffers| {
         let mut columns = Columns::default();
-        line::each_in(block, |_, fields| {
-            columns.see(fields);
+        // A line like the one before has no other columns, and perhaps other types.
+        if !with_types && line::each_kind(&buffers.block, |fields| columns.see(fields)) {
+            return Ok(columns);
+        }
+        let mut columns = Columns::default();
+        line::each_in(&buffers.block, |line| {
+            columns.see(line.fields);
             Ok::<_, LogError>(())
         })?;
         Ok::<_, LogError>(columns)
     };
     let mut columns = Columns::default();
-    blocks::each(log, BLOCK, of_block, |block: Result<Columns, LogError>| {
+    blocks::each(log, BLOCK, of_block, |block: Result<Columns, LogError>, _| {
         columns.merge(&block?);
         Ok::<_, LogError>(())
     })?;
@@ -102,12 +119,25 @@ fn columns_of(log: impl Read) -> Result<Columns, LogError> {
 }
 
 fn as_jsonl(run: &Path, out: &mut impl Write) -> Result<u64, LogError> {
-    let copy = |lines: &mut Vec<u8>, line: &str, _: &[Field<'_>]| {
-        lines.extend_from_slice(line.as_bytes());
-        lines.push(b'\n');
-        true
+    let of_block = |buffers: &mut Buffers| {
+        // Usually all of the block is to be written, as it is.
+        if line::each_kind(&buffers.block, |_| ()) {
+            std::mem::swap(&mut buffers.block, &mut buffers.made);
+            return Ok((true, 0));
+        }
+        Ok::<_, LogError>((true, copy_lines(buffers)?))
     };
-    Ok(in_blocks(run, copy, false, out)?.unwrap_or_default())
+    Ok(written_in_blocks(run, of_block, out)?.unwrap_or_default())
+}
+
+/// Copies the lines of a block, and returns the number of those that are left out, because they are not lines of a log.
+fn copy_lines(Buffers { block, made }: &mut Buffers) -> Result<u64, LogError> {
+    made.clear();
+    line::each_in(block, |line| {
+        made.extend_from_slice(line.text.as_bytes());
+        made.push(b'\n');
+        Ok::<_, LogError>(())
+    })
 }
 
 /// Returns the number of lines that are left out; `None` at the first value without a column if all need one.
@@ -119,70 +149,57 @@ fn as_csv(run: &Path, columns: &Columns, need_all: bool, out: &mut impl Write) -
     }
     header.push(b'\n');
     out.write_all(&header)?;
-    let write_row = |rows: &mut Vec<u8>, _: &str, fields: &[Field<'_>]| {
-        let is_whole = columns.cells(fields, |number, cell| write_cell(rows, number, cell));
-        rows.push(b'\n');
-        is_whole
-    };
-    in_blocks(run, write_row, need_all, out)
-}
-
-/// Writes what `write` makes of each line of the log; it returns whether that is all of the line. Returns the number of
-/// lines that are left out because they are not lines of a log; `None`, with a part of the log written, if all of each
-/// line is needed and that of one is not there.
-fn in_blocks(
-    run: &Path,
-    write: impl Fn(&mut Vec<u8>, &str, &[Field<'_>]) -> bool + Sync,
-    need_all: bool,
-    out: &mut impl Write,
-) -> Result<Option<u64>, LogError> {
-    let of_block = |block: &[u8]| {
-        let (mut written, mut is_whole) = (Vec::with_capacity(block.len()), true);
-        let left_out = line::each_in(block, |line, fields| {
-            is_whole &= write(&mut written, line, fields);
+    let of_block = |Buffers { block, made }: &mut Buffers| {
+        let (mut rows, mut has_all) = (Rows::of(columns), true);
+        made.clear();
+        let left_out = line::each_in(block, |line| {
+            has_all &= rows.add(line, made);
             Ok::<_, LogError>(())
         })?;
-        Ok::<_, LogError>((written, is_whole, left_out))
+        Ok::<_, LogError>((has_all || !need_all, left_out))
     };
-    let (mut is_whole, mut all_left_out) = (true, 0);
-    let copied = blocks::each(open(run)?, BLOCK, of_block, |block: Result<(Vec<u8>, bool, u64), LogError>| {
-        let (written, block_is_whole, left_out) = block?;
-        is_whole &= block_is_whole || !need_all;
-        if !is_whole {
+    written_in_blocks(run, of_block, out)
+}
+
+/// Writes what `work` makes of each block of the log; it returns whether the writing may continue, and the number of lines
+/// that are left out because they are not lines of a log. Returns the number of all these lines; `None`, with a part of
+/// the log written, if it may not.
+fn written_in_blocks(
+    run: &Path,
+    work: impl Fn(&mut Buffers) -> Result<(bool, u64), LogError> + Sync,
+    out: &mut impl Write,
+) -> Result<Option<u64>, LogError> {
+    let (mut continues, mut all_left_out) = (true, 0);
+    let copied = blocks::each(open(run)?, BLOCK, work, |block: Result<(bool, u64), LogError>, made| {
+        let (block_continues, left_out) = block?;
+        continues = block_continues;
+        if !continues {
             // Ends the reading.
             return Err(LogError::Output { source: io::ErrorKind::InvalidData.into() });
         }
         all_left_out += left_out;
-        out.write_all(&written).map_err(LogError::from)
+        out.write_all(made).map_err(LogError::from)
     });
-    if is_whole { copied.map(|()| Some(all_left_out)) } else { Ok(None) }
-}
-
-/// Writes a value of a row. Numbers and words need no quotes, and texts have theirs.
-fn write_cell(row: &mut Vec<u8>, number: usize, cell: &str) {
-    if number > 0 {
-        row.push(b',');
-    }
-    row.extend_from_slice(cell.as_bytes());
+    if continues { copied.map(|()| Some(all_left_out)) } else { Ok(None) }
 }
 
 #[cfg(feature = "parquet")]
 fn as_parquet(run: &Path, out: &mut (impl Write + Send)) -> Result<u64, LogError> {
     /// Many rows of a group, of which each thread has some in memory.
     const GROUP: usize = 8 << 20;
-    let columns = columns_of(open(run)?)?;
+    let columns = columns_of(open(run)?, true)?;
     let mut table = parquet::Table::new(&columns.all(), out)?;
     let encoder = table.encoder();
-    let of_block = |block: &[u8]| {
+    let of_block = |buffers: &mut Buffers| {
         let mut rows = encoder.rows();
-        let left_out = line::each_in(block, |_, fields| {
-            columns.cells(fields, |number, cell| rows.add(number, cell));
+        let left_out = line::each_in(&buffers.block, |line| {
+            columns.cells(line.fields, |number, cell| rows.add(number, cell));
             Ok::<_, LogError>(())
         })?;
         Ok::<_, LogError>((rows.encode()?, left_out))
     };
     let mut all_left_out = 0;
-    blocks::each(open(run)?, GROUP, of_block, |block: Result<(parquet::Group, u64), LogError>| {
+    blocks::each(open(run)?, GROUP, of_block, |block: Result<(parquet::Group, u64), LogError>, _| {
         let (group, left_out) = block?;
         all_left_out += left_out;
         table.write(group).map_err(LogError::from)

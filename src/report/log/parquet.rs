@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::basic::{Compression, ConvertedType, Repetition, Type as PhysicalType, ZstdLevel};
+use parquet::basic::{Compression, ConvertedType, Encoding, Repetition, Type as PhysicalType, ZstdLevel};
 use parquet::column::writer::{ColumnCloseResult, ColumnWriter, get_column_writer};
 use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 use parquet::file::properties::{WriterProperties, WriterPropertiesPtr};
 use parquet::file::writer::{SerializedFileWriter, SerializedPageWriter, TrackedWrite};
-use parquet::schema::types::{SchemaDescPtr, SchemaDescriptor, Type};
+use parquet::schema::types::{ColumnPath, SchemaDescPtr, SchemaDescriptor, Type};
 
 use super::columns::Kind;
 
@@ -55,8 +55,8 @@ pub(super) struct Group(Vec<(Bytes, ColumnCloseResult)>);
 
 impl<W: Write + Send> Table<W> {
     pub fn new(columns: &[(String, Kind)], out: W) -> io::Result<Self> {
-        let compressed = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
-        let (properties, schema) = (Arc::new(compressed.build()), Arc::new(schema(columns).map_err(io::Error::other)?));
+        let (properties, schema) =
+            (Arc::new(properties(columns)), Arc::new(schema(columns).map_err(io::Error::other)?));
         let file = SerializedFileWriter::new(out, Arc::clone(&schema), Arc::clone(&properties));
         let kinds = columns.iter().map(|(_, kind)| *kind).collect();
         let encoder = Encoder { kinds, schema: Arc::new(SchemaDescriptor::new(schema)), properties };
@@ -167,6 +167,23 @@ impl Column {
         }
         .map(drop)
     }
+}
+
+/// Numbers of a log hardly repeat, so no dictionary of them is made, which would take most of the time.
+fn properties(columns: &[(String, Kind)]) -> WriterProperties {
+    let compressed = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
+    let encoded = columns.iter().fold(compressed, |properties, (name, kind)| {
+        let column = ColumnPath::new(vec![name.clone()]);
+        match kind {
+            Kind::Integer => {
+                let plain = properties.set_column_dictionary_enabled(column.clone(), false);
+                plain.set_column_encoding(column, Encoding::DELTA_BINARY_PACKED)
+            }
+            Kind::Float | Kind::Empty => properties.set_column_dictionary_enabled(column, false),
+            Kind::Boolean | Kind::Text => properties,
+        }
+    });
+    encoded.build()
 }
 
 fn schema(columns: &[(String, Kind)]) -> Result<Type, ParquetError> {

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use super::parsed::Parsed;
 use super::thin::{Curve, Thinner};
-use crate::report::log::{LogError, line, open};
+use crate::report::log::{LogError, in_blocks, open};
 
 /// The fields of a log line that are no curve.
-const OTHERS: [&str; 2] = ["step", "epoch"];
+pub(super) const OTHERS: [&str; 2] = ["step", "epoch"];
 
 /// The curves of a log, by the names of its fields.
 #[derive(Clone, Debug)]
@@ -34,8 +35,8 @@ impl Curves {
     /// There is no log, or it cannot be read.
     pub fn of_run(run: &Path, most: usize) -> Result<Self, LogError> {
         let mut curves = Self::new(most);
-        line::each(open(run)?, |_, fields| {
-            curves.take(fields);
+        in_blocks(open(run)?, Parsed::all_in, |block: Result<Vec<Parsed>, LogError>| {
+            block?.iter().for_each(|parsed| parsed.take_into(&mut curves));
             Ok::<_, LogError>(())
         })?;
         Ok(curves)
@@ -45,8 +46,7 @@ impl Curves {
     pub fn take(&mut self, fields: &[(&str, &str)]) {
         let number = |name: &str| fields.iter().find(|(field, _)| *field == name)?.1.parse::<u64>().ok();
         let Some(step) = number("step") else { return };
-        self.take_epoch(step, number("epoch"));
-        self.steps = self.steps.max(step.saturating_add(1));
+        self.take_step(step, number("epoch"));
         let mut place = 0;
         for (name, value) in fields.iter().filter(|(name, _)| !OTHERS.contains(name)) {
             match value.strip_prefix('[').and_then(|list| list.strip_suffix(']')) {
@@ -70,6 +70,13 @@ impl Curves {
                 Err(_) => return,
             },
         };
+        let found = self.place_of(*place, name, element);
+        *place = found + 1;
+        self.push_at(found, step, value);
+    }
+
+    /// Returns the place of a curve, which is added if it is new, and which is usually `expected`.
+    pub(super) fn place_of(&mut self, expected: usize, name: &str, element: Option<usize>) -> usize {
         let is_it = |(known, _): &(String, Thinner)| match element {
             None => known == name,
             Some(element) => known.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| {
@@ -77,16 +84,25 @@ impl Curves {
                 rest.len() < 3 && rest.parse() == Ok(element)
             }),
         };
-        let found = Some(*place).filter(|place| self.all.get(*place).is_some_and(is_it));
-        let found = found.or_else(|| self.all.iter().position(is_it)).unwrap_or_else(|| {
+        let found = Some(expected).filter(|place| self.all.get(*place).is_some_and(is_it));
+        found.or_else(|| self.all.iter().position(is_it)).unwrap_or_else(|| {
             let name = element.map_or_else(|| name.to_owned(), |element| format!("{name}.{element}"));
             self.all.push((name, Thinner::new(self.most)));
             self.all.len() - 1
-        });
-        *place = found + 1;
-        if let Some((_, curve)) = self.all.get_mut(found) {
+        })
+    }
+
+    /// Adds a point to the curve at a place.
+    pub(super) fn push_at(&mut self, place: usize, step: u64, value: f64) {
+        if let Some((_, curve)) = self.all.get_mut(place) {
             curve.push(step, value);
         }
+    }
+
+    /// Notes that the log has a line of a step.
+    pub(super) fn take_step(&mut self, step: u64, epoch: Option<u64>) {
+        self.take_epoch(step, epoch);
+        self.steps = self.steps.max(step.saturating_add(1));
     }
 
     fn take_epoch(&mut self, step: u64, epoch: Option<u64>) {
