@@ -1,12 +1,14 @@
 //! Metrics in a run's log.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::Path;
 
+use memchr::{memchr, memmem, memrchr};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::store;
+use super::log::{LogError, in_blocks, open};
 
 /// Metrics in the log of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -50,34 +52,61 @@ struct Line {
 impl Measured {
     /// Reads the metrics of the run at `run` after `steps` updates; empty if its log cannot be read.
     pub fn of_run(run: &Path, steps: u64) -> Self {
-        Self::of_log(&store::read_to_string(&run.join("log.jsonl")).unwrap_or_default(), steps)
+        open(run).and_then(|log| Self::of_log(log, steps)).unwrap_or_default()
     }
 
     /// Reads the metrics of a log after `steps` updates. Invalid lines are skipped, such as a last line that is being
     /// written.
-    fn of_log(log: &str, steps: u64) -> Self {
+    fn of_log(log: impl Read, steps: u64) -> Result<Self, LogError> {
         let mut measured = Self::default();
-        // Only lines with a validation, and the last line, are needed.
-        let mut last = None;
-        for text in log.lines() {
-            if !text.contains("\"val_loss\"") {
-                last = Some(text);
-                continue;
-            }
-            measured.take(text, steps);
-            last = None;
+        let of_block = |block: &[u8]| Self::of_block(block, steps);
+        in_blocks(log, of_block, |later| {
+            measured.add(later);
+            Ok(())
+        })?;
+        Ok(measured)
+    }
+
+    /// Reads a block of whole lines, of which only those with a validation and the last one are needed.
+    fn of_block(block: &[u8], steps: u64) -> Self {
+        let (mut measured, mut at) = (Self::default(), 0);
+        let validations = memmem::Finder::new("\"val_loss\"");
+        while let Some(rest) = block.get(at..)
+            && let Some(found) = validations.find(rest)
+        {
+            let begin = memrchr(b'\n', &rest[..found]).map_or(0, |end| end + 1);
+            let end = memchr(b'\n', &rest[found..]).map_or(rest.len(), |end| found + end + 1);
+            measured.take(&rest[begin..end], steps);
+            at += end;
         }
-        let is_cut = last.is_some_and(|text| !measured.take(text, steps));
-        if is_cut {
-            let mut lines = log.lines().rev();
-            lines.find(|text| measured.take(text, steps));
+        let mut lines = block;
+        while let [before @ .., _] = lines {
+            let (earlier, last) = lines.split_at(memrchr(b'\n', before).map_or(0, |end| end + 1));
+            if measured.take(last, steps) {
+                break;
+            }
+            lines = earlier;
         }
         measured
     }
 
+    /// Adds those of a later part of the log.
+    fn add(&mut self, later: Self) {
+        if later.loss.is_some() && later.steps > self.steps {
+            (self.steps, self.loss) = (later.steps, later.loss);
+        }
+        let is_better = |new: &Validation| self.best_validation.as_ref().is_none_or(|best| new.loss < best.loss);
+        if later.best_validation.as_ref().is_some_and(is_better) {
+            self.best_validation = later.best_validation;
+        }
+        self.validation = later.validation.or(self.validation.take());
+    }
+
     /// Adds a line if it is one of the first `steps`.
-    fn take(&mut self, text: &str, steps: u64) -> bool {
-        let Some(line) = serde_json::from_str::<Line>(text).ok().filter(|line| line.step < steps) else { return false };
+    fn take(&mut self, text: &[u8], steps: u64) -> bool {
+        let Some(line) = serde_json::from_slice::<Line>(text).ok().filter(|line| line.step < steps) else {
+            return false;
+        };
         if line.step >= self.steps {
             (self.steps, self.loss) = (line.step + 1, Some(line.loss));
         }
@@ -107,9 +136,18 @@ mod tests {
         Some(Validation { step, loss, accuracy, metrics: BTreeMap::new() })
     }
 
+    fn of_log(log: &str, steps: u64) -> Measured {
+        let measured = Measured::of_log(log.as_bytes(), steps).unwrap();
+        // In parts of a line each it is the same.
+        let mut of_lines = Measured::default();
+        log.split_inclusive('\n').for_each(|line| of_lines.add(Measured::of_block(line.as_bytes(), steps)));
+        assert_eq!(of_lines, measured);
+        measured
+    }
+
     #[test]
     fn the_log_says_the_last_loss_and_the_last_and_best_validation() {
-        let measured = Measured::of_log(LOG, 7);
+        let measured = of_log(LOG, 7);
         let best_validation = validation(4, 2.0, Some(0.5));
         let expected =
             Measured { steps: 7, loss: Some(0.25), validation: validation(6, 2.0, Some(0.75)), best_validation };
@@ -118,13 +156,13 @@ mod tests {
 
     #[test]
     fn what_is_behind_the_step_and_what_is_cut_does_not_count() {
-        let measured = Measured::of_log(LOG, 3);
+        let measured = of_log(LOG, 3);
         let first = validation(2, 2.5, None);
         let expected = Measured { steps: 3, loss: Some(2.0), validation: first.clone(), best_validation: first };
         assert_eq!(measured, expected);
         let cut = format!("{LOG}{{\"step\":7,\"lo");
-        assert_eq!(Measured::of_log(&cut, 100), Measured::of_log(LOG, 100));
-        assert_eq!(Measured::of_log("", 100), Measured::default());
+        assert_eq!(of_log(&cut, 100), of_log(LOG, 100));
+        assert_eq!(of_log("", 100), Measured::default());
         assert_eq!(Measured::of_run(Path::new("nowhere"), 3), Measured::default());
     }
 }

@@ -1,5 +1,6 @@
 //! The summary at the end of a run: how far it came, where its state is, and how to continue.
 
+use std::fs;
 use std::time::Instant;
 
 use rekindle::figures::counted;
@@ -7,8 +8,16 @@ use rekindle::report::{Measured, Validation};
 use rekindle::train::{BestCheckpoint, Console, Metric, Outcome, Run, Sink};
 use rekindle::{figures, shell, store};
 
-/// Returns the validation with the lowest loss, if that is lower than the loss of the best checkpoint.
-fn lowest_unsaved(run: &Run, best: Option<&BestCheckpoint>) -> Option<Validation> {
+/// A log of at most this many bytes is read when a run is stopped: it takes some milliseconds.
+const LOG: u64 = 16 << 20;
+
+/// Returns the validation with the lowest loss, if that is lower than the loss of the best checkpoint. Somebody who stops a
+/// run does not wait for a long log, which is read only at the end of a run.
+fn lowest_unsaved(run: &Run, best: Option<&BestCheckpoint>, outcome: &Outcome) -> Option<Validation> {
+    let is_short = || fs::metadata(run.path().join("log.jsonl")).is_ok_and(|log| log.len() <= LOG);
+    if *outcome != Outcome::Finished && !is_short() {
+        return None;
+    }
     if store::is_url(run.path()) || best.is_some_and(|best| best.metric != Metric::ValidationLoss) {
         return None;
     }
@@ -25,7 +34,7 @@ pub fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, 
     let speed = if made > 0 { format!(", {} steps/s", figures::speed(made as f64 / seconds)) } else { String::new() };
     let checkpoint = run.last_checkpoint().map(|path| path.display().to_string()).unwrap_or_default();
     let best = run.best();
-    let lowest = lowest_unsaved(run, best.as_ref());
+    let lowest = lowest_unsaved(run, best.as_ref(), outcome);
     let run = shell::path(run.path());
     match outcome {
         Outcome::Finished if made == 0 => {
