@@ -102,7 +102,7 @@ impl Run {
                     let is_behind = keeper.is_behind(&self.session);
                     self.session.collect_states(is_behind)?;
                 }
-                keeper.finish(&self.session, sink)?;
+                keeper.finish(&self.session, &outcome, sink)?;
             }
             None if self.has_ended_together => self.session.collect_states(false)?,
             None => {}

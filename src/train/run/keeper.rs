@@ -15,7 +15,7 @@ use crate::train::observe::control::{Control, Stake};
 use crate::train::run_dir::directory::RunDirectory;
 use crate::train::run_dir::log::Log;
 use crate::train::session::Session;
-use crate::train::sink::{Sink, flush};
+use crate::train::sink::{Outcome, Sink, flush};
 use crate::{shell, store};
 
 /// The possessions of the first process of a run: the run directory, and all that is written there.
@@ -116,10 +116,11 @@ impl Keeper {
             self.await_save(session, sink)?;
             self.tend(sink)?;
             self.asked = is_asked.then(|| session.step());
+            // Before the checkpoint can be complete: a process that is killed then leaves no step out of any file.
+            flush(sink);
             if let Err(error) = self.begin_save(session) {
                 not_saved(session.step(), &error, sink);
             }
-            flush(sink);
         }
         Ok(())
     }
@@ -244,15 +245,20 @@ impl Keeper {
         Self { saver: self.saver.on(disk), ..self }
     }
 
-    /// Saves the state if the newest checkpoint is older, and concludes the log.
-    pub fn finish(&mut self, session: &Session, sink: &mut dyn Sink) -> Result<(), TrainError> {
-        /// Enough for a log of some GB in memory, and not long for somebody who stops a run.
+    /// Saves the state if the newest checkpoint is older, and concludes the log. A process that is asked to stop does not
+    /// wait for the examination of a long log, and does not write it again: the next resume does that.
+    pub fn finish(&mut self, session: &Session, outcome: &Outcome, sink: &mut dyn Sink) -> Result<(), TrainError> {
+        /// Enough for a log of some GB in memory.
         const PATIENCE: Duration = Duration::from_secs(1);
         self.await_save(session, sink)?;
-        self.attend_to_log(PATIENCE, sink);
+        match outcome {
+            Outcome::Finished | Outcome::EndedEarly { .. } => self.attend_to_log(PATIENCE, sink),
+            Outcome::Stopped { .. } | Outcome::TimeIsUp => self.log.leave_examination(),
+        }
         if self.is_behind(session) {
             sink.saving(session.step());
             self.tend(sink)?;
+            flush(sink);
             self.save(session)?;
             self.tell_saved(sink);
         }

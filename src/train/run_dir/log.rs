@@ -48,7 +48,8 @@ impl Log {
     /// Opens the log at `path` and truncates it to the lines of the updates in `steps`, also in the object store of its
     /// `mirror`. They begin later than at 0 if another trainer made the first updates of the run.
     ///
-    /// Of a long log on the local disk only the end is looked at before the first step: see [`Log::attend`].
+    /// Of a long log on the local disk only the end is looked at. The rest is examined from the first record on: see
+    /// [`Log::attend`].
     pub fn open(path: &Path, steps: Range<u64>, mirror: Option<Arc<Mutex<Mirror>>>) -> Result<Self, TrainError> {
         Self::open_in_parts(path, steps, mirror, PART)
     }
@@ -68,7 +69,7 @@ impl Log {
         let mut log = Self { path: path.to_owned(), file, pending: Vec::new(), flushed, mirror, examination: None };
         if let Some(bytes) = log.end_of_long(steps.end, part).map_err(failed("read the log"))? {
             log.file.set_len(bytes).map_err(failed("cut the log back"))?;
-            let examination = Examination::begin(&log.file, bytes, steps.end, part);
+            let examination = Examination::of(&log.file, bytes, steps.end, part);
             log.examination = Some(examination.map_err(failed("read the log"))?);
             return Ok(log);
         }
@@ -257,6 +258,7 @@ impl Written {
 impl Sink for Log {
     /// Appends a line. A full disk is not an error yet: only a checkpoint needs the line on disk.
     fn record(&mut self, record: &StepRecord) {
+        self.begin_examination();
         // Numbers and lists of them can always be written to memory.
         let _ = serde_json::to_writer(&mut self.pending, record);
         self.pending.push(b'\n');

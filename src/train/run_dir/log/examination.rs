@@ -17,26 +17,52 @@ use crate::train::TrainError;
 
 /// The examination of a log's lines before a place, in the background.
 pub(super) struct Examination {
+    /// The log, until it begins.
+    log: Option<File>,
     task: Option<Task<io::Result<Found>>>,
     stop: Arc<AtomicBool>,
-    /// Their size in bytes.
+    part: u64,
+    /// The size of these lines in bytes.
     pub bytes: u64,
     /// The number of the update after them.
     pub steps: u64,
 }
 
 impl Examination {
-    /// Begins to examine the first `bytes` of a log, which end with the line of update number `steps` - 1.
-    pub fn begin(log: &File, bytes: u64, steps: u64, part: u64) -> io::Result<Self> {
-        let (log, stop) = (log.try_clone()?, Arc::new(AtomicBool::new(false)));
-        let parts = Parts { bytes: part, in_parallel: false };
-        let look = Arc::clone(&stop);
-        let task = Task::begin_aside("log", move || Found::in_part(&log, bytes, steps, parts, Some(&look)));
-        Ok(Self { task: Some(task), stop, bytes, steps })
+    /// Creates it for the first `bytes` of a log, which end with the line of update number `steps` - 1.
+    pub fn of(log: &File, bytes: u64, steps: u64, part: u64) -> io::Result<Self> {
+        let (log, stop) = (Some(log.try_clone()?), Arc::new(AtomicBool::new(false)));
+        Ok(Self { log, task: None, stop, part, bytes, steps })
+    }
+
+    /// Begins, unless it has begun.
+    pub fn begin(&mut self) {
+        let Some(log) = self.log.take() else { return };
+        let (bytes, steps, stop) = (self.bytes, self.steps, Arc::clone(&self.stop));
+        let parts = Parts { bytes: self.part, in_parallel: false };
+        self.task = Some(Task::begin_aside("log", move || {
+            // A log that was just copied is not on the disk yet, and the first checkpoint would wait for all of it. That
+            // flushes it too, and reports an error.
+            drop(log.sync_data());
+            Found::in_part(&log, bytes, steps, parts, Some(&stop))
+        }));
+    }
+
+    #[cfg(test)]
+    pub fn has_begun(&self) -> bool {
+        self.log.is_none()
+    }
+
+    /// One that ends without a result once `held` is closed.
+    #[cfg(test)]
+    pub fn hanging_until(held: std::sync::mpsc::Receiver<()>) -> Self {
+        let task = Task::begin("log", move || Err(io::Error::other(format!("{:?}", held.recv()))));
+        Self { log: None, task: Some(task), stop: Arc::default(), part: 0, bytes: 0, steps: 0 }
     }
 
     /// Returns what was found, once; `None` if it takes longer than `patience`, or cannot be read.
     pub fn result(&mut self, patience: Duration) -> Option<Found> {
+        self.begin();
         let began = Instant::now();
         while !self.task.as_ref()?.is_finished() {
             if began.elapsed() >= patience {
@@ -61,6 +87,18 @@ impl Drop for Examination {
 }
 
 impl Log {
+    /// Has the earlier lines of a long log examined from now on.
+    pub(super) fn begin_examination(&mut self) {
+        if let Some(examination) = &mut self.examination {
+            examination.begin();
+        }
+    }
+
+    /// Leaves the examination to the next resume, which begins with it again.
+    pub fn leave_examination(&mut self) {
+        self.examination = None;
+    }
+
     /// Returns messages about the lines that were examined, once that has ended; it may take as long as `patience` more.
     /// If they are damaged, the log is written again without what is damaged, and a copy of all of it is kept.
     ///

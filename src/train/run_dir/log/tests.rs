@@ -279,3 +279,43 @@ fn a_long_log_without_the_line_before_the_checkpoint_is_examined_at_once() {
     let (told, log, kept) = told_of_long(&content);
     assert_eq!((told, log, kept), (vec![], content + &line(MANY) + &line(MANY + 1), None));
 }
+
+/// Neither the time before the first step nor a stop depends on the length of the log.
+#[test]
+fn a_long_log_is_examined_from_the_first_record_on_and_can_be_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.jsonl");
+    let broken = (0..MANY).map(line).collect::<String>().replacen("\"step\":100", "\"stop\":100", 1);
+    std::fs::write(&path, &broken).unwrap();
+    let mut log = Log::open_in_parts(&path, 0..MANY, None, 1000).unwrap();
+    assert!(!log.examination.as_ref().unwrap().has_begun());
+    log.record(&record(MANY));
+    assert!(log.examination.as_ref().unwrap().has_begun());
+    // Whatever it may have found by now.
+    log.leave_examination();
+    assert_eq!(log.attend(Duration::from_secs(60)).unwrap(), Vec::<String>::new());
+    log.conclude().unwrap();
+    drop(log);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), broken + &line(MANY));
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    // The next process finds it.
+    let mut log = Log::open_in_parts(&path, 0..MANY + 1, None, 1000).unwrap();
+    assert!(log.attend(Duration::from_secs(60)).unwrap()[0].contains("damaged at step 100"));
+}
+
+/// An examination that would never end holds nobody up. The test would not end if it did.
+#[test]
+fn a_log_is_concluded_while_its_examination_hangs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.jsonl");
+    let mut log = Log::open(&path, 0..0, None).unwrap();
+    let (hold, held) = std::sync::mpsc::channel();
+    log.examination = Some(Examination::hanging_until(held));
+    log.record(&record(0));
+    assert_eq!(log.attend(Duration::ZERO).unwrap(), Vec::<String>::new());
+    log.leave_examination();
+    log.conclude().unwrap();
+    drop(log);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), line(0));
+    drop(hold);
+}
