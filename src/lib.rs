@@ -110,6 +110,8 @@ pub mod threads;
 pub mod train;
 #[cfg(feature = "trainer")]
 pub mod trained;
+#[cfg(feature = "charts")]
+mod typeface;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod watch;

@@ -103,7 +103,12 @@ impl<D: Dataset> BatchSource<D> {
     pub fn evaluation(&self, rows: &RowSet, number: u64) -> Result<Batch, DataError> {
         let count = self.dataset.input().evaluation_rows();
         let start = number as usize * count;
-        let batch = self.dataset.gather(&rows.slice(start..start + count))?;
+        self.as_evaluated(&rows.slice(start..start + count))
+    }
+
+    /// Returns these rows of the data set as an evaluation has them.
+    pub fn as_evaluated(&self, rows: &[usize]) -> Result<Batch, DataError> {
+        let batch = self.dataset.gather(rows)?;
         match &self.augment {
             Some((augment, _)) => Ok(Batch { inputs: augment.evaluate(batch.inputs)?, ..batch }),
             None => Ok(batch),

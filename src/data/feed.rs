@@ -226,6 +226,11 @@ impl<D: Dataset + 'static> Data<D> {
         self.evaluation_batches_unless(rows, (0, 1), &|| false)
     }
 
+    /// Returns these rows of the data set in one batch, as in a validation.
+    pub(crate) fn evaluation_rows(&self, rows: &[usize]) -> Result<Batch, DataError> {
+        self.to.bring(self.gathering.as_evaluated(rows)?)
+    }
+
     fn evaluation_batches_unless<'a>(
         &'a self,
         rows: RowSet,

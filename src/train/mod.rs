@@ -18,6 +18,7 @@ pub(crate) mod config;
 mod continued;
 mod early_stopping;
 mod error;
+mod examples;
 mod find;
 mod find_lr;
 mod forecast;
@@ -62,6 +63,7 @@ pub use config::{
     GradientNoise, HooksConfig, LogConfig, Moment, SwaConfig, TimeBudget, TimeLimit, TrainConfig, ValidationConfig,
 };
 pub use error::{ConfigPlace, RanksError, TrainError};
+pub use examples::{Example, Image};
 pub use find_lr::{RangePoint, RangeTest, RangeTestOptions, find_lr};
 pub use forecast::Forecast;
 pub use metrics::Evaluation;
@@ -88,4 +90,4 @@ pub use session::Session;
 #[cfg(feature = "peers")]
 pub(crate) use session::Taken;
 pub(crate) use session::{data_part, recalled, refuse_other_content, room};
-pub use sink::{Beginning, Outcome, Sink, Sinks, StepTensors};
+pub use sink::{Beginning, Outcome, Sink, Sinks, StepTensors, Validated};

@@ -6,6 +6,7 @@ mod ending;
 mod hooked;
 mod keeper;
 mod pace;
+mod recording;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use super::record::StepRecord;
 use super::run_dir::directory::RunDirectory;
 use super::run_dir::outcome::RunEnd;
 use super::session::Session;
-use super::sink::{Beginning, Outcome, Sink, Sinks, StepTensors, flush};
+use super::sink::{Beginning, Outcome, Sink, Sinks, flush};
 use super::{RanksError, TrainError};
 use crate::checkpoint::fs::Disk;
 use crate::optim::{MeasuredGradients, OptimError, StepHyperparams};
@@ -233,16 +234,9 @@ impl Run {
             self.session.prepare_evaluation(&|| false)?;
         }
         record.next = self.session.rates();
-        if let Some(keeper) = &mut self.keeper {
-            keeper.log.record(&record);
-            keeper.record_pace(record.done());
-            sink.record(&record);
-            if sink.wants_tensors(&record) {
-                sink.tensors(&StepTensors { record: &record, weights: self.session.parameters(), gradients });
-            }
-            if asked.save {
-                self.control.save();
-            }
+        self.record(&record, gradients, sink);
+        if asked.save && self.keeper.is_some() {
+            self.control.save();
         }
         self.save_when_due(sink)?;
         match self.end_after_step(asked).filter(|_| !is_last) {

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use super::TrainError;
 use super::agenda::Agenda;
+use super::examples::Example;
 use super::record::StepRecord;
 use super::run_dir::outcome::RunEnd;
+use super::session::Session;
 use crate::optim::MeasuredGradients;
 use crate::parameters::Parameters;
 
@@ -58,6 +60,31 @@ pub struct StepTensors<'a> {
     pub gradients: Option<&'a MeasuredGradients>,
 }
 
+/// A validation that has been made, as reported to sinks.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct Validated<'a> {
+    /// The record of its step.
+    pub record: &'a StepRecord,
+    pub(super) session: &'a Session,
+}
+
+impl Validated<'_> {
+    /// Predicts the classes of `count` validation rows, always the same ones, evenly spread over all of them. Their images
+    /// have at most `side` pixels on a side. It is empty if the rows do not have a class each.
+    ///
+    /// # Errors
+    /// A row cannot be read, or the device fails.
+    pub fn examples(&self, count: usize, side: usize) -> Result<Vec<Example>, TrainError> {
+        self.session.examples(count, side)
+    }
+
+    /// Returns the name of each class; its number for one without a name. It is empty if there are no classes.
+    pub fn class_names(&self) -> Vec<String> {
+        self.session.class_names()
+    }
+}
+
 /// Receives the records and events of a run. Every method does nothing by default.
 ///
 /// A sink with a file must produce the file of an uninterrupted run: in [`Sink::begin`] it truncates the records of
@@ -83,6 +110,9 @@ pub trait Sink {
 
     /// Called with the tensors of a step that it wants. On a GPU they are not in the memory of the host yet.
     fn tensors(&mut self, _tensors: &StepTensors<'_>) {}
+
+    /// Called after [`Sink::record`] of a step with a validation.
+    fn validated(&mut self, _validated: &Validated<'_>) {}
 
     /// Called when a validation begins, after `done` updates.
     fn validating(&mut self, _done: u64) {}
@@ -129,6 +159,10 @@ impl<S: Sink + ?Sized> Sink for &mut S {
 
     fn tensors(&mut self, tensors: &StepTensors<'_>) {
         (**self).tensors(tensors);
+    }
+
+    fn validated(&mut self, validated: &Validated<'_>) {
+        (**self).validated(validated);
     }
 
     fn validating(&mut self, done: u64) {
@@ -185,6 +219,10 @@ impl Sink for Sinks<'_> {
     fn tensors(&mut self, tensors: &StepTensors<'_>) {
         let wanting = self.0.iter_mut().filter(|sink| sink.wants_tensors(tensors.record));
         wanting.for_each(|sink| sink.tensors(tensors));
+    }
+
+    fn validated(&mut self, validated: &Validated<'_>) {
+        self.each(|sink| sink.validated(validated));
     }
 
     fn validating(&mut self, done: u64) {

@@ -42,7 +42,7 @@ use serde_json::{Value, json};
 pub use error::TrainedError;
 pub use evaluate::{Evaluated, EvaluationRows};
 pub use predict::{PredictedRows, Predictions};
-pub use review::{Continued, Example, Found, Image, Review};
+pub use review::{Continued, Found, Review};
 pub use sample::{SampleOptions, Sampler};
 pub use table::{TableFormat, TableWriter};
 
@@ -53,8 +53,8 @@ use crate::loss::Loss;
 pub use crate::loss::Predicted;
 use crate::model::{Mode, Model, with_parameter_budget};
 use crate::state::{State, Stateful};
-pub use crate::train::Weights;
 use crate::train::{self, Config, Makers, Setting, TrainError, refuse_other_content, resume};
+pub use crate::train::{Example, Image, Weights};
 
 /// A trained model, with the saved state of its run's data.
 pub struct Trained {

@@ -230,7 +230,7 @@ fn of_every_kind() -> Vec<Value> {
             "metrics": ["mean_absolute_error", {"kind": "top_k_accuracy", "k": 3}]},
         "checkpoint": {"every": "10 minutes",
             "keep": {"last": 1, "best": 2, "metric": "validation_loss", "every": "3 epochs"}},
-        "log": {"tensorboard": true, "histograms": "500 steps"},
+        "log": {"tensorboard": true, "histograms": "500 steps", "images": 4},
         "hooks": {"on_start": ["a"], "on_checkpoint": ["a"], "on_validation": ["a", "b"], "on_end": ["a"],
             "on_failure": ["a"], "timeout": "5 min"},
         "distributed": {"shard_optimizer": true},

@@ -32,3 +32,4 @@ mod resume_equivalence;
 mod shaped_gradients;
 mod sinks;
 mod tensorboard;
+mod tensorboard_images;

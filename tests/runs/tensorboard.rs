@@ -7,17 +7,18 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::tensorboard_images;
 use crate::common::{ADAMW, Lab, log, small, state, steps, tree};
 
 /// A configuration of 12 updates with event files; `more` adds lines to its table.
-fn config(checkpoint: &str, more: &str) -> String {
+pub(super) fn config(checkpoint: &str, more: &str) -> String {
     let config = small(ADAMW, "cosine(12)", &format!("checkpoint = {{ every = '{checkpoint}' }}"));
     format!("{config}\n[log]\ntensorboard = true\n{more}\n")
 }
 
 /// A field of a message: its number, and its value.
 #[derive(Clone, Debug, PartialEq)]
-enum Field {
+pub(super) enum Field {
     Integer(u64),
     Double(f64),
     Float(f32),
@@ -25,10 +26,10 @@ enum Field {
 }
 
 /// The fields of a message, in their order.
-type Message = Vec<(u64, Field)>;
+pub(super) type Message = Vec<(u64, Field)>;
 
 impl Field {
-    fn message(&self) -> Message {
+    pub(super) fn message(&self) -> Message {
         let Self::Bytes(bytes) = self else { panic!("{self:?} is no message") };
         fields(bytes)
     }
@@ -67,7 +68,7 @@ fn fields(mut bytes: &[u8]) -> Message {
     found
 }
 
-fn field(message: &[(u64, Field)], number: u64) -> Option<&Field> {
+pub(super) fn field(message: &[(u64, Field)], number: u64) -> Option<&Field> {
     message.iter().find(|(field, _)| *field == number).map(|(_, value)| value)
 }
 
@@ -104,7 +105,7 @@ fn event_files(run: &Path) -> Vec<PathBuf> {
 }
 
 /// Each tag's values with their steps, as a reader has them that reads all files in order and knows no START.
-fn values(run: &Path) -> BTreeMap<String, Vec<(u64, Message)>> {
+pub(super) fn values(run: &Path) -> BTreeMap<String, Vec<(u64, Message)>> {
     let mut found = BTreeMap::<_, Vec<_>>::new();
     for event in event_files(run).iter().flat_map(|file| events(file)) {
         let Some(&Field::Integer(step)) = field(&event, 2) else { panic!("an event without a step") };
@@ -308,7 +309,7 @@ fn tensorboards_own_readers_agree_on_each_step() {
         Ok(python) => python,
         Err(why) => return eprintln!("SKIPPED: no Python with TensorBoard; set REKINDLE_PYTHON: {why}"),
     };
-    let lab = Lab::in_memory(&config("1 step", "histograms = '4 steps'"));
+    let lab = tensorboard_images::lab(&config("1 step", "histograms = '4 steps'"));
     lab.start("whole");
     lab.interrupted_copy("whole", "first", 4);
     lab.train(&["--resume", "first"]).well();
@@ -328,6 +329,9 @@ fn tensorboards_own_readers_agree_on_each_step() {
         }
         assert_eq!(found["histograms"]["weights/0.weight"], serde_json::json!([3, 7, 11]), "{reader}");
         assert_eq!(found["histograms"]["gradients/0.weight"], serde_json::json!([3, 7, 11]), "{reader}");
+        // The step, and the first bytes of the picture.
+        let pictures = [1, 3, 5, 7, 9, 11].map(|step| serde_json::json!([step, "89504e470d0a1a0a"]));
+        assert_eq!(found["images"]["predictions"], serde_json::json!(pictures), "{reader}");
     }
     for server in ["python", "rust"] {
         let found = &found[server];

@@ -15,7 +15,7 @@ const LOG: u64 = 16 << 20;
 /// run does not wait for a long log, which is read only at the end of a run.
 fn lowest_unsaved(run: &Run, best: Option<&BestCheckpoint>, outcome: &Outcome) -> Option<Validation> {
     let is_short = || fs::metadata(run.path().join("log.jsonl")).is_ok_and(|log| log.len() <= LOG);
-    if *outcome != Outcome::Finished && !is_short() {
+    if matches!(outcome, Outcome::Stopped { .. } | Outcome::TimeIsUp) && !is_short() {
         return None;
     }
     if store::is_url(run.path()) || best.is_some_and(|best| best.metric != Metric::ValidationLoss) {

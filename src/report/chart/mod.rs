@@ -14,8 +14,6 @@ mod sample;
 #[cfg(feature = "charts")]
 mod svg;
 mod text;
-#[cfg(feature = "charts")]
-mod typeface;
 
 use axis::Axis;
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree, fontdb};
 
-use super::{Chart, ChartError, typeface};
+use super::{Chart, ChartError};
+use crate::typeface;
 
 /// Pixels per unit of the SVG, for high-resolution screens.
 const SCALE: u16 = 2;

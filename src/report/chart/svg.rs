@@ -3,7 +3,8 @@
 use super::axis::{Axis, Tick};
 use super::canvas::Canvas;
 use super::sample::{self, Line};
-use super::{Chart, text, typeface};
+use super::{Chart, text};
+use crate::typeface;
 
 const SHADES: [&str; 2] = ["#F4F6FA", "#E7EBF3"];
 const INK: &str = "#222222";

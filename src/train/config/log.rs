@@ -21,11 +21,34 @@ pub struct LogConfig {
     /// by default: the step of a histogram takes longer, by a few passes over the weights.
     #[serde(default, deserialize_with = "every::of_kept", skip_serializing_if = "Option::is_none")]
     pub histograms: Option<Interval>,
+    /// The number of validation images in these files, each with its class and the predicted one, at every validation: 8
+    /// by default, and 0 for none. They are the same ones each time, evenly spread over the validation rows. Only rows
+    /// that are images with a class each have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<usize>,
 }
 
+/// Images of a validation, if the configuration does not tell.
+const IMAGES: usize = 8;
+
+/// The most images of a validation: they are in one picture.
+const MOST_IMAGES: usize = 64;
+
 impl LogConfig {
-    /// Refuses an interval that is not a number of steps or epochs.
+    /// Returns the number of images at each validation.
+    pub(in crate::train) fn images(&self) -> usize {
+        self.images.unwrap_or(IMAGES)
+    }
+
+    /// Refuses an interval that is not a number of steps or epochs, and more images than can be looked at.
     pub(super) fn validate(&self) -> Result<(), TrainError> {
+        if let Some(images) = self.images.filter(|images| *images > MOST_IMAGES) {
+            return Err(TrainError::Field {
+                field: "log.images".to_owned(),
+                value: images.to_string(),
+                rule: format!("must be at most {MOST_IMAGES}, which are drawn in one picture"),
+            });
+        }
         match self.histograms.filter(|every| every.in_steps(1).is_none()) {
             Some(every) => Err(TrainError::Field {
                 field: "log.histograms".to_owned(),

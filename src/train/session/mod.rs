@@ -3,6 +3,7 @@
 mod batches;
 mod begun;
 mod evaluation;
+mod examples;
 mod freezing;
 mod initial_weights;
 mod intervals;

@@ -250,13 +250,7 @@ impl Session {
         if stop() {
             return Ok(None);
         }
-        let evaluate = || self.evaluate(stop);
-        let averaged = self.optimizer.evaluation_weights()?;
-        let lent = match (averaged.as_ref(), component::lent(self.components())?) {
-            (Some(_), Some(_)) => return Err(self.twice_averaged()),
-            (averaged, lent) => averaged.or(lent),
-        };
-        let evaluation = component::with_weights(&self.weights, lent, evaluate)?;
+        let evaluation = self.with_evaluation_weights(|| self.evaluate(stop))?;
         if let Some(evaluation) = &evaluation {
             self.unvalidated = None;
             self.measured.take(evaluation);
@@ -268,6 +262,19 @@ impl Session {
             }
         }
         Ok(evaluation)
+    }
+
+    /// Runs `work` with the weights that the optimizer or a component has for evaluations.
+    pub(super) fn with_evaluation_weights<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, TrainError>,
+    ) -> Result<T, TrainError> {
+        let averaged = self.optimizer.evaluation_weights()?;
+        let lent = match (averaged.as_ref(), component::lent(self.components())?) {
+            (Some(_), Some(_)) => return Err(self.twice_averaged()),
+            (averaged, lent) => averaged.or(lent),
+        };
+        component::with_weights(&self.weights, lent, work)
     }
 
     fn twice_averaged(&self) -> TrainError {

@@ -1,6 +1,6 @@
 //! The events of a run, as TensorBoard's messages: `Event` and `Summary` of TensorFlow, and those of the HParams tab.
 //!
-//! Scalars and histograms have their old forms, which all readers take without metadata.
+//! Scalars, histograms and pictures have their old forms, which all readers take without metadata.
 
 use serde_json::Value;
 
@@ -17,11 +17,14 @@ mod field {
     pub const SESSION_LOG: u64 = 7;
 }
 
+/// Bytes of the event of a step, or a few more.
+const ROOM: usize = 256;
+
 /// The first value of the event of a step, by which it is known.
 const FIRST_SCALAR: &str = "loss";
 
 fn event(wall_time: f64, step: u64) -> Message {
-    Message::default().double(field::WALL_TIME, wall_time).integer(field::STEP, step)
+    Message::with_room(ROOM).double(field::WALL_TIME, wall_time).integer(field::STEP, step)
 }
 
 /// The first event of each file.
@@ -37,12 +40,11 @@ pub(super) fn start(wall_time: f64, step: u64) -> Message {
 
 /// Values after a step.
 pub(super) fn summary(wall_time: f64, step: u64, values: &[Message]) -> Message {
-    let summary = values.iter().fold(Message::default(), |summary, value| summary.message(1, value));
-    event(wall_time, step).message(field::SUMMARY, &summary)
+    event(wall_time, step).messages(field::SUMMARY, 1, values)
 }
 
 fn value(tag: &str) -> Message {
-    Message::default().blob(1, tag.as_bytes())
+    Message::with_room(tag.len() + 8).blob(1, tag.as_bytes())
 }
 
 /// A number. It has 24 significant bits.
@@ -52,6 +54,14 @@ pub(super) fn scalar(tag: &str, number: f64) -> Message {
 
 pub(super) fn histogram(tag: &str, histogram: &Histogram) -> Message {
     value(tag).message(5, &histogram.message())
+}
+
+/// A picture as PNG, with colors and transparency.
+#[cfg(feature = "charts")]
+pub(super) fn image(tag: &str, [width, height]: [u32; 2], png: &[u8]) -> Message {
+    const RGBA: u64 = 4;
+    let image = Message::default().integer(1, height.into()).integer(2, width.into()).integer(3, RGBA).blob(4, png);
+    value(tag).message(4, &image)
 }
 
 /// A text in Markdown.

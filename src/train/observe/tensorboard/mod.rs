@@ -1,7 +1,8 @@
 //! Event files of TensorBoard, in the run directory: `log.tensorboard`.
 //!
-//! `protobuf.rs` has the encoding of messages, `events.rs` the messages, `records.rs` the framing of a file, `files.rs`
-//! the files of earlier processes, and `writer.rs` that of this one. After kills and resumes each step is there once,
+//! `protobuf.rs` has the encoding of messages, `events.rs` the messages, `sheet.rs` a picture of
+//! predicted images, `records.rs` the framing of a file, `files.rs` the files of earlier processes, and `writer.rs` that of
+//! this one. After kills and resumes each step is there once,
 //! for every reader: the old files are cut back to the checkpoint, and steps that they lack are added from `log.jsonl`.
 
 mod events;
@@ -9,6 +10,8 @@ mod files;
 mod histogram;
 mod protobuf;
 mod records;
+#[cfg(feature = "charts")]
+mod sheet;
 mod writer;
 
 use std::io;
@@ -22,7 +25,7 @@ use crate::train::TrainError;
 use crate::train::config::Config;
 use crate::train::record::StepRecord;
 use crate::train::session::Session;
-use crate::train::sink::{Beginning, Sink, StepTensors};
+use crate::train::sink::{Beginning, Sink, StepTensors, Validated};
 
 /// Writes the event file of this process. After a failure it writes nothing more: the next process of the run adds what
 /// is missing.
@@ -34,6 +37,10 @@ pub(super) struct TensorBoard {
     hyperparameters: Vec<(String, Value)>,
     /// The interval of histograms in steps.
     histograms: Option<u64>,
+    /// The number of images at each validation.
+    images: usize,
+    /// Why there are no more images, until the next flush reports it.
+    imageless: Option<io::Error>,
     /// Number of updates made, and in the whole run.
     done: u64,
     total: u64,
@@ -62,9 +69,28 @@ impl TensorBoard {
             config: written.to_complete_toml().unwrap_or_default(),
             hyperparameters: hyperparameters(&written),
             histograms: every.filter(|&every| every > 0),
+            images: if session.validates_on_images() { config.log.images() } else { 0 },
+            imageless: None,
             done: 0,
             total: 0,
         }))
+    }
+
+    /// Writes predictions for images of the validation rows.
+    #[cfg(feature = "charts")]
+    fn add_images(&mut self, validated: &Validated<'_>) -> io::Result<()> {
+        let examples = validated.examples(self.images, sheet::SIDE).map_err(io::Error::other)?;
+        if let Some(sheet) = sheet::Sheet::of(&examples, &validated.class_names())? {
+            let image = events::image("predictions", [sheet.width, sheet.height], &sheet.png);
+            self.write(|writer| writer.values(validated.record.step, &[image]));
+        }
+        Ok(())
+    }
+
+    /// Without the feature `charts` nothing can be drawn.
+    #[cfg(not(feature = "charts"))]
+    fn add_images(&mut self, _validated: &Validated<'_>) -> io::Result<()> {
+        Ok(())
     }
 
     fn begun(&self, beginning: &Beginning<'_>) -> io::Result<Writer> {
@@ -115,8 +141,22 @@ impl Sink for TensorBoard {
         self.write(|writer| writer.tensors(tensors));
     }
 
+    /// Nothing is predicted for a file that is not written.
+    fn validated(&mut self, validated: &Validated<'_>) {
+        if self.images > 0
+            && matches!(self.state, State::Writing(_))
+            && let Err(error) = self.add_images(validated)
+        {
+            (self.images, self.imageless) = (0, Some(error));
+        }
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.write(Writer::write_out);
+        if let Some(error) = self.imageless.take() {
+            let told = format!("TensorBoard gets no more images of this run: {error}");
+            return Err(io::Error::new(error.kind(), told));
+        }
         let State::Failed(error) = &mut self.state else { return Ok(()) };
         let Some(error) = error.take() else { return Ok(()) };
         let told = format!("TensorBoard gets no more of this run, until a resume adds what is missing: {error}");

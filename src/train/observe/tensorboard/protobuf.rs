@@ -11,6 +11,11 @@ const WITH_LENGTH: u64 = 2;
 const FOUR_BYTES: u64 = 5;
 
 impl Message {
+    /// Creates a message without fields that has room for some bytes: those of a step are many small ones.
+    pub fn with_room(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -42,6 +47,15 @@ impl Message {
         self
     }
 
+    /// Adds several messages in a message around them.
+    pub fn messages(mut self, field: u64, inner: u64, messages: &[Self]) -> Self {
+        let length = |bytes: &[u8]| bytes.len() + length_of_varint(bytes.len() as u64);
+        let all = messages.iter().map(|message| length_of_varint(inner << 3) + length(message.bytes())).sum::<usize>();
+        self.varint(field << 3 | WITH_LENGTH);
+        self.varint(all as u64);
+        messages.iter().fold(self, |around, message| around.message(inner, message))
+    }
+
     pub fn message(self, field: u64, message: &Self) -> Self {
         self.blob(field, &message.0)
     }
@@ -59,6 +73,11 @@ impl Message {
         }
         self.0.push(value as u8);
     }
+}
+
+/// Returns the number of bytes of an integer.
+fn length_of_varint(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 
 /// Takes an integer from the beginning of `bytes`; `None` if it is cut off or too long.
@@ -86,6 +105,9 @@ mod tests {
         assert_eq!(Message::default().blob(2, b"testing").0, [&[0x12, 0x07][..], b"testing"].concat());
         let inner = Message::default().integer(1, 150);
         assert_eq!(Message::default().message(3, &inner).0, [0x1a, 0x03, 0x08, 0x96, 0x01]);
+        let around = Message::default().message(1, &inner).message(1, &inner);
+        let both = Message::default().messages(3, 1, &[inner.clone(), inner]);
+        assert_eq!(both, Message::default().message(3, &around));
         assert_eq!(Message::default().float(1, 1.0).0, [0x0d, 0, 0, 0x80, 0x3f]);
     }
 
@@ -95,6 +117,7 @@ mod tests {
             let message = Message::default().integer(0, value);
             let mut rest = &message.0[1..];
             assert_eq!((take_varint(&mut rest), rest.len()), (Some(value), 0));
+            assert_eq!(length_of_varint(value), message.0.len() - 1);
             assert_eq!(take_varint(&mut &message.0[1..message.0.len() - 1]), None);
         }
         assert_eq!(take_varint(&mut &[0xff; 11][..]), None);

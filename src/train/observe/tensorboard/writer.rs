@@ -73,7 +73,7 @@ impl Writer {
 
     /// Adds values that are not of a step, before those of step `step`.
     pub fn describe(&mut self, step: u64, values: &[Message]) -> io::Result<()> {
-        self.add(&events::summary(now(), step, values))?;
+        self.values(step, values)?;
         self.write_out()
     }
 
@@ -112,7 +112,12 @@ impl Writer {
         for (name, gradient) in gradients {
             add(format!("gradients/{name}"), gradient, scale)?;
         }
-        self.add(&events::summary(now(), tensors.record.step, &values))
+        self.values(tensors.record.step, &values)
+    }
+
+    /// Adds values of a step that are not its scalars, after those.
+    pub fn values(&mut self, step: u64, values: &[Message]) -> io::Result<()> {
+        self.add(&events::summary(now(), step, values))
     }
 
     /// Adds an event; all are written if that is due.
