@@ -30,7 +30,10 @@ impl Session {
         let batch = self.data.evaluation_rows(&rows)?;
         let outputs = self.with_evaluation_weights(|| Ok(self.model.forward(&batch.inputs, Mode::Evaluate)?))?;
         let outputs = outputs.flatten_from(1)?.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
-        let Predicted::Classes { classes, probabilities } = self.loss.interpret(outputs) else { return Ok(Vec::new()) };
+        let Predicted::Classes { classes, probabilities } = self.loss.interpret_for(self.data.targets(), outputs)
+        else {
+            return Ok(Vec::new());
+        };
         let targets = batch.targets.flatten_all()?.to_device(&Device::Cpu)?.to_dtype(DType::U32)?.to_vec1::<u32>()?;
         if [targets.len(), classes.len()] != [rows.len(); 2] {
             return Ok(Vec::new());
