@@ -17,11 +17,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use ratatui::crossterm::event::{Event, KeyEventKind};
 
 pub use self::error::WatchError;
 use self::run::WatchedRun;
-use self::terminal::{Screen, Signals};
+use self::terminal::{News, Screen, Signals};
 use self::view::{View, Wish};
 use crate::checkpoint;
 use crate::store;
@@ -94,7 +94,11 @@ impl Watching {
             self.drawn = Some(Instant::now());
         }
         let wait = if self.read.is_none() { Duration::ZERO } else { WAIT };
-        let wish = if event::poll(wait)? { self.answer(&event::read()?) } else { Wish::Nothing };
+        let wish = match terminal::news(wait)? {
+            News::Event(event) => self.answer(&event),
+            News::Nothing => Wish::Nothing,
+            News::Gone => Wish::End,
+        };
         match wish {
             Wish::End => return Ok(false),
             Wish::Suspend => self.suspend(screen, signals)?,

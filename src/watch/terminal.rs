@@ -4,14 +4,17 @@ use std::io::{self, IsTerminal, Stdout};
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
+use std::time::Duration;
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};
+use ratatui::crossterm::event::{self, Event};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::{flag, low_level};
 
@@ -25,6 +28,40 @@ pub struct Screen {
 pub fn is_there() -> bool {
     let can_draw = std::env::var_os("TERM").is_none_or(|name| name != "dumb");
     can_draw && io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// The news of a terminal.
+pub enum News {
+    /// A key, or another size.
+    Event(Event),
+    /// Nothing has happened, or a signal has come.
+    Nothing,
+    /// Nobody has the terminal any more.
+    Gone,
+}
+
+/// Waits for news, at most this long.
+pub fn news(limit: Duration) -> io::Result<News> {
+    // Without waiting first: several keys may have been read together.
+    for limit in [Duration::ZERO, limit] {
+        if !is_there_after(limit) {
+            return Ok(News::Gone);
+        }
+        if event::poll(Duration::ZERO)? {
+            return event::read().map(News::Event);
+        }
+    }
+    Ok(News::Nothing)
+}
+
+/// Waits for a key or a signal, at most this long, and returns whether the terminal is still there. Of one that is gone
+/// the library for keys would read without an end.
+fn is_there_after(limit: Duration) -> bool {
+    let stdin = io::stdin();
+    let mut waited = [PollFd::new(&stdin, PollFlags::IN)];
+    // A signal ends the wait, and others look at it.
+    let _ = poll(&mut waited, Timespec::try_from(limit).ok().as_ref());
+    !waited[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)
 }
 
 impl Screen {

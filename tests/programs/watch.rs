@@ -135,6 +135,24 @@ fn signals_give_the_terminal_back() {
     }
 }
 
+/// As when a window is closed, or a connection to another machine breaks, and no signal comes.
+#[test]
+fn it_ends_with_its_terminal() {
+    let place = Workplace::with_run();
+    let mut shown = Shown::start(&place, &["watch", "run"]);
+    shown.wait_for("finished");
+    let Shown { screen, mut child, .. } = shown;
+    drop(screen);
+    let began = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if began.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+            panic!("it does not end");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn a_suspended_one_gives_the_terminal_back_and_takes_it_again() {
     let place = Workplace::with_run();
