@@ -104,7 +104,10 @@ mod tests {
 
     use super::*;
 
-    fn classes(labels: &[i64], declared: Option<usize>) -> Result<(Vec<u32>, usize, Option<Vec<String>>), String> {
+    /// The classes of labels, their number, and their names.
+    type Found = (Vec<u32>, usize, Option<Vec<String>>);
+
+    fn classes(labels: &[i64], declared: Option<usize>) -> Result<Found, String> {
         let labels_of = LabelsOf { path: Path::new("a"), place: None, otherwise: "", too_many: "", has_begun: false };
         let integers = Integers { labels_of, declared: declared.and_then(NonZeroUsize::new), may_have_names: true };
         let wrong = |row, problem| DataError::Row { row, problem };

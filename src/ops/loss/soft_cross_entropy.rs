@@ -19,6 +19,9 @@ pub fn soft_cross_entropy(logits: &Tensor, targets: &Tensor, label_smoothing: f6
     apply(SoftCrossEntropy { label_smoothing }, &[logits, &targets])
 }
 
+/// Writes the gradient of a row from its logits and targets.
+type Write<'a, T> = dyn Fn(&[T], &[T], &mut [T]) + Sync + 'a;
+
 /// Inputs: logits, and unsmoothed probabilities.
 pub(super) struct SoftCrossEntropy {
     pub label_smoothing: f64,
@@ -73,7 +76,7 @@ impl Op for SoftCrossEntropy {
         let (logits, targets) = (inputs[0], inputs[1]);
         let (factor, summand) = self.smoothing::<T>(classes);
         let share = dy.elements[0] / T::of(rows as f64);
-        let each_row = |write: &(dyn Fn(&[T], &[T], &mut [T]) + Sync)| {
+        let each_row = |write: &Write<'_, T>| {
             let mut result = vec![T::zero(); logits.elements.len()];
             cpu::for_rows(&mut result, classes, |first, rows| {
                 for (row, result) in (first..).zip(rows.chunks_exact_mut(classes)) {

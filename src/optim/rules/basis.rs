@@ -33,10 +33,9 @@ fn tridiagonal(matrix: &mut Vectors) -> (Vec<f64>, Vec<f64>, Vectors) {
         }
         let size = dot(&column, &column).sqrt();
         let below = if column[0] > 0.0 { -size } else { size };
-        for i in offset..n {
-            let value = if i == offset { below } else { 0.0 };
-            (matrix[i][k], matrix[k][i]) = (value, value);
-        }
+        matrix[k][offset..].fill(0.0);
+        matrix[offset..].iter_mut().for_each(|row| row[k] = 0.0);
+        (matrix[offset][k], matrix[k][offset]) = (below, below);
         reflect(&mut vectors[offset..], &reflector);
     }
     let diagonal = (0..n).map(|i| matrix[i][i]).collect();
@@ -141,7 +140,9 @@ pub(super) fn orthonormalize(mut vectors: Vectors) -> Vectors {
         let mut vector = std::mem::take(&mut rest[0]);
         // Twice, because rounding leaves a little of the others after the first time.
         (0..2).for_each(|_| leave(&mut vector, done));
-        while !(dot(&vector, &vector).sqrt() > size * f64::EPSILON) && next_axis < n {
+        // Not with NaN.
+        let is_left = |vector: &[f64]| dot(vector, vector).sqrt() > size * f64::EPSILON;
+        while !is_left(&vector) && next_axis < n {
             vector = unit(n, next_axis);
             next_axis += 1;
             (0..2).for_each(|_| leave(&mut vector, done));

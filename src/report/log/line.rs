@@ -184,10 +184,10 @@ mod tests {
         let good = "{\"step\":3,\"loss\":0.5}\n";
         for bad in ["\n", "garbage\n", "{}\n", "{\"loss\":0.5}\n", "{\"step\":1,}\n", "{\"step\":x}\n", "\u{0}\u{0}\n"]
         {
-            assert_eq!(read(&format!("{good}{bad}{good}")), (vec!["step=3 loss=0.5".to_owned(); 2], 1), "{bad:?}");
+            assert_eq!(read(format!("{good}{bad}{good}")), (vec!["step=3 loss=0.5".to_owned(); 2], 1), "{bad:?}");
         }
         for end in 1..good.len() {
-            assert_eq!(read(&format!("{good}{}", &good[..end])).1, 0);
+            assert_eq!(read(format!("{good}{}", &good[..end])).1, 0);
         }
         assert_eq!(read("{\"step\":1,\"more\":{\"a\":1}}\n").1, 1);
         let long = format!("{}\n", "9".repeat(3 << 20));

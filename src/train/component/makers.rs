@@ -17,6 +17,9 @@ pub(in crate::train) fn setting(name: &str) -> String {
     if BUILT_IN.contains(&name) { name.to_owned() } else { format!("components.{name}") }
 }
 
+/// A component and its name.
+type Named = (String, Box<dyn Component>);
+
 /// Makes the components of a run.
 pub(crate) struct Makers<'a> {
     /// The configuration of the run.
@@ -45,7 +48,7 @@ impl<'a> Makers<'a> {
     }
 
     /// Makes all of them, under their names.
-    pub fn all(&self) -> Result<Vec<(String, Box<dyn Component>)>, TrainError> {
+    pub fn all(&self) -> Result<Vec<Named>, TrainError> {
         self.names().map(|name| Ok((name.to_owned(), self.make(name)?))).collect()
     }
 
