@@ -88,7 +88,7 @@ mod tests {
         assert!(bounds.left() > 50.0 && bounds.right() < end && bounds.right() > end - 20.0, "{bounds:?}");
         // On the line, and as high as the dot of the `i`.
         assert!((bounds.bottom() - 80.0).abs() < 1.0 && (bounds.top() - 4.0).abs() < 2.0, "{bounds:?}");
-        // Letters of Greek, and none of Japanese.
+        // Greek letters, but no Japanese ones.
         assert_eq!([has("mi µ…"), has("\u{65e5}")], [true, false]);
         assert!(outline("\u{65e5} ", 100.0, (0.0, 0.0)).is_none());
     }

@@ -10,7 +10,7 @@ use super::{Metric, Tally, Task, task};
 
 /// Distance between predicted probabilities and observed shares, in bins of equal width (Guo and others, ICML 2017), as
 /// torchmetrics' `CalibrationError`. For two classes it compares the probability of class 1 with the share of class 1;
-/// for more, that of the most probable class with the accuracy. A probability of exactly 1 has a bin of its own.
+/// for more, that of the most probable class with the accuracy. A probability of exactly 1 has a separate bin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CalibrationError {

@@ -68,7 +68,7 @@ impl Predictor {
 /// Answers until nobody can ask any more.
 fn obey(orders: &Receiver<Order>) {
     threads::give_way();
-    // What rayon computes for this thread, it computes on this thread.
+    // Rayon's work for this thread stays on this thread.
     let _pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
     let mut made = Made::default();
     workers::alone(|| {
@@ -184,7 +184,7 @@ fn predict(run: &Path) -> Result<Review, String> {
 fn is_small(path: &Path) -> bool {
     let (mut bytes, mut files, mut left) = (0, 0, vec![path.to_owned()]);
     while let Some(path) = left.pop() {
-        // What is missing is told when it is opened.
+        // A missing file is told when it is opened.
         let Ok(found) = path.metadata() else { continue };
         match found.is_dir() {
             true => left.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path())),

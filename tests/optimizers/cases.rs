@@ -24,10 +24,10 @@ pub struct Case {
     pub library: String,
     pub class: String,
     pub arguments: Map<String, Value>,
-    /// The rate of each update; none if the library's class has a rate of its own.
+    /// The rate of each update; `None` if the library's class computes it.
     #[serde(default)]
     pub lrs: Option<Vec<f64>>,
-    /// What differs in each group.
+    /// The differences in each group.
     #[serde(default)]
     pub groups_given: Vec<Map<String, Value>>,
     #[serde(default)]

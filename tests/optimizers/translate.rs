@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 use crate::TOLERANCE;
 use crate::cases::Case;
 
-/// What our rules lack for a case.
+/// A setting of a case that our rules lack.
 #[derive(Debug)]
 pub struct Lacking(pub String);
 
-/// What a case asks for beside its rule.
+/// The requirements of a case beside its rule.
 #[derive(Debug)]
 pub struct Translated {
     /// The norm to which all gradients are cut.

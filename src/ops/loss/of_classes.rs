@@ -123,7 +123,7 @@ impl<L: RowLoss> Op for OfClasses<L> {
         let (targets, ignored) = (self.checked(&targets, classes)?, self.loss.ignored());
         let counts = |target: &u32| f64::from(u8::from(Some(*target) != ignored));
         let mask = Tensor::from_iter(targets.iter().map(counts), device)?.to_dtype(dtype)?;
-        // An ignored class may be none of the classes.
+        // An ignored class need not be one of the classes.
         let known = targets.iter().map(|&target| if Some(target) == ignored { 0 } else { target });
         let known = Tensor::from_iter(known, device)?;
         let log_probabilities = super::cross_entropy::log_softmax(&inputs[0].reshape((rows, classes))?)?;

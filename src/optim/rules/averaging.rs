@@ -17,7 +17,7 @@ pub(super) struct Averaging {
     pub weight_lr_power: f64,
 }
 
-/// What an update of one parameter has of the averages.
+/// The part of the averages that an update of one parameter needs.
 #[derive(Clone, Copy)]
 pub(super) struct Averaged {
     /// Whether it is the first.

@@ -114,7 +114,7 @@ impl<R: Read> Blocks<R> {
 
     /// Puts the next block into `block`, whose content is of no use any more. Returns false at the end.
     pub fn next(&mut self, block: &mut Vec<u8>) -> io::Result<bool> {
-        // What the block has is written over, so that most of it need not be set to 0.
+        // The bytes of the block before are written over, so that most of it need not be set to 0.
         block.resize(self.bytes, 0);
         let mut filled = self.rest.len().min(self.bytes);
         for (place, byte) in block.iter_mut().zip(self.rest.drain(..)) {

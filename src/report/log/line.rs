@@ -65,7 +65,7 @@ pub(crate) fn each_in<E>(block: &[u8], mut work: impl FnMut(Line<'_>) -> Result<
                 shape = Shape::of(text, &found);
             }
             None => {
-                // What was found in it is not the fields of a line.
+                // The fields found so far are not those of a line.
                 shape = None;
                 match line.and_then(compact) {
                     // Another program may have written it with spaces.

@@ -1,4 +1,4 @@
-//! What happens to gradients before an update, and which parameters are left alone for a time.
+//! Changes of gradients before an update, and which parameters are left alone for a time.
 
 use globset::Glob;
 use schemars::JsonSchema;
