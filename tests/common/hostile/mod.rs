@@ -254,7 +254,7 @@ fn check_schedule(schedule: &Schedule) {
 
 /// Characters of a configuration that would take as much memory as the tables of all keys, which a message about a wrong
 /// setting looks through.
-const KEYS: usize = 4096;
+const KEYS: usize = 8192;
 
 /// A configuration file. Lines that begin with `--set ` are settings of the command line.
 pub fn config(arena: &Arena, bytes: &[u8]) {
@@ -265,9 +265,13 @@ pub fn config(arena: &Arena, bytes: &[u8]) {
     fs::write(&path, file.join("\n")).unwrap();
     let folder = arena.folder.path().canonicalize().unwrap();
     if let Ok(config) = bounded(text.len() + KEYS, 512, || from_file(&path, &settings)) {
-        let schedules =
-            [Some(&config.schedule), config.momentum_schedule.as_ref(), config.weight_decay_schedule.as_ref()];
-        let mut schedules = schedules.into_iter().flatten();
+        let others = [
+            &config.momentum_schedule,
+            &config.beta2_schedule,
+            &config.weight_decay_schedule,
+            &config.ema_decay_schedule,
+        ];
+        let mut schedules = others.into_iter().flatten().chain([&config.schedule]);
         // One that no run can follow need not be read back: it may hold NaN or infinity.
         if schedules.all(|schedule| schedule.plan(&RUN, 1).is_ok()) {
             check_config(&config, &folder);
