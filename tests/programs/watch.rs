@@ -33,6 +33,8 @@ impl Shown {
         assert_eq!(opened, 0, "no terminal is to be had");
         // SAFETY: both were just opened, and nothing else owns them.
         let (screen, terminal) = unsafe { (File::from_raw_fd(screen), File::from_raw_fd(terminal)) };
+        // The program must not have it too, or it could not see that its terminal is gone.
+        rustix::io::fcntl_setfd(&screen, rustix::io::FdFlags::CLOEXEC).unwrap();
         rustix::io::ioctl_fionbio(&screen, true).unwrap();
         let mut command = place.command(INSPECT, arguments);
         command.stdin(terminal.try_clone().unwrap()).stdout(terminal.try_clone().unwrap());
