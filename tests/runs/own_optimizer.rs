@@ -107,7 +107,7 @@ fn an_unknown_name_and_an_unknown_hyperparameter_are_reported_with_what_there_is
     assert!(told.starts_with("kind: unknown variant `sign`, expected one of `sgd`, `adam`, `adamw`"), "{told}");
     assert!(told.contains("`sign_sgd`"), "{told}");
     let told = refusal("kind = \"sign_sgd\"\nlr = 1");
-    assert_eq!(told, "lr: unknown field `lr`, expected `decay` or `groups`");
+    assert_eq!(told, "lr: unknown field `lr`, expected one of `decay`, `layer_decay`, `groups`");
 }
 
 #[test]
