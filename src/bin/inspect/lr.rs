@@ -80,7 +80,7 @@ enum Of {
     Beta2,
     /// The weight decay
     WeightDecay,
-    /// The decay of [ema]
+    /// The decay of `[ema]`
     EmaDecay,
 }
 
