@@ -104,8 +104,26 @@ pub(super) const CLASSES: &[Class] = &[
         },
     },
     Class {
-        signature: "paddle.optimizer.lr.ReduceOnPlateau(learning_rate, mode='min', factor=0.1, patience=10, threshold=1e-4, threshold_mode='rel', cooldown=0, min_lr=0, eps=1e-8, verbose=False)",
-        say: |given| Ok(Said { base_lrs: vec![given.number("learning_rate")?], ..super::pieces::plateau(given)? }),
+        signature: "paddle.optimizer.lr.ReduceOnPlateau(learning_rate, mode='min', factor=0.1, patience=10, threshold=1e-4, threshold_mode='rel', cooldown=0, min_lr=0, epsilon=1e-8, verbose=False)",
+        say: |given| {
+            let said = super::pieces::plateau_with(given, "epsilon")?;
+            Ok(Said { base_lrs: vec![given.number("learning_rate")?], ..said })
+        },
+    },
+    Class {
+        signature: "paddle.optimizer.lr.LinearLR(learning_rate, total_steps, start_factor=1/3, end_factor=1.0, last_epoch=-1, verbose=False)",
+        say: |given| {
+            let (start, end) = (given.number("start_factor")?, given.number("end_factor")?);
+            paddle(given, format!("linear({}, {}, {})", n(start), n(end), given.count("total_steps")?))
+        },
+    },
+    Class {
+        signature: "paddle.optimizer.lr.CosineAnnealingWarmRestarts(learning_rate, T_0, T_mult=1, eta_min=0, last_epoch=-1, verbose=False)",
+        say: |given| {
+            let (first, growth) = (given.count("T_0")?, given.count("T_mult")?);
+            let floor = super::pieces::floor(given.number("eta_min")?);
+            paddle(given, format!("cosine_restarts({first}, t_mult={growth}{floor})"))
+        },
     },
     Class {
         signature: "fastai.fit_flat_cos(n_epoch, lr=None, div_final=1e5, pct_start=0.75, wd=None, cbs=None, reset_opt=False, start_epoch=0)",

@@ -65,6 +65,11 @@ pub(super) fn steps(given: &Given, values: &[f64], start: impl Fn(u64) -> u64) -
 
 /// PyTorch's `ReduceLROnPlateau` and its relatives, from parameters with its names.
 pub(super) fn plateau(given: &Given) -> Result<Said, LikeError> {
+    plateau_with(given, "eps")
+}
+
+/// [`plateau`], with another name of the smallest change.
+pub(super) fn plateau_with(given: &Given, eps: &str) -> Result<Said, LikeError> {
     let (mode, threshold_mode) = (given.word("mode", &["min", "max"])?, given.word("threshold_mode", &["rel", "abs"])?);
     let min_lr = given.numbers("min_lr")?;
     let min_lr = match min_lr.as_slice() {
@@ -78,6 +83,6 @@ pub(super) fn plateau(given: &Given) -> Result<Said, LikeError> {
         given.count("patience")?,
         n(given.number("threshold")?),
         given.count("cooldown")?,
-        n(given.number("eps")?),
+        n(given.number(eps)?),
     ))
 }
