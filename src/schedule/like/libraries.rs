@@ -10,7 +10,8 @@ pub(super) const CLASSES: &[Class] = &[
         signature: "paddle.optimizer.lr.NoamDecay(d_model, warmup_steps, learning_rate=1.0, last_epoch=-1, verbose=False)",
         say: |given| {
             let (width, steps) = (given.count("d_model")?, given.count("warmup_steps")?);
-            Said::of(given.number("learning_rate")?, format!("noam({width}, {steps})"))
+            // Its steps count from 0, so the first update has no rate.
+            paddle(given, format!("chained([constant(0, total=1), noam({width}, {steps})])"))
         },
     },
     Class {
