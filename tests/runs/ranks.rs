@@ -177,6 +177,36 @@ fn a_shared_optimizer_has_the_same_files_and_bits() {
     }
 }
 
+/// States of other shapes and types than the parameters': factors of matrices, moments of vectors alone, a number in f64.
+#[test]
+fn a_shared_optimizer_of_any_form_of_state_has_the_same_bits() {
+    let groups = "groups = [{ parameters = ['0.*'], kind = 'adafactor', lr = 0.01 }, \
+                  { parameters = ['2.bias'], kind = 'asgd', lr = 0.05 }]";
+    let plain = small(&format!("{{ kind = 'muon', lr = 0.02, {groups} }}"), "cosine(12)", EVERY_STEP);
+    let lab = Lab::in_memory(&plain);
+    train(&lab, "4", "alone", None, NEVER).unwrap();
+    let config = format!("distributed = {{ shard_optimizer = true }}\n{plain}");
+    std::fs::write(lab.path("config.toml"), config).unwrap();
+    well(train_together(&lab, 2, "4", "two", 4));
+    well(train_together(&lab, 3, "4", "two", NEVER));
+    for file in ["model.safetensors", "optimizer.safetensors", "optimizer.json"] {
+        let bytes = |run: &str| std::fs::read(checkpoint(&lab.path(run), 12).join(file)).ok();
+        assert!(bytes("two") == bytes("alone"), "{file}");
+    }
+}
+
+/// The estimate of Prodigy is of all parameters, and an average is of all weights.
+#[test]
+fn a_rule_that_needs_all_states_is_not_shared() {
+    for kind in ["prodigy", "schedule_free_sgd"] {
+        let config = small(&format!("{{ kind = '{kind}', lr = 1.0 }}"), "constant", EVERY_STEP);
+        let lab = Lab::in_memory(&format!("distributed = {{ shard_optimizer = true }}\n{config}"));
+        let message = train_together(&lab, 2, "2", "run", NEVER).remove(0).unwrap_err().to_string();
+        let told = format!("each process needs the whole state of `{kind}`; set it to false");
+        assert!(message.contains("distributed.shard_optimizer") && message.contains(&told), "{message}");
+    }
+}
+
 /// The moments of the lost one are gone, and with them what a save would need.
 #[test]
 fn a_lost_rank_with_a_shared_optimizer_leaves_the_last_checkpoint() {
