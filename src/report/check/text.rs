@@ -153,7 +153,9 @@ impl ModelCheck {
 impl fmt::Display for LengthCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { steps, steps_per_epoch, epochs } = self;
-        writeln!(f, "length      {}, {steps_per_epoch} an epoch, {} epochs", counted(*steps, "step"), digits(*epochs))
+        let unit = if *epochs == 1.0 { "epoch" } else { "epochs" };
+        let (steps, epochs) = (counted(*steps, "step"), digits(*epochs));
+        writeln!(f, "length      {steps}, {steps_per_epoch} an epoch, {epochs} {unit}")
     }
 }
 
