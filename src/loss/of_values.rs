@@ -45,10 +45,10 @@ fn one() -> f64 {
 
 impl Loss for Huber {
     fn validate(&self) -> std::result::Result<(), LossError> {
-        if self.delta.is_finite() && self.delta > 0.0 {
+        if self.delta.is_finite() && self.delta >= f64::from(f32::MIN_POSITIVE) {
             return Ok(());
         }
-        Err(LossError::field("delta", self.delta, "must be a finite number above 0"))
+        Err(LossError::field("delta", self.delta, "must be a finite number above 0, and not below what f32 can hold"))
     }
 
     fn outputs(&self, targets: TargetKind) -> std::result::Result<usize, LossError> {

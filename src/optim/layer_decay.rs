@@ -19,7 +19,7 @@ pub struct LayerDecay {
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub factor: f64,
     /// Glob patterns of parameter names, from the first layer to the last. A `#` stands for a number, and each number is a
-    /// layer: `"h.#.*"`. A parameter belongs to the first pattern that matches it, and without any to the last layer.
+    /// layer: `"transformer.h.#.*"`. A parameter belongs to the first pattern that matches it, and without any to the last layer.
     pub layers: Vec<String>,
 }
 

@@ -136,6 +136,7 @@ impl Sums {
             reason: "there is no checkpoint to average; name at least one".to_owned(),
         };
         let newest = self.newest.ok_or_else(nothing)?;
+        refuse_averaged(&newest)?;
         let count = self.of.len() as f64;
         let mut weights = newest.state("model").map(|model| model.tensors.clone()).unwrap_or_default();
         for (name, tensor) in &mut weights {
@@ -144,6 +145,15 @@ impl Sums {
         }
         Ok(CheckpointAverage { newest, weights, of: self.of })
     }
+}
+
+/// Refuses weights that their optimizer averages: what it evaluates is computed from them and its state, of one step.
+fn refuse_averaged(checkpoint: &Checkpoint) -> Result<(), TrainError> {
+    let Some(config) = checkpoint.field("config") else { return Ok(()) };
+    let config = from_checkpoint(config, &[], &base_of(checkpoint.path()))?;
+    let Some(kind) = config.optimizer.has_evaluation_weights() else { return Ok(()) };
+    let reason = format!("is of `{kind}`, which averages the weights by itself; use the newest checkpoint");
+    Err(TrainError::NothingToResume { path: checkpoint.path().to_owned(), reason })
 }
 
 /// Returns how the tensors of two models differ in their names, shapes or types.

@@ -58,7 +58,7 @@ impl Schedulers {
         let schedulers = Self { lr, momentum, beta2, weight_decay, ema_decay };
         schedulers.check_momentum(config, groups)?;
         schedulers.check_beta2(config, groups)?;
-        schedulers.check_ema_decay(config, length)?;
+        schedulers.check_values(config, length)?;
         Ok(schedulers)
     }
 
@@ -95,18 +95,17 @@ impl Schedulers {
         Err(TrainError::Field { field: "beta2_schedule".to_owned(), value: schedule.to_string(), rule })
     }
 
-    /// Refuses a decay of an average that is not a share of it, where that is known before.
-    fn check_ema_decay(&self, config: &Config, length: RunLength) -> Result<(), TrainError> {
-        let (Some(scheduler), Some(schedule)) = (&self.ema_decay, &config.ema_decay_schedule) else { return Ok(()) };
-        let total = length.total_steps.unwrap_or(1).max(1);
-        let mut steps = (0..100).map(|part| (total - 1) / 100 * part).chain([total - 1]);
-        let wrong = |t: &u64| scheduler.rates_at(*t).iter().any(|decay| !(0.0..=1.0).contains(decay));
-        let Some(step) = steps.find(wrong) else { return Ok(()) };
-        let rule = format!(
-            "the decay at step {step} is {:?}; it must be at least 0 and at most 1",
-            scheduler.rates_at(step).first().copied().unwrap_or_default()
-        );
-        Err(TrainError::Field { field: "ema_decay_schedule".to_owned(), value: schedule.to_string(), rule })
+    /// Refuses schedules with values that cannot be, where that is known before: of the momentum, of the second beta, and
+    /// of the decay of an average.
+    fn check_values(&self, config: &Config, length: RunLength) -> Result<(), TrainError> {
+        let below_1 = |x: &f64| (0.0..1.0).contains(x);
+        let share = |x: &f64| (0.0..=1.0).contains(x);
+        let momentum = ("momentum_schedule", &self.momentum, &config.momentum_schedule);
+        let beta2 = ("beta2_schedule", &self.beta2, &config.beta2_schedule);
+        let ema_decay = ("ema_decay_schedule", &self.ema_decay, &config.ema_decay_schedule);
+        refuse_values(momentum, length, below_1, "the momentum", "below 1")?;
+        refuse_values(beta2, length, below_1, "the second beta", "below 1")?;
+        refuse_values(ema_decay, length, share, "the decay", "at most 1")
     }
 
     /// Returns the metric for the schedules: as configured, otherwise the validation loss if there is one.
@@ -212,4 +211,26 @@ impl Schedulers {
         let others = others.filter_map(|(name, scheduler)| Some((name, scheduler.as_mut()?)));
         std::iter::once(("schedulers.lr", &mut self.lr)).chain(others)
     }
+}
+
+/// The most steps of a run whose values are looked at before it begins.
+const LOOKED_AT: u64 = 1000;
+
+/// Refuses a schedule that has other values than `fit`, in any of the steps that are looked at.
+fn refuse_values(
+    (field, scheduler, schedule): (&str, &Option<Scheduler>, &Option<Schedule>),
+    length: RunLength,
+    fit: impl Fn(&f64) -> bool,
+    name: &str,
+    limit: &str,
+) -> Result<(), TrainError> {
+    let (Some(scheduler), Some(schedule)) = (scheduler, schedule) else { return Ok(()) };
+    let last = length.total_steps.unwrap_or(1).max(1) - 1;
+    let parts = last.clamp(1, LOOKED_AT);
+    // In 128 bits, because the product may be larger than a number of steps.
+    let steps = (0..=parts).map(|part| (u128::from(last) * u128::from(part) / u128::from(parts)) as u64);
+    let found = steps.flat_map(|step| scheduler.rates_at(step).into_iter().map(move |value| (step, value)));
+    let Some((step, value)) = found.into_iter().find(|(_, value)| !fit(value)) else { return Ok(()) };
+    let rule = format!("{name} at step {step} is {value:?}; it must be at least 0 and {limit}");
+    Err(TrainError::Field { field: field.to_owned(), value: schedule.to_string(), rule })
 }

@@ -126,7 +126,13 @@ fn predictions_mean_what_the_loss_says() {
     assert!(numbers("counts").iter().all(|count| *count > 0.0));
     // Targets that are no labels are refused, not trained on.
     let unfit = ["data.task=regression", "loss.kind=binary_cross_entropy"];
-    refused(&lab, &unfit, &["does not fit the data: binary cross-entropy: a target is 2, and must be from 0 to 1"]);
+    refused(
+        &lab,
+        &unfit,
+        &[
+            "loss.kind = binary_cross_entropy: does not fit the data: binary cross-entropy: a target is 2, and must be from 0 to 1; for any values there is `mse`",
+        ],
+    );
     let table = fs::read_to_string(lab.path("data.csv")).unwrap();
     let zeros_and_ones = table.lines().map(|line| line.replace(",2", ",1") + "\n").collect::<String>();
     fs::write(lab.path("data.csv"), zeros_and_ones).unwrap();

@@ -183,6 +183,20 @@ fn mistakes_with_averages_are_named() {
         (&["swa.start=7 days"], "is not a point in a run"),
         (&["ema_decay_schedule=constant"], "there is no average; add the table `[ema]`"),
         (&["ema={}", "ema_decay_schedule=constant(2)"], "the decay at step 0 is 1.998"),
+        (
+            &["ema={decay=0.5}", "ema_decay_schedule=expr(\"0.9 + 0.5 * max(0, 1 - abs(t - 5))\")"],
+            "the decay at step 5 is",
+        ),
+        (
+            &["beta2_schedule=expr(\"0.9 + 0.02 * t\")"],
+            "the second beta at step 5 is 1.0; it must be at least 0 and below 1",
+        ),
+        (&["momentum_schedule=expr(\"2\")"], "the momentum at step 0 is 2.0"),
+        (
+            &["optimizer={kind=\"schedule_free_sgd\",lr=0.1}", "ema={}"],
+            "ema.evaluate = true: validations use the average that `schedule_free_sgd` has by itself; set \
+             `ema.evaluate = false`, or remove the table",
+        ),
         (&["components.ema={}"], "is built in, with a table of its name: write `[ema]`"),
         (&["optimizer.kind=sgd", "optimizer.lr=1", "beta2_schedule=constant"], "has no second beta"),
     ] {
@@ -236,5 +250,9 @@ fn checkpoints_are_averaged_into_one_that_can_be_used() {
         let told = inspect(arguments);
         assert!(told.code == Some(2) && told.stderr.contains(words), "`{words}` is not in: {told:?}");
     }
+    let free = "optimizer={kind=\"schedule_free_sgd\",lr=0.1}";
+    lab.train(&["config.toml", "--out", "free", "--set", "ema=", "--set", free]).well();
+    let told = inspect(&["average", "free", "--last", "2", "-o", "more"]);
+    assert!(told.stderr.contains("is of `schedule_free_sgd`, which averages the weights by itself"), "{told:?}");
     assert!(!lab.path("more").exists());
 }

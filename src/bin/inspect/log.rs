@@ -53,8 +53,11 @@ pub fn write(log: &Log) -> Result<()> {
     match written {
         Ok(0) => Ok(()),
         Ok(lines) => {
-            let lines = if lines == 1 { "a line that is".to_owned() } else { format!("{lines} lines that are") };
-            drop(writeln!(io::stderr(), "note: {lines} not of a log is left out: {}", log.run.display()));
+            let left_out = match lines {
+                1 => "a line that is not of a log is left out".to_owned(),
+                _ => format!("{lines} lines that are not of a log are left out"),
+            };
+            drop(writeln!(io::stderr(), "note: {left_out}: {}", log.run.display()));
             Ok(())
         }
         // A reader that closes the pipe early is not an error.

@@ -1,17 +1,18 @@
 //! Whether the loss takes the targets of the rows: those of mixed rows, and values within its limits.
 
+use crate::backtrace::without_backtrace;
 use crate::data::{Data, DataConfig, Dataset, TargetKind};
 use crate::loss::Loss;
-use crate::train::TrainError;
+use crate::train::{Config, TrainError};
 
 /// Rows whose targets are looked at before the first step; a later one is an error in its step.
 const LOOKED_AT: usize = 1 << 16;
 
 /// Refuses a loss that does not take the targets.
-pub(in crate::train) fn check(config: &DataConfig, data: &Data, loss: &dyn Loss) -> Result<(), TrainError> {
+pub(in crate::train) fn check(config: &Config, data: &Data, loss: &dyn Loss) -> Result<(), TrainError> {
     match data.targets() {
-        TargetKind::Classes { .. } => check_mixing(config, loss),
-        TargetKind::Values { .. } if loss.limits_targets() => check_values(data, loss),
+        TargetKind::Classes { .. } => check_mixing(&config.data, loss),
+        TargetKind::Values { .. } if loss.limits_targets() => check_values(config, data, loss),
         TargetKind::Values { .. } => Ok(()),
     }
 }
@@ -29,19 +30,17 @@ fn check_mixing(config: &DataConfig, loss: &dyn Loss) -> Result<(), TrainError> 
 }
 
 /// Refuses values outside the limits of the loss, in the first rows for training and for validation.
-fn check_values(data: &Data, loss: &dyn Loss) -> Result<(), TrainError> {
+fn check_values(config: &Config, data: &Data, loss: &dyn Loss) -> Result<(), TrainError> {
     const BLOCK: usize = 1024;
     for rows in [data.train_rows(), data.validation_rows()] {
         for start in (0..rows.len().min(LOOKED_AT)).step_by(BLOCK) {
             let block = rows.slice(start..start + BLOCK);
             let targets = data.dataset().gather(&block)?.targets;
             if let Err(error) = loss.check_targets(&targets) {
-                let rule = format!("does not fit the data: {error}");
-                return Err(TrainError::Field {
-                    field: "loss.kind".to_owned(),
-                    value: data.targets().to_string(),
-                    rule,
-                });
+                let rule =
+                    format!("does not fit the data: {}; for any values there is `mse`", without_backtrace(error));
+                let value = config.loss.kind().unwrap_or("the usual").to_owned();
+                return Err(TrainError::Field { field: "loss.kind".to_owned(), value, rule });
             }
         }
     }

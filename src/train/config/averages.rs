@@ -145,5 +145,13 @@ pub(super) fn check(config: &Config) -> Result<(), TrainError> {
         let rule = "validations use one average; set `ema.evaluate = false` or `swa.evaluate = false`";
         return wrong("swa.evaluate", "true".to_owned(), rule);
     }
+    let evaluated = [("ema.evaluate", ema.map(|ema| ema.evaluate)), ("swa.evaluate", swa.map(|swa| swa.evaluate))];
+    let evaluated = evaluated.into_iter().find(|(_, evaluated)| *evaluated == Some(true));
+    if let (Some((field, _)), Some(kind)) = (evaluated, config.optimizer.has_evaluation_weights()) {
+        let rule = format!(
+            "validations use the average that `{kind}` has by itself; set `{field} = false`, or remove the table"
+        );
+        return wrong(field, "true".to_owned(), &rule);
+    }
     Ok(())
 }

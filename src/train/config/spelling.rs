@@ -33,6 +33,7 @@ pub(super) fn question(config: &Value, field: &str, is_near: bool) -> Option<Str
     found.retain(|key| key != field);
     if found.is_empty() && !is_near {
         found = inner().unwrap_or_else(|| nearest(&tables, name).into_iter().collect());
+        found.retain(|key| key != field);
     }
     let (last, others) = found.split_last()?;
     let others = if others.is_empty() { String::new() } else { format!("`{}` or ", others.join("`, `")) };

@@ -154,7 +154,7 @@ impl Session {
                 config.loss.fitted(data.targets())?
             }
         };
-        targets::check(&config.data, &data, loss.as_ref())?;
+        targets::check(&config, &data, loss.as_ref())?;
         let task = metrics::task(&data, loss.as_ref());
         metrics::check(&config.validation.metrics, &task)?;
         memory::require(&config, &data, outputs, &device, purpose)?;
