@@ -23,5 +23,7 @@ pub(crate) use half::{Half, Loads, round, round_to, widen, widen_to};
 pub(crate) use lanes::{TwoSums, max, sum, sum2};
 pub(crate) use real::Real;
 pub(crate) use scratch::with_scratch;
-pub(crate) use slices::{Element, is_sliceable, read, sum_of_squares, update_and_sum, update_in_place};
+pub(crate) use slices::{
+    Element, is_sliceable, read, sum_of_squares, update_and_sum, update_in_place, update_rows_and_sum,
+};
 pub(crate) use switch::{VARIABLE as REFERENCE_VARIABLE, has_kernels};

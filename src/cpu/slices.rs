@@ -110,20 +110,42 @@ pub(crate) fn update_and_sum<T: Element, const N: usize, const K: usize>(
     gradient: &Tensor,
     update: impl Fn([&mut [T]; N], &[T]) -> [f64; K] + Sync,
 ) -> Result<[f64; K]> {
+    update_chunks(tensors, gradient, CHUNK, |_, elements, gradient| update(elements, gradient))
+}
+
+/// The same for whole rows of `width` elements; `update` also gets the number of its first row.
+pub(crate) fn update_rows_and_sum<T: Element, const N: usize, const K: usize>(
+    tensors: [&Tensor; N],
+    gradient: &Tensor,
+    width: usize,
+    update: impl Fn(usize, [&mut [T]; N], &[T]) -> [f64; K] + Sync,
+) -> Result<[f64; K]> {
+    let rows = (CHUNK / width.max(1)).max(1);
+    let update = |chunk: usize, elements: [&mut [T]; N], gradient: &[T]| update(chunk * rows, elements, gradient);
+    update_chunks(tensors, gradient, rows * width.max(1), update)
+}
+
+/// Calls `update` with the number and the elements of each chunk of `length`, and adds its sums in order.
+fn update_chunks<T: Element, const N: usize, const K: usize>(
+    tensors: [&Tensor; N],
+    gradient: &Tensor,
+    length: usize,
+    update: impl Fn(usize, [&mut [T]; N], &[T]) -> [f64; K] + Sync,
+) -> Result<[f64; K]> {
     read::<T, _>(gradient, |gradient| {
         let elements = std::array::from_fn(|_| Default::default());
         write_all::<T, _, N>(&tensors, elements, |elements| {
             if tensors.iter().any(|tensor| tensor.elem_count() != gradient.len()) {
                 bail!("tensors of one size were expected")
             }
-            if gradient.len() <= CHUNK {
-                return Ok(update(elements, gradient));
+            if gradient.len() <= length {
+                return Ok(update(0, elements, gradient));
             }
-            let mut chunks: Vec<_> = chunks(elements).into_iter().map(|chunk| (chunk, [0.0; K])).collect();
+            let mut chunks: Vec<_> = chunks(elements, length).into_iter().map(|chunk| (chunk, [0.0; K])).collect();
             for_chunks(&mut chunks, 1, gradient.len(), |i, chunk| {
                 let (elements, sums) = &mut chunk[0];
                 let elements = elements.each_mut().map(|elements| &mut **elements);
-                *sums = update(elements, &gradient[i * CHUNK..gradient.len().min((i + 1) * CHUNK)]);
+                *sums = update(i, elements, &gradient[i * length..gradient.len().min((i + 1) * length)]);
             });
             Ok(std::array::from_fn(|k| chunks.iter().map(|(_, sums)| sums[k]).sum()))
         })
@@ -145,10 +167,10 @@ fn write_all<T: Element, R, const N: usize>(
     })
 }
 
-/// Splits slices of equal length into chunks, with the chunks at one position together.
-fn chunks<T, const N: usize>(slices: [&mut [T]; N]) -> Vec<[&mut [T]; N]> {
-    let count = slices.first().map_or(0, |slice| slice.len().div_ceil(CHUNK));
-    let mut chunks = slices.map(|slice| slice.chunks_mut(CHUNK));
+/// Splits slices of equal length into chunks of `length`, with the chunks at one position together.
+fn chunks<T, const N: usize>(slices: [&mut [T]; N], length: usize) -> Vec<[&mut [T]; N]> {
+    let count = slices.first().map_or(0, |slice| slice.len().div_ceil(length));
+    let mut chunks = slices.map(|slice| slice.chunks_mut(length));
     (0..count).map(|_| chunks.each_mut().map(|chunks| chunks.next().unwrap_or_default())).collect()
 }
 

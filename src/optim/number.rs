@@ -3,7 +3,10 @@
 use std::ops::{Add, Div, Mul, Neg, Sub};
 use std::sync::Arc;
 
-use candle_core::{Error, Result, Tensor};
+use candle_core::{DType, Error, Result, Tensor};
+use half::bf16;
+
+use crate::cpu::Half;
 
 /// A number in a formula.
 pub(super) trait Number:
@@ -26,6 +29,9 @@ pub(super) trait Number:
 
     /// Returns one of three numbers, for a negative number, zero and a positive one.
     fn by_sign(self, choices: [f64; 3]) -> Self;
+
+    /// Returns the nearest number of bf16, in the same type.
+    fn to_bf16(self) -> Self;
 
     /// Returns -1, 0 or 1.
     #[inline(always)]
@@ -66,8 +72,13 @@ pub(super) trait Number:
 }
 
 macro_rules! number {
-    ($T:ty) => {
+    ($T:ty, $narrowed:expr) => {
         impl Number for $T {
+            #[inline(always)]
+            fn to_bf16(self) -> Self {
+                $narrowed(self).widened() as $T
+            }
+
             #[inline(always)]
             fn times(self, factor: f64) -> Self {
                 self * factor as $T
@@ -103,8 +114,8 @@ macro_rules! number {
     };
 }
 
-number!(f32);
-number!(f64);
+number!(f32, <bf16 as Half>::rounded);
+number!(f64, bf16::from_f64);
 
 /// The numbers of a tensor, or the failure of an operation before.
 #[derive(Clone)]
@@ -193,6 +204,10 @@ impl Number for Whole {
 
     fn within(self, low: f64, high: f64) -> Self {
         self.then(|x| x.maximum(low)?.minimum(high))
+    }
+
+    fn to_bf16(self) -> Self {
+        self.then(|x| x.to_dtype(DType::BF16)?.to_dtype(x.dtype()))
     }
 
     fn by_sign(self, [negative, zero, positive]: [f64; 3]) -> Self {

@@ -1,14 +1,17 @@
 //! Adafactor: Shazeer and Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost" (ICML 2018), algorithms 4
 //! and 5, in the forms of several packages.
 
-use candle_core::{Result, Shape, Tensor};
+use candle_core::{DType, Result, Shape, Tensor, WithDType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::formula::{square_of_weights, square_sum};
+use super::super::formula::{Formula, Summed, square_of_weights, square_sum};
+use super::super::number::Number;
 use super::super::{BaseHyperparams, OptimError, StateForm, Step, Update, UpdateRule};
+use super::factored::{self, Factors, Means};
 use super::moments::check_eps;
 use super::variants::is_default;
+use crate::cpu::{self, Element};
 
 /// Gradients by the root of their mean squares, of which matrices keep only the means of rows and columns: Shazeer and
 /// Stern, ICML 2018, algorithm 4. Packages differ in the rate, the decay and `eps`; `variant` names one.
@@ -138,20 +141,12 @@ impl UpdateRule for Adafactor {
     }
 
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        let (weights, gradient) = (tensors.weights()?, tensors.gradient()?);
-        let root = self.root_of_squares(tensors, &gradient, step)?;
-        let moved = (gradient / root)?;
-        let count = tensors.shape().elem_count().max(1) as f64;
-        let clip = ((square_sum(&moved)? / count).sqrt() / self.clip_threshold).max(1.0);
-        let size = (square_of_weights(tensors)? / count).sqrt();
-        let (rate, shrink) = self.rate(step, size);
-        let mut moved = (moved * (rate / clip))?;
-        if let Some(beta1) = self.beta1 {
-            let index = tensors.states.len() - 1;
-            moved = ((tensors.state(index)? * beta1)? + (moved * (1.0 - beta1))?)?;
-            tensors.set_state(index, &moved)?;
+        match (self.factors(tensors.shape()), tensors.slice_dtype()) {
+            (None, _) => self.update_unfactored(tensors, step),
+            (Some(_), Some(DType::F32)) if tensors.shape().rank() == 2 => self.update_slices::<f32>(tensors, step),
+            (Some(_), Some(DType::F64)) if tensors.shape().rank() == 2 => self.update_slices::<f64>(tensors, step),
+            (Some(_), _) => self.update_tensors(tensors, step),
         }
-        tensors.set_weights(&((weights * shrink)? - moved)?)
     }
 }
 
@@ -180,31 +175,101 @@ impl Adafactor {
         Some([with(shape.rank() - 1), with(shape.rank() - 2)])
     }
 
-    /// Updates the mean squares, and returns the root that the gradient is divided by.
-    fn root_of_squares(&self, tensors: &Update<'_>, gradient: &Tensor, step: &Step) -> Result<Tensor> {
-        let share = ((step.updates_before + 1) as f64).powf(self.beta2_decay);
+    fn is_torch(&self) -> bool {
+        self.variant == AdafactorVariant::Pytorch
+    }
+
+    /// Returns what is added to each square.
+    fn added(&self) -> f64 {
+        if self.is_torch() { 0.0 } else { self.eps()[0] }
+    }
+
+    /// Returns the share of a new square.
+    fn share(&self, step: &Step) -> f64 {
+        ((step.updates_before + 1) as f64).powf(self.beta2_decay)
+    }
+
+    /// Returns how weights move, from the sums of squares of `count` steps before the rate, and of the weights.
+    fn by(&self, step: &Step, [moved, weights]: [f64; 2], count: usize) -> (f64, f64) {
+        let count = count.max(1) as f64;
+        let clip = ((moved / count).sqrt() / self.clip_threshold).max(1.0);
+        let (rate, shrink) = self.rate(step, (weights / count).sqrt());
+        (rate / clip, shrink)
+    }
+
+    /// Updates a parameter that is not factored.
+    fn update_unfactored(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
         let [eps, _] = self.eps();
-        let is_torch = self.variant == AdafactorVariant::Pytorch;
-        let square = gradient.sqr()?;
-        let square = if is_torch { square } else { (square + eps)? };
+        let least = if self.is_torch() { eps * eps } else { 0.0 };
+        let direction = Direction { least };
+        let squares = Squares { added: self.added(), share: self.share(step), direction };
+        let sums = squares.update_and_sum(tensors)?;
+        let (taken, shrink) = self.by(step, sums, tensors.shape().elem_count());
+        match self.beta1 {
+            Some(kept) => MoveByMean { direction, taken: taken * (1.0 - kept), kept, shrink }.update(tensors),
+            None => Move { direction, taken, shrink }.update(tensors),
+        }
+    }
+
+    /// Updates a factored matrix on the CPU.
+    fn update_slices<T: Element>(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        let (rows, columns) = tensors.shape().dims2()?;
+        if rows * columns == 0 {
+            return Ok(());
+        }
+        let means = |gradient: &[T]| Ok(Means::of(gradient, tensors.gradient_scale, columns, self.added()));
+        let means = cpu::read(tensors.gradient, means)?;
+        let device = tensors.parameter.device();
+        let rows = Tensor::from_vec(means.rows, (rows, 1), device)?;
+        let columns = Tensor::from_vec(means.columns, (1, columns), device)?;
+        let (rows, columns) = self.advanced(tensors, rows, columns, step)?;
+        let factors = |of: Tensor| of.sqrt()?.recip()?.flatten_all()?.to_vec1::<T>();
+        let [eps, _] = self.eps();
+        let largest = if self.is_torch() { eps.recip() } else { f64::INFINITY };
+        let largest = <T as WithDType>::from_f64(largest);
+        let factors = Factors { rows: factors(rows)?, columns: factors(columns)?, largest };
+        let sums = factors.squares(tensors)?;
+        let (taken, shrink) = self.by(step, sums, tensors.shape().elem_count());
+        let mean = self.beta1.map(|beta1| (tensors.states.len() - 1, beta1));
+        factors.update(tensors, &factored::Move { shrink, taken, mean })
+    }
+
+    /// Makes the same update with tensor operations.
+    fn update_tensors(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        let (weights, gradient) = (tensors.weights()?, tensors.gradient()?);
+        let square = (gradient.sqr()? + self.added())?;
+        let rank = square.rank();
+        let (rows, columns) = (square.mean_keepdim(rank - 1)?, square.mean_keepdim(rank - 2)?);
+        let (rows, columns) = self.advanced(tensors, rows, columns, step)?;
+        let mean = rows.broadcast_mul(&columns)?;
+        let [eps, _] = self.eps();
+        let root = if self.is_torch() { mean.maximum(eps * eps)?.sqrt()? } else { mean.sqrt()? };
+        let moved = (gradient / root)?;
+        let sums = [square_sum(&moved)?, square_of_weights(tensors)?];
+        let (taken, shrink) = self.by(step, sums, tensors.shape().elem_count());
+        let mut moved = (moved * taken)?;
+        if let Some(beta1) = self.beta1 {
+            let index = tensors.states.len() - 1;
+            moved = ((tensors.state(index)? * beta1)? + (moved * (1.0 - beta1))?)?;
+            tensors.set_state(index, &moved)?;
+        }
+        tensors.set_weights(&((weights * shrink)? - moved)?)
+    }
+
+    /// Updates the mean squares of rows and columns by those of a gradient. Returns them, the rows divided by their mean, so
+    /// that their product is the mean square of each element.
+    fn advanced(&self, tensors: &Update<'_>, rows: Tensor, columns: Tensor, step: &Step) -> Result<(Tensor, Tensor)> {
+        let share = self.share(step);
         let advance = |index: usize, new: Tensor| {
             let mean = tensors.state(index)?;
             let mean = (&mean + ((new - &mean)? * share)?)?;
             tensors.set_state(index, &mean)?;
             Ok::<_, candle_core::Error>(mean)
         };
-        let rank = square.rank();
-        let mean = match self.factors(square.shape()) {
-            Some(_) => {
-                let rows = advance(0, square.mean_keepdim(rank - 1)?)?;
-                let columns = advance(1, square.mean_keepdim(rank - 2)?)?;
-                let whole = rows.mean_keepdim(rank - 2)?;
-                let whole = if is_torch { whole.maximum(eps)? } else { whole };
-                rows.broadcast_div(&whole)?.broadcast_mul(&columns)?
-            }
-            None => advance(0, square)?,
-        };
-        if is_torch { mean.maximum(eps * eps)?.sqrt() } else { mean.sqrt() }
+        let (rows, columns) = (advance(0, rows)?, advance(1, columns)?);
+        let whole = rows.mean_keepdim(rows.rank() - 2)?;
+        let whole = if self.is_torch() { whole.maximum(self.eps()[0])? } else { whole };
+        Ok((rows.broadcast_div(&whole)?, columns))
     }
 
     /// Returns the rate of an update of weights of this root mean square, and the factor of the weights.
@@ -230,5 +295,69 @@ impl Adafactor {
                 (rate, 1.0 - rate * decay)
             }
         }
+    }
+}
+
+/// The direction of a step by its mean squares.
+#[derive(Clone, Copy)]
+struct Direction {
+    /// The smallest mean square that counts.
+    least: f64,
+}
+
+impl Direction {
+    #[inline(always)]
+    fn of<X: Number>(self, gradient: X, square: X) -> X {
+        gradient / square.within(self.least, f64::INFINITY).root()
+    }
+}
+
+/// The update of the mean squares. Its terms are the squares of the direction and of the weights.
+#[derive(Clone, Copy)]
+struct Squares {
+    added: f64,
+    share: f64,
+    direction: Direction,
+}
+
+impl Summed<2, 2> for Squares {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight, mean]: [X; 2], g: X) -> ([X; 2], [X; 2]) {
+        let mean = mean.mean_with(g.clone().square().plus(self.added), self.share);
+        let moved = self.direction.of(g, mean.clone());
+        ([weight.clone(), mean], [moved.square(), weight.square()])
+    }
+}
+
+/// The movement of the weights.
+#[derive(Clone, Copy)]
+struct Move {
+    direction: Direction,
+    taken: f64,
+    shrink: f64,
+}
+
+impl Formula<2> for Move {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight, square]: [X; 2], g: X) -> [X; 2] {
+        let moved = self.direction.of(g, square.clone()).times(self.taken);
+        [weight.times(self.shrink) - moved, square]
+    }
+}
+
+/// The movement of the weights by a mean of steps.
+#[derive(Clone, Copy)]
+struct MoveByMean {
+    direction: Direction,
+    taken: f64,
+    kept: f64,
+    shrink: f64,
+}
+
+impl Formula<3> for MoveByMean {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight, square, mean]: [X; 3], g: X) -> [X; 3] {
+        let mean = mean.times(self.kept) + self.direction.of(g, square.clone()).times(self.taken);
+        [weight.times(self.shrink) - mean.clone(), square, mean]
     }
 }

@@ -9,7 +9,9 @@ use super::group_config::GroupRule;
 
 mod averaging;
 mod basis;
+mod factored;
 mod moments;
+mod newton_schulz;
 mod variants;
 mod velocity;
 

@@ -1,18 +1,17 @@
 //! Muon: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024), in the forms of
 //! `torch.optim.Muon` and of Keller Jordan's package `muon-optimizer`.
 
-use candle_core::{DType, Result, Shape, Tensor};
-use half::bf16;
+use candle_core::{DType, Result, Shape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::super::formula::{Formula, square_sum};
+use super::super::formula::Formula;
 use super::super::number::Number;
 use super::super::{BaseHyperparams, Momentum, OptimError, StateForm, Step, Update, UpdateRule};
 use super::moments::{self, Moments, STATES};
+use super::newton_schulz::{NewtonSchulz, rounded};
 use super::variants::{AdamVariant, Decoupled, is_default};
-use crate::ops::{linear, linear_in_out};
 
 /// Momentum whose step for a matrix is made nearly orthogonal, by products in bf16: Jordan et al., 2024. Parameters of
 /// other than two dimensions have AdamW, and so should embeddings and the last layer: give them a group with
@@ -205,59 +204,22 @@ impl Muon {
         let mean = tensors.state(0)?;
         let gradient = tensors.gradient()?;
         let towards = if self.nesterov { (&gradient + ((mean - &gradient)? * step.momentum)?)? } else { mean };
-        let orthogonal = self.orthogonal(&towards.to_dtype(DType::F32)?, rows > columns)?;
+        let iteration = NewtonSchulz {
+            coefficients: self.ns_coefficients,
+            steps: self.ns_steps,
+            eps: self.eps,
+            variant: self.variant,
+        };
+        let orthogonal = iteration.orthogonal(&towards.to_dtype(DType::F32)?, rows > columns)?;
         let factor = self.adjust_lr.factor(rows as f64, columns as f64);
         let (step_size, direction) = match self.variant {
             MuonVariant::Pytorch => (step.lr * factor, orthogonal),
-            MuonVariant::KellerJordan => (step.lr, rounded((orthogonal * factor)?)?),
+            MuonVariant::KellerJordan => (step.lr, rounded(&(orthogonal * factor)?)?),
         };
         let direction = direction.to_dtype(gradient.dtype())?;
         let by_direction = Update { gradient: &direction, gradient_scale: 1.0, ..*tensors };
         Move { step_size, shrink: Decoupled::Rate.shrink(step) }.update(&by_direction)
     }
-
-    /// Returns the nearly orthogonal matrix, by Newton and Schulz' iteration.
-    fn orthogonal(&self, matrix: &Tensor, is_tall: bool) -> Result<Tensor> {
-        let matrix = rounded(matrix.clone())?;
-        let x = if is_tall { matrix.t()?.contiguous()? } else { matrix };
-        let norm = to_bf16(square_sum(&x)?.sqrt());
-        let norm = match self.variant {
-            MuonVariant::Pytorch => norm.max(to_bf16(self.eps)),
-            MuonVariant::KellerJordan => to_bf16(norm + self.eps),
-        };
-        // Not by the reciprocal, which rounds in another way.
-        let mut x = rounded(x.broadcast_div(&Tensor::new(norm as f32, x.device())?)?)?;
-        for _ in 0..self.ns_steps {
-            x = self.iterated(x)?;
-        }
-        if is_tall { x.t()?.contiguous() } else { Ok(x) }
-    }
-
-    fn iterated(&self, x: Tensor) -> Result<Tensor> {
-        let [a, b, c] = self.ns_coefficients;
-        let square = rounded(linear(&x, &x, None)?)?;
-        match self.variant {
-            MuonVariant::Pytorch => {
-                let fourth = (linear_in_out(&square, &square, None)? * c)?;
-                let polynomial = rounded(((&square * b)? + fourth)?)?;
-                rounded(((&x * a)? + linear_in_out(&polynomial, &x, None)?)?)
-            }
-            MuonVariant::KellerJordan => {
-                let fourth = rounded(linear_in_out(&rounded((&square * c)?)?, &square, None)?)?;
-                let polynomial = rounded((rounded((&square * b)?)? + fourth)?)?;
-                rounded((rounded((&x * a)?)? + rounded(linear_in_out(&polynomial, &x, None)?)?)?)
-            }
-        }
-    }
-}
-
-/// Returns a tensor of f32 with each number rounded to the nearest of bf16.
-fn rounded(tensor: Tensor) -> Result<Tensor> {
-    tensor.detach().to_dtype(DType::BF16)?.to_dtype(DType::F32)
-}
-
-fn to_bf16(number: f64) -> f64 {
-    bf16::from_f32(number as f32).to_f64()
 }
 
 /// The update of the mean gradient.

@@ -1,0 +1,175 @@
+//! Newton and Schulz' iteration, which makes a matrix nearly orthogonal, with numbers that are rounded to bf16.
+
+use candle_core::{DType, Result, Tensor};
+use half::bf16;
+
+use super::super::formula::square_sum;
+use super::super::number::{Number, Whole};
+use super::muon::MuonVariant;
+use crate::cpu;
+use crate::ops::{linear, linear_in_out};
+
+/// An iteration `x <- a x + b (x xᵀ) x + c (x xᵀ)² x`.
+pub(super) struct NewtonSchulz {
+    pub coefficients: [f64; 3],
+    pub steps: u32,
+    pub eps: f64,
+    pub variant: MuonVariant,
+}
+
+impl NewtonSchulz {
+    /// Returns the nearly orthogonal matrix, in f32. `is_tall` says that it has more rows than columns.
+    pub fn orthogonal(&self, matrix: &Tensor, is_tall: bool) -> Result<Tensor> {
+        let matrix = rounded(matrix)?;
+        let x = if is_tall { matrix.t()?.contiguous()? } else { matrix };
+        let norm = to_bf16(square_sum(&x)?.sqrt());
+        let norm = match self.variant {
+            MuonVariant::Pytorch => norm.max(to_bf16(self.eps)),
+            MuonVariant::KellerJordan => to_bf16(norm + self.eps),
+        };
+        // Not by the reciprocal, which rounds in another way.
+        let mut x = rounded(&x.broadcast_div(&Tensor::new(norm as f32, x.device())?)?)?;
+        for _ in 0..self.steps {
+            x = self.iterated(&x)?;
+        }
+        if is_tall { x.t()?.contiguous() } else { Ok(x) }
+    }
+
+    fn iterated(&self, x: &Tensor) -> Result<Tensor> {
+        let [a, b, c] = self.coefficients;
+        let square = rounded(&product_with_transpose(x)?)?;
+        match self.variant {
+            MuonVariant::Pytorch => {
+                // It is symmetric, so this is its product with itself.
+                let fourth = product_with_transpose(&square)?;
+                let polynomial = paired(RoundedOnce { of_x: b, of_y: c }, &square, &fourth)?;
+                paired(RoundedOnce { of_x: a, of_y: 1.0 }, x, &linear_in_out(&polynomial, x, None)?)
+            }
+            MuonVariant::KellerJordan => {
+                let fourth = linear_in_out(&rounded(&(&square * c)?)?, &square, None)?;
+                let polynomial = paired(Rounded { of_x: b }, &square, &fourth)?;
+                paired(Rounded { of_x: a }, x, &linear_in_out(&polynomial, x, None)?)
+            }
+        }
+    }
+}
+
+/// Returns `x xᵀ`. On the CPU, bands of rows begin at the diagonal, and the other half is copied.
+fn product_with_transpose(x: &Tensor) -> Result<Tensor> {
+    const BANDS: usize = 4;
+    /// Rows of a matrix whose bands are large enough for products as fast as that of the whole.
+    const WORTH_IT: usize = 256;
+    let rows = x.dim(0)?;
+    if rows < WORTH_IT || !cpu::is_sliceable(x) || x.dtype() != DType::F32 {
+        return Ok(linear(x, x, None)?.detach());
+    }
+    let mut product = vec![0f32; rows * rows];
+    let height = rows.div_ceil(BANDS);
+    for start in (0..rows).step_by(height) {
+        let (count, width) = (height.min(rows - start), rows - start);
+        let band = linear(&x.narrow(0, start, count)?, &x.narrow(0, start, width)?, None)?.detach();
+        cpu::read(&band, |band: &[f32]| {
+            for (row, band) in band.chunks_exact(width).enumerate() {
+                product[(start + row) * rows + start..][..width].copy_from_slice(band);
+            }
+            Ok(())
+        })?;
+    }
+    mirror(&mut product, rows, height);
+    Tensor::from_vec(product, (rows, rows), x.device())
+}
+
+/// Copies what is above the diagonal of bands of `height` to below it.
+fn mirror(matrix: &mut [f32], rows: usize, height: usize) {
+    let (done, mut rest) = matrix.split_at_mut(height.min(rows) * rows);
+    let mut above: Vec<&mut [f32]> = vec![done];
+    let mut start = height;
+    while start < rows {
+        let count = height.min(rows - start);
+        let (band, after) = rest.split_at_mut(count * rows);
+        for (number, earlier) in above.iter().enumerate() {
+            for (row, target) in band.chunks_exact_mut(rows).enumerate() {
+                let column = earlier.chunks_exact(rows).map(|earlier| earlier[start + row]);
+                target[number * height..].iter_mut().zip(column).for_each(|(below, above)| *below = above);
+            }
+        }
+        above.push(band);
+        rest = after;
+        start += count;
+    }
+}
+
+/// A formula of two numbers at the same place of two matrices.
+trait Pair: Copy + Sync {
+    fn of<X: Number>(self, x: X, y: X) -> X;
+}
+
+/// `of_x x + of_y y`, rounded to bf16.
+#[derive(Clone, Copy)]
+struct RoundedOnce {
+    of_x: f64,
+    of_y: f64,
+}
+
+impl Pair for RoundedOnce {
+    #[inline(always)]
+    fn of<X: Number>(self, x: X, y: X) -> X {
+        (x.times(self.of_x) + y.times(self.of_y)).to_bf16()
+    }
+}
+
+/// `of_x x + y`, of which each part and the sum are rounded to bf16.
+#[derive(Clone, Copy)]
+struct Rounded {
+    of_x: f64,
+}
+
+impl Pair for Rounded {
+    #[inline(always)]
+    fn of<X: Number>(self, x: X, y: X) -> X {
+        (x.times(self.of_x).to_bf16() + y.to_bf16()).to_bf16()
+    }
+}
+
+/// Applies a formula to the numbers of two matrices: in one pass over their memory where it is accessible.
+fn paired(pair: impl Pair, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let y = y.detach();
+    if !(cpu::is_sliceable(x) && cpu::is_sliceable(&y) && x.dtype() == DType::F32) {
+        return pair.of(Whole::from(Ok(x.clone())), Whole::from(Ok(y))).tensor();
+    }
+    let of = |x: &[f32], y: &[f32]| cpu::zip(x, y, |x, y| pair.of(x, y));
+    let values = cpu::read(x, |x| cpu::read(&y, |y| Ok(of(x, y))))?;
+    Tensor::from_vec(values, x.shape(), x.device())
+}
+
+/// Returns a tensor of f32 with each number rounded to the nearest of bf16.
+pub(super) fn rounded(tensor: &Tensor) -> Result<Tensor> {
+    if !cpu::is_sliceable(tensor) || tensor.dtype() != DType::F32 {
+        return Whole::from(Ok(tensor.detach())).to_bf16().tensor();
+    }
+    let values = cpu::read(tensor, |x: &[f32]| Ok(cpu::map(x, Number::to_bf16)))?;
+    Tensor::from_vec(values, tensor.shape(), tensor.device())
+}
+
+fn to_bf16(number: f64) -> f64 {
+    bf16::from_f32(number as f32).to_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn a_product_of_bands_is_that_of_the_whole() {
+        for rows in [256, 301] {
+            let x = Tensor::rand(-1f32, 1.0, (rows, 33), &Device::Cpu).unwrap();
+            let product = product_with_transpose(&x).unwrap();
+            let apart = (&product - x.matmul(&x.t().unwrap()).unwrap()).unwrap().abs().unwrap();
+            assert!(apart.max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-5);
+            let of = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(of(&product), of(&product.t().unwrap().contiguous().unwrap()));
+        }
+    }
+}
