@@ -18,6 +18,7 @@ use self::columns::Columns;
 pub use self::error::LogError;
 use self::row::{Rows, write_cell};
 use crate::atomic_file::AtomicFile;
+use crate::read_ahead::ReadAhead;
 use crate::regular;
 use crate::train::run_dir;
 
@@ -36,7 +37,7 @@ pub enum LogFormat {
 pub(super) fn open(run: &Path) -> Result<Box<dyn Read + Send>, LogError> {
     let unread = |source| LogError::Unread { path: run.to_owned(), source };
     if run.is_file() {
-        return Ok(Box::new(regular::open(run).map_err(unread)?));
+        return Ok(Box::new(ReadAhead::new(regular::open(run).map_err(unread)?)));
     }
     run_dir::log::read(run).map_err(unread)?.ok_or_else(|| LogError::NoLog { path: run.to_owned() })
 }

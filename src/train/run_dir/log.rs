@@ -22,6 +22,7 @@ use self::parts::PART;
 use super::held_disk::is_in_place;
 use super::mirror::Mirror;
 use crate::checkpoint::CheckpointError;
+use crate::read_ahead::ReadAhead;
 use crate::train::TrainError;
 use crate::train::record::StepRecord;
 use crate::train::sink::Sink;
@@ -292,7 +293,7 @@ pub(crate) fn read(run: &Path) -> io::Result<Option<Box<dyn io::Read + Send>>> {
     }
     match regular::open(&run.join("log.jsonl")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        file => Ok(Some(Box::new(file?))),
+        file => Ok(Some(Box::new(ReadAhead::new(file?)))),
     }
 }
 
