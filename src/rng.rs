@@ -90,12 +90,12 @@ impl Stream {
 
     /// Returns `count` numbers uniform in `[0, 1)`, multiples of 2^-24, for `step`.
     pub fn uniform(&self, step: u64, count: usize) -> Vec<f32> {
-        self.words(step, count).map(unit_f32).collect()
+        collected(count, self.words(step, count).map(unit_f32))
     }
 
     /// Returns `count` standard normal numbers for `step`, by Box and Muller (1958), computed in f64.
     pub fn normal(&self, step: u64, count: usize) -> Vec<f32> {
-        self.normal_pairs(step, 0..count.div_ceil(2) as u64).take(count).collect()
+        collected(count, self.normal_pairs(step, 0..count.div_ceil(2) as u64))
     }
 
     /// Returns the numbers of [`Stream::normal`] that these pairs of them are.
@@ -112,6 +112,13 @@ impl Stream {
     pub fn words(&self, step: u64, count: usize) -> impl Iterator<Item = u32> + '_ {
         (0..count.div_ceil(4) as u64).flat_map(move |index| self.block(step, index)).take(count)
     }
+}
+
+/// Returns the first `count` numbers. `collect` would not know how many they are, and let the vector grow to twice that.
+fn collected(count: usize, numbers: impl Iterator<Item = f32>) -> Vec<f32> {
+    let mut all = Vec::with_capacity(count);
+    all.extend(numbers.take(count));
+    all
 }
 
 /// Converts a word to a number in `[0, 1)`: its upper 24 bits, which f32 holds exactly.

@@ -65,7 +65,7 @@ impl Start {
 
     /// Writes the first batch, as data that `train` can read.
     pub fn write_one_batch(&self, path: &Path) -> Result<()> {
-        let tensors = HashMap::from([("x", self.x.get(0)?.copy()?), ("y", self.y.get(0)?.copy()?)]);
+        let tensors = HashMap::from([("x", self.x.get(0)?), ("y", self.y.get(0)?)]);
         candle_core::safetensors::save(&tensors, path)
     }
 }
@@ -143,8 +143,10 @@ impl Draw {
 
     fn normal(&mut self, shape: &[usize], deviation: f64) -> Result<Tensor> {
         let (stream, number) = self.next();
-        let values = stream.normal(number, shape.iter().product());
-        Tensor::from_vec(values, shape, &Device::Cpu)? * deviation
+        let mut values = stream.normal(number, shape.iter().product());
+        // In place, because a second tensor of all batches would be the peak of the memory.
+        values.iter_mut().for_each(|value| *value *= deviation as f32);
+        Tensor::from_vec(values, shape, &Device::Cpu)
     }
 
     fn uniform(&mut self, shape: &[usize], bound: f64) -> Result<Tensor> {

@@ -82,7 +82,11 @@ impl Training {
         let optimizer = if has_classes { "kind = 'adamw'\nlr = 1e-3" } else { "kind = 'sgd'\nlr = 0.1" };
         let optimizer = toml::from_str::<OptimizerConfig>(optimizer)?;
         let optimizer = Optimizer::new(model.parameters(), optimizer)?;
-        let batch = |tensor: &Tensor, i: usize| tensor.get(i)?.copy()?.to_device(device);
+        // A device gets one batch at a time: a part of a tensor is moved with the storage of all of it.
+        let batch = |tensor: &Tensor, i: usize| match device.is_cpu() {
+            true => tensor.get(i),
+            false => tensor.get(i)?.force_contiguous()?.to_device(device),
+        };
         let batches = (0..start.x.dim(0)?).map(|i| Ok((batch(&start.x, i)?, batch(&start.y, i)?)));
         let batches = batches.collect::<Result<_>>()?;
         let (clip_norm, device) = (workload.clip_norm, device.clone());
