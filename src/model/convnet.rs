@@ -30,6 +30,7 @@ pub struct ConvNet {
     policy: Policy,
     parameters: Parameters,
     buffers: Parameters,
+    frozen: Parameters,
 }
 
 #[derive(Debug)]
@@ -69,7 +70,8 @@ impl ConvNet {
         policy: Policy,
     ) -> Result<Self, ModelError> {
         let [mut channels, height, width] = image("a convnet", input)?;
-        let (mut sides, mut builder, mut index) = ([height, width], Builder::new(seed, device, policy), 0);
+        let mut builder = Builder::new(seed, device, policy).adapting(config.lora.as_ref())?;
+        let (mut sides, mut index) = ([height, width], 0);
         let (mut features, mut min_batch_rows) = (Vec::new(), 1);
         for (number, block) in config.blocks.iter().enumerate() {
             let [convolved, pooled] = block.sides(sides).map_err(|problem| {
@@ -103,8 +105,9 @@ impl ConvNet {
             classifier.push(builder.linear(&format!("classifier.{}", 3 * layer), inputs, width)?);
             inputs = width;
         }
-        let Builder { parameters, buffers, .. } = builder;
-        Ok(Self { config, features, classifier, min_batch_rows, policy, parameters, buffers })
+        builder.check()?;
+        let Builder { parameters, buffers, frozen, .. } = builder;
+        Ok(Self { features, classifier, min_batch_rows, policy, parameters, buffers, frozen, config })
     }
 
     fn block(&self, block: &Block, x: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
@@ -164,6 +167,10 @@ impl Model for ConvNet {
 
     fn buffers(&self) -> Parameters {
         self.buffers.clone()
+    }
+
+    fn frozen(&self) -> Parameters {
+        self.frozen.clone()
     }
 }
 

@@ -20,14 +20,21 @@ impl Outline {
         outputs: usize,
     ) -> Result<Self, ModelError> {
         let (model, counted) = init::counted(|| spec.build(input, outputs, 0, &Device::Cpu));
-        let buffers = model?.buffers();
+        let model = model?;
+        let (buffers, frozen) = (model.buffers(), model.frozen());
         let tensors: Vec<(String, Vec<usize>)> =
             counted.into_iter().map(|(name, shape): (_, Shape)| (name, shape.into_dims())).collect();
-        let numbers = |remembered: bool| {
-            let these = tensors.iter().filter(|(name, _)| buffers.get(name).is_some() == remembered);
-            these.fold(0, |sum: u64, (_, shape)| sum.saturating_add(product(shape)))
-        };
-        let (parameters, remembered) = (numbers(false), numbers(true));
-        Ok(Self { parameters, buffers: remembered, activations, tensors })
+        let (mut parameters, mut of_buffers, mut of_frozen) = (0u64, 0u64, 0u64);
+        for (name, shape) in &tensors {
+            let of_kind = if buffers.get(name).is_some() {
+                &mut of_buffers
+            } else if frozen.get(name).is_some() {
+                &mut of_frozen
+            } else {
+                &mut parameters
+            };
+            *of_kind = of_kind.saturating_add(product(shape));
+        }
+        Ok(Self { parameters, buffers: of_buffers, frozen: of_frozen, activations, tensors })
     }
 }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use candle_core::{Device, Result, Shape, Tensor, Var, bail};
 
+use super::lora::{ADAPTER, Adapter, Lora, LoraConfig};
 use super::policy::Policy;
-use super::{Activation, Mode, init};
+use super::{Activation, Mode, ModelError, init};
 use crate::ops::{self, After, Conv2d};
 use crate::parameters::Parameters;
 
@@ -19,21 +20,52 @@ pub(super) struct Builder<'a> {
     pub parameters: Parameters,
     /// Non-trainable state.
     pub buffers: Parameters,
+    /// Weights that are never trained, beside adapters.
+    pub frozen: Parameters,
+    lora: Option<Lora<'a>>,
     /// Weights that are an earlier one: their name, and that of the earlier.
     pub tied: HashMap<String, String>,
 }
 
 impl<'a> Builder<'a> {
     pub fn new(seed: u64, device: &'a Device, policy: Policy) -> Self {
-        let (parameters, buffers) = (Parameters::new(), Parameters::new());
-        Self { seed, device, policy, parameters, buffers, tied: HashMap::new() }
+        let (parameters, buffers, frozen) = (Parameters::new(), Parameters::new(), Parameters::new());
+        Self { seed, device, policy, parameters, buffers, frozen, lora: None, tied: HashMap::new() }
+    }
+
+    /// Adds adapters to linear maps, if there is a configuration for them; other weights are then frozen.
+    pub fn adapting(mut self, lora: Option<&'a LoraConfig>) -> std::result::Result<Self, ModelError> {
+        self.lora = lora.map(Lora::of).transpose()?;
+        Ok(self)
+    }
+
+    /// Refuses patterns of adapters that match nothing in the finished model.
+    pub fn check(&self) -> std::result::Result<(), ModelError> {
+        self.lora.as_ref().map_or(Ok(()), Lora::check)
+    }
+
+    /// Creates the adapter of the linear map `name`, if it gets one: `name.lora_A.weight` `[rank, inputs]`, with the
+    /// initial weights of a linear layer as in PEFT, and `name.lora_B.weight` `[outputs, rank]`, which begins as 0.
+    pub fn adapter(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Option<Adapter>> {
+        let Some(lora) = &mut self.lora else { return Ok(None) };
+        if !lora.adapts(name) {
+            return Ok(None);
+        }
+        let (rank, scale) = (lora.rank(), lora.scale());
+        let [a, b] = ADAPTER.map(|end| format!("{name}{end}"));
+        let first = self.kept(init::linear_default(&a, (rank, inputs), inputs, self.seed, self.device)?)?;
+        let second = self.kept(init::constant(&b, (outputs, rank), 0.0, self.device)?)?;
+        self.parameters.insert(a, first.clone());
+        self.parameters.insert(b, second.clone());
+        Ok(Some(Adapter { a: Weight::trained(first), b: Weight::trained(second), scale }))
     }
 
     /// Creates a linear layer with PyTorch's initial weights: `name.weight` `[outputs, inputs]` and `name.bias`
     /// `[outputs]`.
     pub fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Linear> {
         let weight = self.default(&format!("{name}.weight"), (outputs, inputs), inputs)?;
-        Ok(Linear { weight, bias: Some(self.default(&format!("{name}.bias"), outputs, inputs)?), in_first: false })
+        let bias = Some(self.default(&format!("{name}.bias"), outputs, inputs)?);
+        Ok(Linear { weight, bias, in_first: false, adapter: self.adapter(name, inputs, outputs)? })
     }
 
     /// Creates a convolution with bias and PyTorch's initial weights: `name.weight` `[outputs, inputs, kernel, kernel]`
@@ -75,7 +107,7 @@ impl<'a> Builder<'a> {
     fn default(&mut self, name: &str, shape: impl Into<Shape>, fan_in: usize) -> Result<Weight> {
         if let Some(earlier) = self.tied.get(name) {
             return match self.parameters.get(earlier) {
-                Some(var) => Ok(Weight(var.clone())),
+                Some(var) => Ok(Weight::trained(var.clone())),
                 None => bail!("`{name}` cannot be tied to `{earlier}`, which is no earlier parameter"),
             };
         }
@@ -85,8 +117,12 @@ impl<'a> Builder<'a> {
 
     fn trained(&mut self, name: &str, var: Var) -> Result<Weight> {
         let var = self.kept(var)?;
+        if self.lora.as_mut().is_some_and(|lora| !lora.trains(name)) {
+            self.frozen.insert(name, var.clone());
+            return Ok(Weight::frozen(var));
+        }
         self.parameters.insert(name, var.clone());
-        Ok(Weight(var))
+        Ok(Weight::trained(var))
     }
 
     fn remembered(&mut self, name: &str, shape: impl Into<Shape>, value: f32) -> Result<Var> {
@@ -104,14 +140,33 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// A tensor that is trained.
+/// A tensor that is trained, or frozen beside adapters.
 #[derive(Debug)]
-pub(super) struct Weight(Var);
+pub(super) struct Weight {
+    /// The tensor; that of a frozen one is not tracked, so that no gradient is computed for it.
+    tensor: Tensor,
+    /// The variable, if it is trained.
+    trained: Option<Var>,
+}
 
 impl Weight {
+    pub fn trained(var: Var) -> Self {
+        Self { tensor: var.as_tensor().clone(), trained: Some(var) }
+    }
+
+    /// A weight that shares the memory of `var`, and so has its value whenever that is set.
+    pub fn frozen(var: Var) -> Self {
+        Self { tensor: var.as_detached_tensor(), trained: None }
+    }
+
     /// The tensor, in the type of the parameters. Products round it as they read it.
-    pub fn var(&self) -> &Var {
-        &self.0
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// The variable, if it is trained.
+    pub fn var(&self) -> Option<&Var> {
+        self.trained.as_ref()
     }
 }
 
@@ -122,26 +177,34 @@ pub(super) struct Linear {
     pub bias: Option<Weight>,
     /// Whether the weight is `[in, out]`.
     pub in_first: bool,
+    pub adapter: Option<Adapter>,
 }
 
 impl Linear {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let bias = self.bias.as_ref().map(|bias| bias.var().as_tensor());
+        let bias = self.bias.as_ref().map(Weight::tensor);
         let linear = if self.in_first { ops::linear_in_out } else { ops::linear };
-        linear(x, self.weight.var(), bias)
+        let y = linear(x, self.weight.tensor(), bias)?;
+        match &self.adapter {
+            Some(adapter) => ops::add(&y, &adapter.forward(x)?),
+            None => Ok(y),
+        }
     }
 
     /// Applies the layer, then `activation`.
     pub fn activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        match (activation, &self.bias) {
-            (Activation::Relu, Some(bias)) if !self.in_first => ops::linear_relu(x, self.weight.var(), bias.var()),
-            (other, _) => other.apply(&self.forward(x)?),
+        match (activation, &self.bias, &self.adapter) {
+            (Activation::Relu, Some(bias), None) if !self.in_first => {
+                ops::linear_relu(x, self.weight.tensor(), bias.tensor())
+            }
+            (other, ..) => other.apply(&self.forward(x)?),
         }
     }
 
     /// Its weights.
     pub fn weights(&self) -> impl Iterator<Item = &Weight> {
-        [&self.weight].into_iter().chain(&self.bias)
+        let adapter = self.adapter.iter().flat_map(|adapter| [&adapter.a, &adapter.b]);
+        [&self.weight].into_iter().chain(&self.bias).chain(adapter)
     }
 }
 
@@ -155,7 +218,7 @@ pub(super) struct Conv {
 
 impl Conv {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        ops::conv2d(x, self.weight.var(), self.bias.as_ref().map(|bias| bias.var().as_tensor()), self.options)
+        ops::conv2d(x, self.weight.tensor(), self.bias.as_ref().map(Weight::tensor), self.options)
     }
 }
 
@@ -182,7 +245,7 @@ impl BatchNorm {
 
     /// Applies the layer, and finishes its result in the same pass.
     pub fn finished(&self, x: &Tensor, after: After<'_>, mode: Mode<'_>) -> Result<Tensor> {
-        let (weight, bias) = (self.weight.var(), self.bias.var());
+        let (weight, bias) = (self.weight.tensor(), self.bias.tensor());
         match mode {
             Mode::Train(_) => self.norm.train_then(x, weight, bias, after),
             Mode::Evaluate => self.norm.evaluate_then(x, weight, bias, after),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::check_dropout;
 use super::layers::{Builder, Linear};
+use super::lora::LoraConfig;
 use super::outline::product;
 use super::{Activation, Activations, LayerFlops, Mode, Model, ModelError, ModelSpec, Outline, Policy};
 use crate::model::Input;
@@ -34,6 +35,9 @@ pub struct MlpConfig {
     /// such as `"2.weight"`. Only the earlier one is a parameter of the model then. None by default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tied: Vec<[String; 2]>,
+    /// Adapters of low rank, which are trained in place of the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
 }
 
 impl MlpConfig {
@@ -49,6 +53,11 @@ impl ModelSpec for MlpConfig {
             return Err(ModelError::field("hidden", format!("{:?}", self.hidden), "a layer needs at least one unit"));
         }
         check_dropout(self.dropout)?;
+        self.lora.iter().try_for_each(LoraConfig::validate)?;
+        if let (Some(_), [[name, _], ..]) = (&self.lora, &self.tied[..]) {
+            let rule = "a tensor of two layers cannot have an adapter in each; remove it, or `[model.lora]`";
+            return Err(ModelError::field("tied", format!("{name:?}"), rule));
+        }
         tied::check(&self.tied, self.hidden.len() + 1)
     }
 
@@ -74,7 +83,7 @@ impl ModelSpec for MlpConfig {
             Input::Numbers(shape) => {
                 let inputs = shape.iter().product();
                 tied::check_shapes(&self.tied, &self.widths(inputs, outputs))?;
-                Ok(Box::new(Mlp::with_policy(self.clone(), inputs, outputs, seed, device, policy)?))
+                Ok(Box::new(Mlp::made(self.clone(), inputs, outputs, seed, device, policy)?))
             }
             Input::Tokens { .. } => {
                 Err(ModelError::OtherData { model: "an mlp", takes: "rows of numbers".to_owned(), data: input.clone() })
@@ -124,6 +133,7 @@ pub struct Mlp {
     layers: Vec<Linear>,
     policy: Policy,
     parameters: Parameters,
+    frozen: Parameters,
 }
 
 impl Mlp {
@@ -147,12 +157,29 @@ impl Mlp {
         device: &Device,
         policy: Policy,
     ) -> Result<Self> {
-        let (mut layers, mut builder) = (Vec::new(), Builder::new(seed, device, policy));
+        Self::made(config, inputs, outputs, seed, device, policy).map_err(|error| match error {
+            ModelError::Device(error) => error,
+            error => candle_core::Error::Msg(error.to_string()),
+        })
+    }
+
+    fn made(
+        config: MlpConfig,
+        inputs: usize,
+        outputs: usize,
+        seed: u64,
+        device: &Device,
+        policy: Policy,
+    ) -> std::result::Result<Self, ModelError> {
+        let mut layers = Vec::new();
+        let mut builder = Builder::new(seed, device, policy).adapting(config.lora.as_ref())?;
         builder.tied = config.tied.iter().cloned().map(|[name, earlier]| (name, earlier)).collect();
         for (index, pair) in config.widths(inputs, outputs).windows(2).enumerate() {
             layers.push(builder.linear(&(2 * index).to_string(), pair[0], pair[1])?);
         }
-        Ok(Self { config, layers, policy, parameters: builder.parameters })
+        builder.check()?;
+        let Builder { parameters, frozen, .. } = builder;
+        Ok(Self { layers, policy, parameters, frozen, config })
     }
 }
 
@@ -174,6 +201,10 @@ impl Model for Mlp {
 
     fn parameters(&self) -> &Parameters {
         &self.parameters
+    }
+
+    fn frozen(&self) -> Parameters {
+        self.frozen.clone()
     }
 }
 

@@ -15,6 +15,7 @@ mod images;
 mod init;
 mod input;
 mod layers;
+mod lora;
 mod mlp;
 #[cfg(test)]
 mod on_kernels;
@@ -39,6 +40,11 @@ pub use gpt::{Gpt, GptActivation, GptConfig, GptNorm, Positions};
 pub(crate) use init::with_parameter_budget;
 pub use init::{kaiming_normal, linear_default, normal};
 pub use input::{EVALUATION_ROWS, Input};
+#[cfg(feature = "peers")]
+pub(crate) use lora::ADAPTER;
+pub use lora::LoraConfig;
+#[cfg(feature = "trainer")]
+pub(crate) use lora::is_adapter;
 pub use mlp::{Mlp, MlpConfig};
 pub use outline::{Activations, Outline};
 pub use policy::Policy;
@@ -88,6 +94,12 @@ pub trait Model {
     /// Returns tensors that receive no gradient but change in training, such as running statistics. They are saved with
     /// the parameters.
     fn buffers(&self) -> Parameters {
+        Parameters::new()
+    }
+
+    /// Returns tensors that never change, such as the weights beside adapters. They are saved with the parameters, so
+    /// that a checkpoint is complete.
+    fn frozen(&self) -> Parameters {
         Parameters::new()
     }
 }

@@ -9,6 +9,8 @@ pub struct Outline {
     pub parameters: u64,
     /// Number of numbers in buffers.
     pub buffers: u64,
+    /// Number of numbers in weights that are never trained.
+    pub frozen: u64,
     /// Memory of the activations of a row.
     pub activations: Activations,
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::images::image;
 use super::layers::{BatchNorm, Builder, Conv, Linear};
+use super::lora::LoraConfig;
 use super::outline::product;
 use super::{Activation, Activations, LayerFlops, Mode, Model, ModelError, ModelSpec, Outline, Policy, flops};
 use crate::model::Input;
@@ -25,6 +26,9 @@ pub struct ResNetConfig {
     #[serde(default = "default_depths")]
     #[schemars(length(min = 1), inner(range(min = 1)))]
     pub depths: Vec<usize>,
+    /// Adapters of low rank beside the linear layer, which are trained in place of the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
 }
 
 /// The widths of the paper's section 4.2, for CIFAR-10.
@@ -39,7 +43,7 @@ fn default_depths() -> Vec<usize> {
 
 impl Default for ResNetConfig {
     fn default() -> Self {
-        Self { widths: default_widths(), depths: default_depths() }
+        Self { widths: default_widths(), depths: default_depths(), lora: None }
     }
 }
 
@@ -53,7 +57,7 @@ impl ModelSpec for ResNetConfig {
             let rule = format!("each of the {} stages of `widths` needs at least one block", self.widths.len());
             return Err(ModelError::field("depths", value(&self.depths), rule));
         }
-        Ok(())
+        self.lora.iter().try_for_each(LoraConfig::validate)
     }
 
     fn build(&self, input: &Input, outputs: usize, seed: u64, device: &Device) -> Result<Box<dyn Model>, ModelError> {
@@ -126,6 +130,7 @@ pub struct ResNet {
     policy: Policy,
     parameters: Parameters,
     buffers: Parameters,
+    frozen: Parameters,
 }
 
 /// Two convolutions with a shortcut around them.
@@ -165,7 +170,7 @@ impl ResNet {
         policy: Policy,
     ) -> Result<Self, ModelError> {
         let [channels, mut height, mut width] = image("a resnet", input)?;
-        let mut builder = Builder::new(seed, device, policy);
+        let mut builder = Builder::new(seed, device, policy).adapting(config.lora.as_ref())?;
         let mut inputs = config.widths.first().copied().unwrap_or(1);
         let conv1 = builder.conv_kaiming("conv1", [channels, inputs, 3], padded(1))?;
         let bn1 = builder.batch_norm("bn1", inputs)?;
@@ -180,8 +185,9 @@ impl ResNet {
         }
         let min_batch_rows = if (height, width) == (1, 1) { 2 } else { 1 };
         let fc = builder.linear("fc", inputs, outputs)?;
-        let Builder { parameters, buffers, .. } = builder;
-        Ok(Self { conv1, bn1, blocks, fc, min_batch_rows, policy, parameters, buffers })
+        builder.check()?;
+        let Builder { parameters, buffers, frozen, .. } = builder;
+        Ok(Self { conv1, bn1, blocks, fc, min_batch_rows, policy, parameters, buffers, frozen })
     }
 }
 
@@ -243,6 +249,10 @@ impl Model for ResNet {
     fn buffers(&self) -> Parameters {
         self.buffers.clone()
     }
+
+    fn frozen(&self) -> Parameters {
+        self.frozen.clone()
+    }
 }
 
 #[cfg(test)]
@@ -251,7 +261,7 @@ mod tests {
     use crate::model::ModelConfig;
 
     fn resnet(widths: &[usize], depths: &[usize]) -> ResNet {
-        let config = ResNetConfig { widths: widths.to_vec(), depths: depths.to_vec() };
+        let config = ResNetConfig { widths: widths.to_vec(), depths: depths.to_vec(), lora: None };
         ResNet::new(&config, &Input::Numbers(vec![3, 8, 8]), 10, 0, &Device::Cpu).unwrap()
     }
 

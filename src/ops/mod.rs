@@ -25,6 +25,7 @@ mod pointwise;
 mod pool;
 mod recompute;
 mod rotary;
+mod scaled;
 mod tape;
 #[cfg(test)]
 mod testing;
@@ -41,5 +42,6 @@ pub use pointwise::{add, gelu, gelu_tanh, relu, silu, softplus, swiglu, tanh};
 pub use pool::{Pool2d, adaptive_avg_pool2d, avg_pool2d, max_pool2d};
 pub use recompute::recompute;
 pub use rotary::rotary;
+pub use scaled::scaled;
 pub use tape::Tape;
 pub(crate) use tape::flatten;

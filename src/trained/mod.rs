@@ -175,7 +175,7 @@ impl Trained {
             .map_or_else(|| with_parameter_budget(train::room(checkpoint), build), Ok)
             .map_err(TrainError::from)?;
         let buffers = model.buffers();
-        let mut weights = model.parameters().and(&buffers);
+        let mut weights = model.parameters().and(&buffers).and(&model.frozen());
         checkpoint.restore_some(&mut [("model", &mut weights)]).map_err(TrainError::from)?;
         if *chosen != Weights::Trained {
             train::apply_averaged(&config.optimizer, checkpoint, model.parameters())?;

@@ -219,7 +219,10 @@ fn what_is_no_regular_file_is_refused_by_its_kind_before_it_is_read() {
             }
         }
         let weights = format!("train.initial_weights={path}");
-        says(&["config.toml", "--out", "new", "--set", &weights], &["initial_weights", kind]);
+        // A run can be what another one begins with.
+        if path != "run" {
+            says(&["config.toml", "--out", "new", "--set", &weights], &["initial_weights", kind]);
+        }
         says(&["predict", "run", "--data", path], &[path, kind]);
         says(&["eval", "run", "--data", path], &[path, kind]);
     }

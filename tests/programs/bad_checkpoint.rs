@@ -344,7 +344,7 @@ fn a_strict_resume_refuses_instead_of_falling_back() {
     let remedy = "without `--strict` the newest valid one is used, run/checkpoints/step-0000000015";
     place.train_refuses(&["--resume", "run", "--strict"], &[remedy]);
     place.train_refuses(&["--resume", "run", "--strict", "--out", "other"], &parts);
-    place.train_refuses(&["config.toml", "--strict", "--out", "other"], &["--strict"]);
+    place.train_refuses(&["config.toml", "--strict", "--out", "other"], &["--strict is of `--resume RUN` or of"]);
     fs::write(&file, content).unwrap();
     place.train(&["--resume", "run", "--strict"]).says(0, &["nothing left to do"]);
 }

@@ -189,7 +189,8 @@ fn of_every_kind() -> Vec<Value> {
     let mut base = json!({
         "seed": 1, "device": "cpu", "precision": "bf16",
         "data": {"path": "a.csv"},
-        "model": {"kind": "mlp", "hidden": [3, 3], "activation": "tanh", "dropout": 0.1, "tied": [["2.bias", "0.bias"]]},
+        "model": {"kind": "mlp", "hidden": [3, 3], "activation": "tanh", "dropout": 0.1, "tied": [["2.bias", "0.bias"]],
+            "lora": {"rank": 2, "alpha": 4.0, "patterns": ["0"], "trained": ["*.bias"]}},
         "loss": {"kind": "cross_entropy", "label_smoothing": 0.1},
         "optimizer": {"kind": "sgd", "lr": 0.1, "momentum": 0.9, "dampening": 0.0, "nesterov": true,
             "weight_decay": 0.1, "decoupled": "composer", "variant": "keras", "decay": "all",
@@ -223,7 +224,8 @@ fn of_every_kind() -> Vec<Value> {
         "swa": {"start": "75%", "every": "1 epoch", "batch_norm": "recompute", "evaluate": true},
         "early_stopping": {"metric": "validation_loss", "patience": 3, "min_delta": 0.1, "target": 0.5},
         "train": {"epochs": 3, "accumulate": 2, "clip_norm": 1.0, "clip_eps": 0.0, "initial_weights": "w",
-            "unused_weights": "ignore", "metric": "training_loss", "max_time": "2h", "clip_value": 1.0,
+            "unused_weights": "ignore", "missing_weights": "new", "new_weights": ["*"],
+            "rename_weights": [["a", "b"]], "metric": "training_loss", "max_time": "2h", "clip_value": 1.0,
             "gradient_noise": {"eta": 0.1, "gamma": 0.55},
             "freeze": [{"parameters": ["*"], "from": "1 epoch", "until": "50%"}]},
         "validation": {"every": "2 steps", "at_end": true,
@@ -256,6 +258,7 @@ fn of_every_kind() -> Vec<Value> {
     let also = |optimizer: Value, keys: Value| with("optimizer", keyed(optimizer, keys));
     let of_rule = |rule: Value| also(rule, json!({"decay": "all", "groups": [{"parameters": ["*"]}]}));
     let more = optimizers().map(of_rule);
+    let lora = json!({"rank": 2, "alpha": 4.0, "patterns": ["0"], "trained": ["*.bias"]});
     let all = vec![
         base.clone(),
         with("model", json!({"kind": "custom"})),
@@ -288,18 +291,18 @@ fn of_every_kind() -> Vec<Value> {
             "groups": [{"parameters": ["*"]}]}),
         ),
         with("optimizer", json!({"kind": "frozen", "decay": "all", "groups": [{"parameters": ["*"]}]})),
-        with("model", json!({"kind": "resnet", "widths": [4, 8], "depths": [1, 2]})),
+        with("model", json!({"kind": "resnet", "widths": [4, 8], "depths": [1, 2], "lora": lora})),
         with(
             "model",
             json!({"kind": "convnet", "average_to": 1, "hidden": [4], "activation": "gelu", "dropout": 0.5,
             "blocks": [{"channels": 4, "kernel": 3, "stride": 1, "padding": 1, "batch_norm": true, "pool": "average",
-                "pool_kernel": 2, "pool_stride": 2, "dropout": 0.1}]}),
+                "pool_kernel": 2, "pool_stride": 2, "dropout": 0.1}], "lora": lora}),
         ),
         with(
             "model",
             json!({"kind": "gpt", "layers": 1, "heads": 2, "kv_heads": 1, "width": 8, "hidden": 16,
             "context": 8, "positions": "rotary", "rotary_base": 1e4, "activation": "swiglu", "norm": "rms",
-            "bias": false, "tied": false, "dropout": 0.1, "checkpoint_activations": true}),
+            "bias": false, "tied": false, "dropout": 0.1, "checkpoint_activations": true, "lora": lora}),
         ),
         with(
             "data",

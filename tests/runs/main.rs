@@ -12,6 +12,7 @@ mod device_full;
 mod early_ends;
 mod examples;
 mod fashion;
+mod fine_tuning;
 mod gpt;
 mod half_precision;
 mod image_models;

@@ -142,6 +142,10 @@ pub fn models() -> Vec<Case> {
         &[
             ("mlp", "model = { kind = 'mlp', hidden = [8, 5], dropout = 0.3 }"),
             ("mlp with gelu", "model = { kind = 'mlp', hidden = [8], activation = 'gelu' }"),
+            (
+                "mlp with adapters",
+                "model = { kind = 'mlp', hidden = [8, 5], lora = { rank = 2, alpha = 4, trained = ['4.*'] } }",
+            ),
         ],
     );
     let values = of(
@@ -172,6 +176,10 @@ pub fn models() -> Vec<Case> {
                 "gpt as llama",
                 "model = { kind = 'gpt', layers = 1, heads = 2, kv_heads = 1, width = 8, positions = 'rotary', \
                  activation = 'swiglu', norm = 'rms', bias = false, tied = false }",
+            ),
+            (
+                "gpt with adapters",
+                "model = { kind = 'gpt', layers = 2, heads = 2, width = 8, dropout = 0.1, lora = { rank = 2 } }",
             ),
             (
                 "gpt that computes activations again",

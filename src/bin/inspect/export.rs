@@ -17,7 +17,7 @@ pub struct Export {
     /// The trainer that continues it
     #[arg(long, value_enum)]
     to: To,
-    /// The file to write; for transformers the folder
+    /// The file to write; for transformers and PEFT the folder
     #[arg(long, short, value_name = "PATH")]
     output: PathBuf,
     /// The weights to export: `trained`, or those of an average, `ema` or `swa`
@@ -39,8 +39,11 @@ enum To {
     Transformers,
     /// Lightning: a `.ckpt`
     Lightning,
-    /// The weights alone
+    /// The weights alone; adapters of LoRA are merged into them
     Safetensors,
+    /// The adapters of LoRA: a folder of PEFT
+    #[value(alias = "lora")]
+    Peft,
 }
 
 /// Exports a checkpoint, and says how to load it.
@@ -51,6 +54,7 @@ pub fn export_run(arguments: &Export) -> Result<Answer> {
         To::Transformers => Target::Transformers,
         To::Lightning => Target::Lightning { attribute: arguments.attribute.clone() },
         To::Safetensors => Target::Safetensors,
+        To::Peft => Target::Peft,
     };
     let exported = export_weights(&checkpoint, &target, &arguments.weights, &arguments.output)?;
     if arguments.json {

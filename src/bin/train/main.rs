@@ -4,6 +4,7 @@ mod check;
 mod eval;
 mod find_lr;
 mod init;
+mod init_from;
 mod memory;
 mod on_device;
 mod opening;
@@ -26,17 +27,18 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{ArgGroup, CommandFactory, Parser, Subcommand};
 use rekindle::command_line::{Completions, Manual};
 use rekindle::distributed::Launched;
 use rekindle::duration::duration;
 use rekindle::train::resume::{ResumeOptions, Resumed};
 use rekindle::train::{
-    Console, Control, Progress, Run, Sink, Sinks, TrainError, file_size_limit_is_an_error, from_file, joining,
+    Console, Control, Progress, Run, Setting, Sink, Sinks, TrainError, file_size_limit_is_an_error, from_file, joining,
 };
 use rekindle::trained::TrainedError;
 use rekindle::{shell, threads};
 
+use self::init_from::InitFrom;
 use self::on_device::OnDevice;
 use self::output::Output;
 use self::ranks::{Ended, Ranks};
@@ -46,6 +48,7 @@ use self::summary::summarize;
 /// interruption.
 #[derive(Parser)]
 #[command(version, help_template = HELP, after_help = EXIT_CODES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(group = ArgGroup::new("start").args(["resume", "init_from"]))]
 struct Arguments {
     /// The configuration of a new run, a TOML file
     #[arg(required_unless_present = "resume", conflicts_with = "resume")]
@@ -53,8 +56,10 @@ struct Arguments {
     /// Continue a run: its directory, or a checkpoint; here, or at a URL.
     #[arg(long, value_name = "PATH")]
     resume: Option<PathBuf>,
-    /// With --resume, refuse a damaged newest checkpoint.
-    #[arg(long, conflicts_with = "config")]
+    #[command(flatten)]
+    init_from: InitFrom,
+    /// Refuse a damaged newest checkpoint (--resume), or weights that do not match (--init-from).
+    #[arg(long, requires = "start")]
     strict: bool,
     /// The run directory, or a URL; `runs/` and CONFIG's name if not given.
     #[arg(long, value_name = "DIR")]
@@ -64,7 +69,7 @@ struct Arguments {
     settings: Vec<String>,
     #[command(flatten)]
     device: OnDevice,
-    /// Start the commands of `[hooks]` in the configuration.
+    /// Start the commands of `[hooks]`.
     #[arg(long, conflicts_with = "plan")]
     hooks: bool,
     /// Save and stop before this time is over, as `2h`; --resume continues.
@@ -82,11 +87,20 @@ struct Arguments {
     command: Option<Command>,
 }
 
+impl Arguments {
+    /// Returns all changes of the configuration. Those of --set come last, and so are stronger.
+    fn all_settings(&self) -> Result<Vec<Setting>, TrainError> {
+        let mut settings = self.init_from.settings(self.strict)?;
+        settings.extend(self.device.with(&self.settings)?);
+        Ok(settings)
+    }
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// Find a learning rate: where does the loss fall fastest?
     FindLr(find_lr::FindLr),
-    /// Run it, run it again with kills at random moments, compare every bit.
+    /// Run it, again with kills at random moments, and compare every bit.
     Prove(prove::Prove),
     /// Start a run, and start it again when it is killed or fails.
     Supervise(supervise::Supervise),
@@ -326,7 +340,7 @@ fn listening(console: &Console) -> Result<Control, TrainedError> {
 /// Prepares the requested run for training, together with the other processes.
 fn prepare(arguments: &Arguments, ranks: &Ranks, control: Control) -> Result<Resumed, TrainError> {
     // The same in every process, so all of them end here if a setting is wrong.
-    let settings = arguments.device.with(&arguments.settings)?;
+    let settings = arguments.all_settings()?;
     let communicator = ranks.communicator();
     match (&arguments.resume, &arguments.config) {
         (Some(path), _) => {

@@ -17,7 +17,7 @@ const A_DAY: Duration = Duration::from_secs(86_400);
 /// Prints the plan of the run of `config`, and returns the exit code.
 pub fn plan(config: &Path, arguments: &Arguments, console: &Console) -> Result<ExitCode> {
     let control = listening(console)?;
-    let settings = arguments.device.with(&arguments.settings)?;
+    let settings = arguments.all_settings()?;
     let out = arguments.out.clone().unwrap_or_else(|| default_out(config));
     let failures = arguments.failures_every.unwrap_or(A_DAY);
     let planned = Planned::of_file(config, &settings, &out, failures, &control)?;

@@ -14,7 +14,7 @@ use rekindle::shell;
 use crate::Arguments;
 
 /// Options of a run with a value.
-const VALUED: [&str; 6] = ["--resume", "--out", "--set", "--device", "--failures-every", "--max-time"];
+const VALUED: [&str; 7] = ["--resume", "--init-from", "--out", "--set", "--device", "--failures-every", "--max-time"];
 
 /// Returns the arguments of this process. If they are wrong, prints a message and exits; one of several processes that
 /// were started with the same arguments may be `quiet`.
@@ -40,6 +40,11 @@ pub fn better(words: &[String], error: &clap::Error) -> Option<String> {
     }
     if let Some(text) = plain::of_argument(error) {
         return Some(text);
+    }
+    if error.kind() == ErrorKind::MissingRequiredArgument && words.iter().any(|word| word == "--strict") {
+        return Some(
+            "--strict is of `--resume RUN` or of `--init-from PATH`; add one of them, or remove it".to_owned(),
+        );
     }
     let (places, resumes) = (places(words), words.iter().any(|word| word.starts_with("--resume")));
     let first = places.first().copied();

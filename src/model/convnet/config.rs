@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Activations;
+use crate::model::LoraConfig;
 use crate::model::activation::Activation;
 use crate::model::outline::product;
 use crate::ops::Pool2d;
@@ -32,6 +33,9 @@ pub struct ConvNetConfig {
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
+    /// Adapters of low rank beside the linear layers, which are trained in place of the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
 }
 
 /// A block of a [`ConvNet`](super::ConvNet): convolution, optional batch norm, activation, optional pooling, optional
@@ -101,7 +105,7 @@ impl ConvNetConfig {
     /// Creates a network of these blocks and a linear layer, with defaults for everything else.
     pub fn new(blocks: impl Into<Vec<ConvBlock>>) -> Self {
         let (average_to, hidden, activation) = (None, Vec::new(), Activation::default());
-        Self { blocks: blocks.into(), average_to, hidden, activation, dropout: 0.0 }
+        Self { blocks: blocks.into(), average_to, hidden, activation, dropout: 0.0, lora: None }
     }
 
     /// Estimates the memory of activations for an image of this shape and `outputs` numbers. ReLU is part of a

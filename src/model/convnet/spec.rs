@@ -6,7 +6,8 @@ use super::ConvNet;
 use super::config::{ConvBlock, ConvNetConfig};
 use crate::model::Input;
 use crate::model::error::check_dropout;
-use crate::model::{Activations, LayerFlops, Model, ModelConfig, ModelError, ModelSpec, Outline, Policy, flops};
+use crate::model::{Activations, LayerFlops, LoraConfig, Model, ModelConfig, ModelError, ModelSpec};
+use crate::model::{Outline, Policy, flops};
 
 impl ModelSpec for ConvNetConfig {
     fn validate(&self) -> Result<(), ModelError> {
@@ -30,6 +31,7 @@ impl ModelSpec for ConvNetConfig {
         if let Some(block) = self.blocks.iter().find(|block| !(0.0..1.0).contains(&block.dropout)) {
             return Err(ModelError::field("blocks", block.dropout, "a dropout must be at least 0 and below 1"));
         }
+        self.lora.iter().try_for_each(LoraConfig::validate)?;
         check_dropout(self.dropout)
     }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::Activations;
+use crate::model::{Activations, LoraConfig};
 
 /// How a model encodes the positions of tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -99,6 +99,9 @@ pub struct GptConfig {
     /// with less memory, at the cost of another forward pass.
     #[serde(default)]
     pub checkpoint_activations: bool,
+    /// Adapters of low rank beside the linear maps, which are trained in place of the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
 }
 
 fn default_rotary_base() -> f64 {
@@ -127,6 +130,7 @@ impl GptConfig {
             tied: true,
             dropout: 0.0,
             checkpoint_activations: false,
+            lora: None,
         }
     }
 }

@@ -12,7 +12,7 @@ use candle_core::{Device, Result, Tensor};
 pub use config::{GptActivation, GptConfig, GptNorm, Positions};
 use weights::{BlockWeights, GptBuilder, Norm, Qkv};
 
-use super::layers::{Builder, Weight};
+use super::layers::{Builder, Linear, Weight};
 use super::{Mode, Model, ModelError, ModelSpec, Policy};
 use crate::ops::dropout::{Mask, dropout};
 use crate::ops::{self, Heads};
@@ -29,9 +29,10 @@ pub struct Gpt {
     positions: Option<Weight>,
     blocks: Vec<Arc<Block>>,
     norm: Norm,
-    head: Option<Weight>,
+    head: Option<Linear>,
     policy: Policy,
     parameters: Parameters,
+    frozen: Parameters,
 }
 
 impl Gpt {
@@ -75,13 +76,15 @@ impl Gpt {
             let rule = format!("the table of {vocabulary} tokens cannot give {outputs} outputs; set it to false");
             return Err(ModelError::field("tied", true, rule));
         }
-        let mut maker = GptBuilder { config: &config, builder: Builder::new(seed, device, policy) };
+        let builder = Builder::new(seed, device, policy).adapting(config.lora.as_ref())?;
+        let mut maker = GptBuilder { config: &config, builder };
         let (tokens, positions) = maker.embeddings(vocabulary, longest)?;
         let block = |index| Ok(Arc::new(Block { config: config.clone(), index, weights: maker.block(index)? }));
         let blocks = (0..config.layers).map(block).collect::<Result<_>>()?;
         let (norm, head) = (maker.last_norm()?, maker.head(outputs)?);
-        let parameters = maker.builder.parameters;
-        Ok(Self { context: longest, tokens, positions, blocks, norm, head, policy, parameters, config })
+        maker.builder.check()?;
+        let Builder { parameters, frozen, .. } = maker.builder;
+        Ok(Self { context: longest, tokens, positions, blocks, norm, head, policy, parameters, frozen, config })
     }
 
     /// Returns the longest sequence that it takes.
@@ -90,9 +93,9 @@ impl Gpt {
     }
 
     fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
-        let table = self.tokens.var();
+        let table = self.tokens.tensor();
         let embedded = match &self.positions {
-            Some(positions) => ops::embedding_with_positions(table, positions.var(), tokens)?,
+            Some(positions) => ops::embedding_with_positions(table, positions.tensor(), tokens)?,
             None => ops::embedding(table, tokens)?,
         };
         // Fewer numbers than the table has.
@@ -121,12 +124,20 @@ impl Model for Gpt {
                 mode.detach_in_eval(block.forward(&x, draws)?)
             };
         }
-        let head = self.head.as_ref().unwrap_or(&self.tokens);
-        ops::cast(&ops::linear(&self.norm.forward(&x)?, head.var(), None)?, self.policy.output)
+        let x = self.norm.forward(&x)?;
+        let outputs = match &self.head {
+            Some(head) => head.forward(&x)?,
+            None => ops::linear(&x, self.tokens.tensor(), None)?,
+        };
+        ops::cast(&outputs, self.policy.output)
     }
 
     fn parameters(&self) -> &Parameters {
         &self.parameters
+    }
+
+    fn frozen(&self) -> Parameters {
+        self.frozen.clone()
     }
 }
 

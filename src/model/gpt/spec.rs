@@ -6,7 +6,8 @@ use super::Gpt;
 use super::config::{GptConfig, Positions};
 use crate::model::Input;
 use crate::model::error::check_dropout;
-use crate::model::{Activations, LayerFlops, Model, ModelConfig, ModelError, ModelSpec, Outline, Policy, flops};
+use crate::model::{Activations, LayerFlops, LoraConfig, Model, ModelConfig, ModelError, ModelSpec};
+use crate::model::{Outline, Policy, flops};
 
 impl ModelSpec for GptConfig {
     fn validate(&self) -> Result<(), ModelError> {
@@ -39,6 +40,7 @@ impl ModelSpec for GptConfig {
         if !(self.rotary_base.is_finite() && self.rotary_base > 1.0) {
             return Err(ModelError::field("rotary_base", self.rotary_base, "must be a finite number above 1"));
         }
+        self.lora.iter().try_for_each(LoraConfig::validate)?;
         check_dropout(self.dropout)
     }
 

@@ -35,7 +35,8 @@ impl GptBuilder<'_> {
         let in_first = self.config.is_gpt2();
         let (rows, columns) = if in_first { (inputs, outputs) } else { (outputs, inputs) };
         let weight = self.builder.normal(&format!("{name}.weight"), (rows, columns), deviation)?;
-        Ok(Linear { weight, bias: self.bias(name, outputs)?, in_first })
+        let bias = self.bias(name, outputs)?;
+        Ok(Linear { weight, bias, in_first, adapter: self.builder.adapter(name, inputs, outputs)? })
     }
 
     pub fn norm(&mut self, name: &str) -> Result<Norm> {
@@ -101,9 +102,13 @@ impl GptBuilder<'_> {
     }
 
     /// Creates the output map, unless it is tied to the token embeddings.
-    pub fn head(&mut self, outputs: usize) -> Result<Option<Weight>> {
-        let own = !self.config.tied;
-        own.then(|| self.table("lm_head.weight", outputs)).transpose()
+    pub fn head(&mut self, outputs: usize) -> Result<Option<Linear>> {
+        if self.config.tied {
+            return Ok(None);
+        }
+        let weight = self.table("lm_head.weight", outputs)?;
+        let adapter = self.builder.adapter("lm_head", self.config.width, outputs)?;
+        Ok(Some(Linear { weight, bias: None, in_first: false, adapter }))
     }
 }
 
@@ -118,10 +123,10 @@ impl Norm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Layer { weight, bias } => {
-                let bias = bias.as_ref().map(|bias| bias.var().as_tensor());
-                ops::layer_norm(x, weight.var(), bias, 1e-5)
+                let bias = bias.as_ref().map(Weight::tensor);
+                ops::layer_norm(x, weight.tensor(), bias, 1e-5)
             }
-            Self::Rms { weight } => ops::rms_norm(x, weight.var(), 1e-6),
+            Self::Rms { weight } => ops::rms_norm(x, weight.tensor(), 1e-6),
         }
     }
 
@@ -156,7 +161,7 @@ pub(super) struct BlockWeights {
 }
 
 impl BlockWeights {
-    /// Returns all of them.
+    /// Returns those that are trained.
     pub fn vars(&self) -> Vec<Var> {
         let qkv: &[Linear] = match &self.qkv {
             Qkv::Packed(linear) => std::slice::from_ref(linear),
@@ -165,6 +170,6 @@ impl BlockWeights {
         let linears = qkv.iter().chain([&self.projection, &self.up, &self.down]).chain(&self.gate);
         let norms = [&self.attention_norm, &self.mlp_norm];
         let weights = linears.flat_map(Linear::weights).chain(norms.into_iter().flat_map(Norm::weights));
-        weights.map(|weight| weight.var().clone()).collect()
+        weights.filter_map(|weight| weight.var().cloned()).collect()
     }
 }

@@ -7,6 +7,7 @@ mod classes;
 mod cycles;
 mod error;
 mod lightning;
+mod lora;
 mod optimizer;
 pub(super) mod order;
 mod python;
@@ -44,8 +45,10 @@ pub enum Target {
         /// The attribute of the LightningModule that holds the model; empty where the module is the model.
         attribute: String,
     },
-    /// The weights alone, as safetensors.
+    /// The weights alone, as safetensors; adapters are merged into them.
     Safetensors,
+    /// The adapters of LoRA, as a folder of PEFT.
+    Peft,
 }
 
 /// An export that is written.
@@ -81,6 +84,12 @@ impl<'a> Parts<'a> {
 }
 
 fn write(source: &Source<'_>, target: &Target, writing: &mut Writing) -> Result<(), ExportError> {
+    let continues = matches!(target, Target::Torch | Target::Transformers | Target::Lightning { .. });
+    if continues && lora::config(source.checkpoint).is_some() {
+        let reason = "the optimizer has only those; export them to PEFT, `--to peft`, or the merged weights, \
+                      `--to safetensors`";
+        return Err(ExportError::refused("the adapters of `[model.lora]`", reason));
+    }
     match target {
         Target::Torch => torch::write(source, &Parts::of(source, source.groups.clone())?, writing),
         Target::Transformers => {
@@ -96,9 +105,13 @@ fn write(source: &Source<'_>, target: &Target, writing: &mut Writing) -> Result<
             writing.lines.push("import safetensors.torch".to_owned());
             let path = python::text(&out.display().to_string());
             writing.lines.push(format!("model.load_state_dict(safetensors.torch.load_file({path}))"));
+            if lora::config(source.checkpoint).is_some() {
+                writing.notes.push("the adapters of `[model.lora]` are merged into the weights".to_owned());
+            }
             writing.notes.push("left: everything but the weights".to_owned());
             Ok(())
         }
+        Target::Peft => lora::write(source, writing),
     }
 }
 
@@ -121,7 +134,12 @@ pub fn export_weights(
     out: &Path,
 ) -> Result<Exported, ExportError> {
     let mut writing = Writing::at(out)?;
-    let source = Source::read(checkpoint, weights)?;
+    let lora = lora::config(checkpoint).filter(|_| *target != Target::Peft);
+    let whole = lora.map(|lora| lora::merged(&lora, &source::tensors(checkpoint, weights)?)).transpose()?;
+    let source = match &whole {
+        Some(whole) => Source::read(checkpoint, weights)?.merged(whole),
+        None => Source::read(checkpoint, weights)?,
+    };
     if let Err(error) = write(&source, target, &mut writing) {
         writing.undo();
         return Err(error);
@@ -130,7 +148,7 @@ pub fn export_weights(
         writing.notes.push(format!("these are the trained weights; `--weights {first}` exports those of `{first}`"));
     }
     let names: Vec<&str> = source.weights.iter().map(|(name, _)| *name).filter(|name| !order::is_known(name)).collect();
-    if let Some(first) = names.first() {
+    if let Some(first) = names.first().filter(|_| *target != Target::Peft) {
         writing.notes.push(format!(
             "parameters such as `{first}` are in the order of the alphabet, not in that of their registration, which is \
              not known here: make the optimizer with the groups above"

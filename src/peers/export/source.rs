@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::error::ExportError;
 use super::order;
 use crate::checkpoint::Checkpoint;
+use crate::model::is_adapter;
 use crate::peers::write::Stored;
 use crate::state::HostTensor;
 use crate::train::Weights;
@@ -75,12 +76,7 @@ impl<'a> Source<'a> {
     /// It has no model or optimizer of a trainer of ours, or no such weights.
     pub fn read(checkpoint: &'a Checkpoint, chosen: &Weights) -> Result<Self, ExportError> {
         let lacking = |what: &str| ExportError::Lacking { path: checkpoint.path().to_owned(), what: what.to_owned() };
-        let model = checkpoint.state("model").ok_or_else(|| lacking("it has no part `model`"))?;
-        let own = own_weights(checkpoint, chosen).map_err(|what| lacking(&what))?;
-        let weight = |(name, tensor): (&'a String, &'a HostTensor)| {
-            (name.as_str(), own.and_then(|own| own.get(name)).unwrap_or(tensor))
-        };
-        let mut weights: Vec<_> = model.tensors.iter().map(weight).collect();
+        let mut weights: Vec<_> = tensors(checkpoint, chosen)?.into_iter().collect();
         weights.sort_by(|(a, _), (b, _)| order::compare(a, b));
         let optimizer = checkpoint.state("optimizer").ok_or_else(|| lacking("it has no part `optimizer`"))?;
         let saved = Saved::deserialize(&optimizer.json)
@@ -99,6 +95,15 @@ impl<'a> Source<'a> {
             hyperparameters,
             groups,
         })
+    }
+
+    /// Replaces weights by those that their adapters are `merged` into, and removes the adapters.
+    pub fn merged(mut self, merged: &'a BTreeMap<String, HostTensor>) -> Self {
+        self.weights.retain(|(name, _)| !is_adapter(name));
+        for (name, tensor) in &mut self.weights {
+            *tensor = merged.get(*name).unwrap_or(tensor);
+        }
+        self
     }
 
     /// Returns the number of the next update.
@@ -125,6 +130,23 @@ impl<'a> Source<'a> {
     pub fn weight(&self, name: &str) -> Option<&'a HostTensor> {
         self.weights.iter().find(|(other, _)| *other == name).map(|(_, tensor)| *tensor)
     }
+}
+
+/// Returns all tensors of a model, with the chosen weights.
+///
+/// # Errors
+/// The checkpoint has no model, or no such weights.
+pub(super) fn tensors<'a>(
+    checkpoint: &'a Checkpoint,
+    chosen: &Weights,
+) -> Result<BTreeMap<&'a str, &'a HostTensor>, ExportError> {
+    let lacking = |what: &str| ExportError::Lacking { path: checkpoint.path().to_owned(), what: what.to_owned() };
+    let model = checkpoint.state("model").ok_or_else(|| lacking("it has no part `model`"))?;
+    let own = own_weights(checkpoint, chosen).map_err(|what| lacking(&what))?;
+    let weight = |(name, tensor): (&'a String, &'a HostTensor)| {
+        (name.as_str(), own.and_then(|own| own.get(name)).unwrap_or(tensor))
+    };
+    Ok(model.tensors.iter().map(weight).collect())
 }
 
 /// Returns the chosen weights of a component; `None` for the trained ones.

@@ -51,8 +51,7 @@ fn failed(name: &str, reason: String) -> Refusal {
 fn weights(session: &Session, peer: &Peer, found: &Found) -> Result<BTreeMap<String, HostTensor>, Refusal> {
     let mut weights = BTreeMap::new();
     for Match { ours, theirs, is_turned, .. } in &found.matched.matches {
-        let var = session.parameters().get(ours).or_else(|| session.buffers().get(ours));
-        let Some((var, named)) = var.zip(peer.model.tensors.get(*theirs)) else { continue };
+        let Some((var, named)) = session.weights().get(ours).zip(peer.model.tensors.get(*theirs)) else { continue };
         let host = turned(&named.tensor, *is_turned).and_then(|tensor| to_host(&tensor, host_dtype(var.dtype())));
         let host = host.and_then(|host| numbers::finite(host, false));
         weights.insert(ours.clone(), host.map_err(|reason| failed(&named.name, reason))?);

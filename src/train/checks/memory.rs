@@ -134,6 +134,10 @@ impl Sizes {
     }
 
     fn weights(&self) -> u64 {
+        self.averaged().saturating_add(self.outline.frozen)
+    }
+
+    fn averaged(&self) -> u64 {
         self.outline.parameters.saturating_add(self.outline.buffers)
     }
 
@@ -161,7 +165,7 @@ impl Sizes {
     /// Returns the needs for memory, in the order of allocation.
     fn needs(&self) -> Vec<Need> {
         let numbers = |what: &str, count: u64, detail: String| Need::new(what, count.saturating_mul(NUMBER), detail);
-        let averages = self.weights().saturating_mul(self.averages);
+        let averages = self.averaged().saturating_mul(self.averages);
         let copy = self.weights().saturating_add(self.remembered.numbers).saturating_add(averages);
         let mut needs = Vec::new();
         if self.is_on_cpu {

@@ -36,8 +36,10 @@ impl Fixed {
         let decides_rows = key.starts_with("data.") && !is_data_path(key);
         let decides_shape = key.strip_prefix("model.").is_some_and(|setting| !self.resumable.contains(&setting));
         // Initial weights no longer matter after the start.
-        let others = ["seed", "optimizer.kind", "loss.kind", "train.initial_weights"];
-        decides_rows || decides_shape || others.contains(&key)
+        let others = ["seed", "optimizer.kind", "loss.kind"];
+        let of_start = ["initial_weights", "missing_weights", "new_weights", "rename_weights"];
+        let begins = key.strip_prefix("train.").is_some_and(|setting| of_start.contains(&setting));
+        decides_rows || decides_shape || begins || others.contains(&key)
     }
 }
 

@@ -12,6 +12,7 @@ use super::early_stopping::{self, EarlyStoppingConfig};
 use super::every::Interval;
 use super::figure::Metric;
 use super::hooks::HooksConfig;
+use super::initial_weights::{self, MissingWeights, UnusedWeights};
 use super::keep::KeepConfig;
 use super::log::LogConfig;
 use super::paths;
@@ -142,12 +143,23 @@ pub struct TrainConfig {
     /// Parameters that are frozen for a part of the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freeze: Vec<FreezeConfig>,
-    /// A safetensors file with the initial weights, by parameter name.
+    /// The initial weights, by parameter name: a safetensors file, an index of shards, a folder with one of both, or a
+    /// run or a checkpoint of Rekindle. Numbers of f16 and bf16 are widened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_weights: Option<PathBuf>,
     /// Treatment of tensors in that file that the model has no place for: "error", as without this key, or "ignore".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unused_weights: Option<UnusedWeights>,
+    /// Treatment of tensors of the model that the file lacks: "error", as without this key, or "new".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_weights: Option<MissingWeights>,
+    /// Glob patterns of tensors of the model that begin new whatever is in the file, such as `"fc.*"`, a new head.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub new_weights: Vec<String>,
+    /// Pairs of prefixes of names: a tensor in the file whose name begins with the first gets the second in its place,
+    /// as in `[["module.", ""]]`. Without this key, one prefix that the names of the model lack or have is found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rename_weights: Vec<[String; 2]>,
     /// The longest time of a process that trains the run, such as `"2h"`: it saves before that, and stops. A resume has
     /// this time again. No limit by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,18 +167,6 @@ pub struct TrainConfig {
     /// The metric reported to schedules that follow one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<Metric>,
-}
-
-/// Treatment of tensors in a file of initial weights that the model has no place for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum UnusedWeights {
-    /// It is an error, except for tensors that the model computes itself, and for a copy of a shared output map.
-    #[default]
-    Error,
-    /// They are dropped, with a warning.
-    Ignore,
 }
 
 /// Time of saves. The last step is always saved.
@@ -263,6 +263,7 @@ impl Config {
         self.hooks.validate()?;
         component::validate(&self.components)?;
         shaping::check(&self.train)?;
+        initial_weights::check(&self.train)?;
         averages::check(self)?;
         early_stopping::check(self)?;
         match (self.train.epochs, self.train.steps) {

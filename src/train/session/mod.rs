@@ -67,7 +67,7 @@ pub struct Session {
     parameters: Parameters,
     /// Everything else that the model remembers, such as running statistics.
     buffers: Parameters,
-    /// Both.
+    /// Both, and weights that are never trained.
     weights: Parameters,
     loss: Arc<dyn Loss>,
     communicator: Arc<dyn Communicator>,
@@ -171,10 +171,13 @@ impl Session {
         let data = ranks::shared(data, &*communicator, &config)?;
         let parameters = model.parameters().clone();
         let buffers = model.buffers();
-        let weights = parameters.and(&buffers);
+        let frozen = model.frozen();
+        let weights = parameters.and(&buffers).and(&frozen);
         if let Some(path) = &config.train.initial_weights {
-            let unused = config.train.unused_weights.unwrap_or_default();
-            resumed.extend(initial_weights::load(path, &weights, &device, unused)?);
+            let tensors = initial_weights::Tensors { all: &weights, frozen: &frozen };
+            resumed.extend(initial_weights::load(path, &config.train, &tensors)?);
+        } else if purpose == Purpose::Train {
+            resumed.extend(initial_weights::of_untrained(&frozen));
         }
         batches::refuse_small(&config, &data, model.min_batch_rows())?;
         let optimizer = Optimizer::of_begun_run(&parameters, config.optimizer.clone())?;
@@ -270,6 +273,12 @@ impl Session {
     /// Returns what the model remembers beside its parameters, such as running statistics.
     pub fn buffers(&self) -> &Parameters {
         &self.buffers
+    }
+
+    /// Returns all tensors of the model: parameters, buffers, and weights that are never trained.
+    #[cfg(feature = "peers")]
+    pub(crate) fn weights(&self) -> &Parameters {
+        &self.weights
     }
 
     /// Returns the components, by name.

@@ -74,12 +74,14 @@ impl Request {
         let mut config = self.config.as_deref().map(Path::as_os_str);
         let mut rest = self.words[self.at + 1..].iter();
         while let Some(word) = rest.next() {
-            const OF_THE_START: [&str; 4] = ["--resume", "--out", "--set", "--device"];
+            const OF_THE_START: [&str; 5] = ["--resume", "--init-from", "--out", "--set", "--device"];
             let is_joined = |option: &&str| word.as_encoded_bytes().starts_with(format!("{option}=").as_bytes());
             if OF_THE_START.iter().any(|option| word == option) {
                 rest.next();
             } else if config == Some(word) {
                 config = None;
+            } else if word == "--strict" && self.config.is_some() {
+                // It was about the initial weights.
             } else if word != "--" && !OF_THE_START.iter().any(is_joined) {
                 again.push(word.clone());
             }
@@ -171,6 +173,7 @@ mod tests {
             "runs/a",
             "./train --resume runs/a --json=epochs --quiet",
         );
+        assert_continued("./train a.toml --init-from w --strict --quiet", "runs/a", "./train --resume runs/a --quiet");
         assert_continued("srun -J ./train ./train a.toml", "runs/a", "srun -J ./train ./train --resume runs/a");
     }
 

@@ -13,7 +13,7 @@ fn sizes(purpose: Purpose) -> Sizes {
     let activations = Activations { kept: 50, widest: 30, passing: 70 };
     let tensors = vec![("a".to_owned(), vec![10, 7]), ("b".to_owned(), vec![5, 6]), ("c".to_owned(), vec![3])];
     Sizes {
-        outline: Outline { tensors, parameters: 100, buffers: 3, activations },
+        outline: Outline { tensors, parameters: 100, buffers: 3, frozen: 0, activations },
         remembered: remembered(100),
         averages: 0,
         rows: 8,
