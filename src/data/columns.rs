@@ -7,14 +7,14 @@ use super::encoding::EncodingOptions;
 use super::error::{describe, hint};
 use super::frame::{FrameOptions, Role};
 use super::labels::LabelKind;
-use super::options::{Label, MISSING_VALUES, Missing, Task};
+use super::options::{Label, MISSING_VALUES, Missing, TargetColumns, Task};
 use super::{DataConfig, DataError, TableError};
 use crate::Notice;
 use crate::state::State;
 
 /// Options of a table's columns.
 pub(super) struct TableOptions<'a> {
-    label: &'a Label,
+    labels: &'a [Label],
     ignore: &'a [Label],
     categories: &'a [Label],
     pub frame: FrameOptions,
@@ -41,8 +41,18 @@ impl<'a> TableOptions<'a> {
     /// Creates the options from `config`, with defaults.
     pub fn new(config: &'a DataConfig) -> Result<Self, DataError> {
         let task = config.task.unwrap_or(Task::Classification);
-        if task == Task::Regression && config.classes.is_some() {
-            return Err(DataError::meaningless("classes", "regression"));
+        let is_list = matches!(config.label, Some(TargetColumns::Several(_)));
+        let labels = match (task, is_list) {
+            (Task::Regression, _) => LabelKind::Values,
+            (Task::Classification, true) => LabelKind::ZeroOrOne,
+            (Task::Classification, false) => LabelKind::Classes,
+        };
+        if config.classes.is_some() && labels != LabelKind::Classes {
+            let place = if is_list { "a list of labels" } else { "regression" };
+            return Err(DataError::meaningless("classes", place));
+        }
+        if config.target_transform.is_some() && task == Task::Classification {
+            return Err(DataError::meaningless("target_transform", "classification"));
         }
         let treatment = config.missing.unwrap_or_default();
         let allowed = treatment != Missing::Error;
@@ -53,13 +63,14 @@ impl<'a> TableOptions<'a> {
         let missing = config.missing_values.clone().unwrap_or_else(usual);
         let missing_values = allowed.then(|| missing.clone());
         Ok(Self {
-            label: config.label.as_ref().unwrap_or(&Label::Index(-1)),
+            labels: config.label.as_ref().map_or(LAST, TargetColumns::columns),
             ignore: config.ignore.as_deref().unwrap_or_default(),
             categories: config.categories.as_deref().unwrap_or_default(),
             frame: FrameOptions {
-                labels: if task == Task::Regression { LabelKind::Values } else { LabelKind::Classes },
+                labels,
                 missing_labels: missing,
                 classes: config.classes,
+                transform: config.target_transform,
                 missing_values,
                 has_begun: false,
             },
@@ -71,6 +82,9 @@ impl<'a> TableOptions<'a> {
         })
     }
 }
+
+/// The label if none is given.
+const LAST: &[Label] = &[Label::Index(-1)];
 
 /// The remedy for two columns of one name.
 const OF_NAMES: &str = "rename one of them in the file, or ignore one by its number with `data.ignore`";
@@ -114,18 +128,32 @@ impl Selection {
                 columns.roles[column] = role;
             }
         }
-        let target = columns.find(path, "label", options.label)?;
-        match columns.roles[target] {
-            Role::Ignored => return Err(DataError::meaningless("ignore", "the column of the label")),
-            Role::Category if options.frame.labels == LabelKind::Values => {
-                return Err(DataError::meaningless("categories", "the column of a label that is a value"));
-            }
-            Role::Category | Role::Feature | Role::Number | Role::List(_) | Role::Target => {
-                columns.label_is_named = columns.roles[target] == Role::Category;
-                columns.roles[target] = Role::Target;
-            }
+        if options.labels.is_empty() {
+            return Err(DataError::meaningless("label", "a table, as an empty list"));
+        }
+        for (place, label) in options.labels.iter().enumerate() {
+            columns.choose(path, place, label, options)?;
         }
         Ok(columns)
+    }
+
+    /// Makes a column the target at a place among those of a row.
+    fn choose(&mut self, path: &Path, place: usize, label: &Label, options: &TableOptions) -> Result<(), DataError> {
+        let target = self.find(path, "label", label)?;
+        match self.roles[target] {
+            Role::Ignored => return Err(DataError::meaningless("ignore", "the column of the label")),
+            Role::Target(_) => return Err(DataError::meaningless("label", "one column twice")),
+            Role::Category
+                if options.frame.labels != LabelKind::Classes && options.frame.labels != LabelKind::AsFirst =>
+            {
+                return Err(DataError::meaningless("categories", "the column of a label that is a value"));
+            }
+            Role::Category | Role::Feature | Role::Number | Role::List(_) => {
+                self.label_is_named = self.roles[target] == Role::Category;
+                self.roles[target] = Role::Target(place);
+            }
+        }
+        Ok(())
     }
 
     /// Returns the name of each column, or its number if it has none, and its role.
@@ -135,10 +163,15 @@ impl Selection {
         roles.map(move |(column, &role)| (name(column).unwrap_or_else(|| column.to_string()), role))
     }
 
-    /// Returns the label column's name for messages.
-    pub fn label(&self) -> String {
-        let label = self.roles.iter().position(|&role| role == Role::Target).unwrap_or_default();
-        describe(self.names.as_deref(), label)
+    /// Returns the names of the label columns for messages, in the order of the targets.
+    pub fn labels(&self) -> Vec<String> {
+        let targets = self.roles.iter().enumerate().filter_map(|(column, role)| match role {
+            Role::Target(place) => Some((*place, column)),
+            _ => None,
+        });
+        let mut targets: Vec<(usize, usize)> = targets.collect();
+        targets.sort_unstable();
+        targets.into_iter().map(|(_, column)| describe(self.names.as_deref(), column)).collect()
     }
 
     /// Returns the numbers of the columns that are not ignored.

@@ -1,24 +1,21 @@
 //! Options of data: one flat table, from which every format takes its own options.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::de::{Deserializer, Error};
-use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::delimiter::{CommentMark, Delimiter};
-use super::format_kind::{COMMON, Format};
+use super::format_kind::Format;
 use super::options::{
-    CategoryEncoding, Channels, Decimal, Label, MISSING_VALUES, Missing, Task, TokenKind, missing_values,
-    missing_values_schema,
+    CategoryEncoding, Channels, Decimal, Label, MISSING_VALUES, Missing, TargetColumns, Task, TokenKind,
+    missing_values, missing_values_schema,
 };
 use super::shaping::{Crop, Resize, Shaping};
-use super::{Augment, BatchSize, DataError, DatasetSpec, LastBatch, Sampling};
-use crate::registry::{Chosen, Named};
-use crate::tagged;
+use super::written::{is_nowhere, path_schema};
+use super::{Augment, BatchSize, DataError, DatasetSpec, Fold, LastBatch, Paths, Sampling, TargetTransform};
+use crate::registry::Chosen;
 
 /// The `[data]` table of a configuration, as written. Missing options have the defaults given here; an option that does
 /// not apply to the format is refused.
@@ -28,9 +25,15 @@ use crate::tagged;
 #[serde(deny_unknown_fields, remote = "Self")]
 #[non_exhaustive]
 pub struct DataConfig {
-    /// The file, plain, gzip or zstd; for IDX and images the folder of the files. Custom data may have none.
+    /// The file, plain, gzip or zstd; for IDX and images the folder of the files. Tables may be in several files: a list,
+    /// or a pattern such as "part-*.csv", whose files are in the order of their names. Custom data may have none.
     #[serde(skip_serializing_if = "is_nowhere")]
+    #[schemars(schema_with = "path_schema")]
     pub path: PathBuf,
+    /// The other paths, if `path` is a list.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub more_paths: Vec<PathBuf>,
     /// The format; left out, it follows from the ending of the file's name, ignoring `.gz`
     /// and `.zst`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,9 +56,10 @@ pub struct DataConfig {
     /// first lines show.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<CommentMark>,
-    /// Tables: the target column. Default -1, the last.
+    /// Tables: the target column, or a list of several: labels of 0 and 1, or with `task = "regression"` values. Default -1,
+    /// the last column.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub label: Option<Label>,
+    pub label: Option<TargetColumns>,
     /// Tables: whether the label is a class or a value. Default classification.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
@@ -100,6 +104,12 @@ pub struct DataConfig {
     /// IDX: the labels of the validation images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_labels: Option<PathBuf>,
+    /// IDX: a file of test images, which are evaluated once, after the last update.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_images: Option<PathBuf>,
+    /// IDX: the labels of the test images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_labels: Option<PathBuf>,
     /// Text: the kind of token, "characters" or "bytes". Default "characters".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<TokenKind>,
@@ -113,9 +123,6 @@ pub struct DataConfig {
     /// `~/.cache`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
-    /// Folders of images: a folder of validation images with the same classes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub validation_path: Option<PathBuf>,
     /// Folders of images: 1 converts them to grey, 3 to colour. Default unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<Channels>,
@@ -143,10 +150,26 @@ pub struct DataConfig {
     /// safetensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standardize: Option<bool>,
+    /// Targets that are values: "standardize" (mean 0 and deviation 1 over the training rows), "log" or "log1p". Metrics and
+    /// predictions are of the values themselves, the loss of what they become. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_transform: Option<TargetTransform>,
     /// The share of the rows that is set aside for validation, in `[0, 1)`; for a text, its last part. Default 0.
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub validation: f64,
+    /// Tables and folders of images: the validation rows, instead of a share of the others; as `path`, with the same columns
+    /// or classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_path: Option<Paths>,
+    /// Tables and folders of images: rows that are evaluated once, after the last update; as `path`, with the same columns
+    /// or classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_path: Option<Paths>,
+    /// A fold of a cross-validation, such as "2/5", instead of a share: the second of five disjoint parts of the rows is set
+    /// aside for validation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Fold>,
     /// Rows per update, or "all". Default 32.
     #[serde(default = "default_batch_size")]
     pub batch_size: BatchSize,
@@ -170,63 +193,6 @@ pub struct DataConfig {
     pub own: Option<Chosen<dyn DatasetSpec>>,
 }
 
-fn is_nowhere(path: &Path) -> bool {
-    path.as_os_str().is_empty()
-}
-
-/// The table without the settings of a registered format.
-struct Common<T>(T);
-
-impl Serialize for Common<&DataConfig> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        DataConfig::serialize(self.0, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Common<DataConfig> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        DataConfig::deserialize(deserializer).map(Self)
-    }
-}
-
-impl Serialize for DataConfig {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Whole<'a> {
-            #[serde(flatten)]
-            common: Common<&'a DataConfig>,
-            #[serde(flatten)]
-            own: &'a toml::Table,
-        }
-        match &self.own {
-            None => Common(self).serialize(serializer),
-            Some(own) => Whole { common: Common(self), own: own.settings() }.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for DataConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut table: Map<String, Value> = Map::deserialize(deserializer)?;
-        let format = table.get("format").and_then(Value::as_str).unwrap_or_default();
-        let registry = <dyn DatasetSpec>::registry();
-        let (is_custom, kind) = (format == Format::Custom.word(), registry.find(format));
-        if is_custom || kind.is_some() {
-            table.entry("path").or_insert_with(|| "".into());
-        }
-        let own = match kind {
-            Some(kind) => {
-                let (common, own) = table.into_iter().partition(|(name, _)| COMMON.contains(&name.as_str()));
-                table = common;
-                Some(kind.choose(own).map_err(D::Error::custom)?)
-            }
-            None => None,
-        };
-        let Common(config) = tagged::read_table(table)?;
-        Ok(Self { own, ..config })
-    }
-}
-
 fn default_batch_size() -> BatchSize {
     BatchSize::Rows(NonZeroUsize::MIN.saturating_add(31))
 }
@@ -236,12 +202,13 @@ impl DataConfig {
     pub const MISSING_VALUES: [&str; 9] = MISSING_VALUES;
 
     /// The options that are paths, and do not describe the data.
-    pub const PATHS: [&str; 4] = ["path", "tokenizer", "cache", "validation_path"];
+    pub const PATHS: [&str; 5] = ["path", "tokenizer", "cache", "validation_path", "test_path"];
 
     /// Creates the defaults for the file or folder at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
+            more_paths: Vec::new(),
             format: None,
             header: None,
             skip_lines: None,
@@ -262,11 +229,12 @@ impl DataConfig {
             labels: None,
             validation_images: None,
             validation_labels: None,
+            test_images: None,
+            test_labels: None,
             tokens: None,
             tokenizer: None,
             context: None,
             cache: None,
-            validation_path: None,
             channels: None,
             resize: None,
             crop: None,
@@ -274,7 +242,11 @@ impl DataConfig {
             check_images: None,
             classes: None,
             standardize: None,
+            target_transform: None,
             validation: 0.0,
+            validation_path: None,
+            test_path: None,
+            fold: None,
             batch_size: default_batch_size(),
             shuffle: None,
             drop_last: false,
@@ -294,9 +266,27 @@ impl DataConfig {
 
     /// Returns the values of [`DataConfig::PATHS`] that are given.
     pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let others = [&mut self.tokenizer, &mut self.cache, &mut self.validation_path];
+        let others = [&mut self.tokenizer, &mut self.cache];
+        let lists = [&mut self.validation_path, &mut self.test_path];
         let path = Some(&mut self.path).filter(|path| !is_nowhere(path));
-        path.into_iter().chain(others.into_iter().flatten())
+        let several = lists.into_iter().flatten().flat_map(Paths::iter_mut).chain(&mut self.more_paths);
+        path.into_iter().chain(others.into_iter().flatten()).chain(several)
+    }
+
+    /// Returns the paths of the data: one, or those of a list.
+    pub fn paths(&self) -> Paths {
+        Paths::of(&self.path, &self.more_paths)
+    }
+
+    /// Whether a row has several labels, each 0 or 1.
+    pub(crate) fn has_labels(&self) -> bool {
+        matches!(self.label, Some(TargetColumns::Several(_))) && self.task != Some(Task::Regression)
+    }
+
+    /// Returns the same options for the file at `path` alone, without those that choose rows for validation and test.
+    pub(super) fn at(&self, path: impl Into<PathBuf>) -> Self {
+        let (path, validation_path, test_path) = (path.into(), None, None);
+        Self { path, more_paths: Vec::new(), validation_path, test_path, fold: None, ..self.clone() }
     }
 
     /// Returns the treatment of a last batch that is not full.
@@ -322,13 +312,15 @@ impl DataConfig {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
     fn a_config_is_written_as_it_was_typed() {
         let text = "path = \"a.csv\"\nlabel = -2\nvalidation = 0.2\nbatch_size = \"all\"\ndrop_last = true\n";
         let config: DataConfig = toml::from_str(text).unwrap();
-        assert_eq!(config.label, Some(Label::Index(-2)));
+        assert_eq!(config.label, Some(Label::Index(-2).into()));
         assert_eq!(toml::to_string(&config).unwrap(), text);
     }
 

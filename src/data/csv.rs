@@ -5,30 +5,22 @@ use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 
-use super::columns::TableOptions;
 use super::delimiter::{CommentMark, Delimiter};
 use super::error::{describe, quoted};
 use super::file::{self, DataFile};
 use super::first_lines::with_point;
-use super::frame::Frame;
 use super::options::Decimal;
 use super::packing::Packing;
 use super::quotes::{Quotes, Unclosed};
-use super::records::{self, Records};
+use super::records::{FrameReader, Records};
 use super::value::Value;
-use super::{DataConfig, DataError, Problem, TableError, remarks};
+use super::{DataConfig, DataError, Problem, TableError};
 
-/// Reads the table in `file`, as described by `config`.
-pub(super) fn read(file: &DataFile, config: &DataConfig, options: &TableOptions) -> Result<Frame, DataError> {
+/// Reads the table in `file`, as described by `config`, and returns the number of its rows.
+pub(super) fn read(file: &DataFile, config: &DataConfig, reader: &mut FrameReader) -> Result<usize, DataError> {
     let records = CsvRecords::new(Text::of(file.path, &file.content, config)?, config)?;
     records.refuse_strange_head()?;
-    let has_names = records.names.is_some();
-    let mut frame = records::frame(records, options)?;
-    if has_names {
-        frame.notices.extend(remarks::of_header(file.path, &frame));
-        frame.notices.extend(remarks::of_index(file.path, &frame));
-    }
-    Ok(frame)
+    reader.read(records)
 }
 
 /// A record as it is in the file, and with points in the place of decimal commas if it has any.
@@ -267,18 +259,22 @@ fn failed(path: &Path, packing: Packing, source: io::Error) -> DataError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::columns::TableOptions;
     use super::super::frame::Cells;
     use super::super::{Fingerprint, Label, Targets};
     use super::*;
 
     /// Returns the numbers of each feature, and the labels.
     fn read(text: &str, header: bool, skip_lines: usize, label: i64) -> Result<(Vec<Vec<f64>>, Targets), DataError> {
-        let (label, header, skip_lines) = (Some(Label::Index(label)), Some(header), Some(skip_lines));
+        let (label, header, skip_lines) = (Some(Label::Index(label).into()), Some(header), Some(skip_lines));
         let classes = std::num::NonZeroUsize::new(4);
         let config = DataConfig { label, header, skip_lines, classes, ..DataConfig::new("a.csv") };
         let content = text.as_bytes().to_vec();
         let file = DataFile { path: &config.path, fingerprint: Fingerprint::of(&content), content };
-        let frame = super::read(&file, &config, &TableOptions::new(&config)?)?;
+        let options = TableOptions::new(&config)?;
+        let mut reader = FrameReader::new(&options);
+        super::read(&file, &config, &mut reader)?;
+        let frame = reader.finish()?;
         let numbers = frame.columns.into_iter().map(|column| match column.cells {
             Cells::Numbers(numbers) => numbers,
             other @ (Cells::Categories(_) | Cells::Lists(_)) => panic!("{other:?}"),

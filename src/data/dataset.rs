@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 
-use super::{DataError, Fingerprint, Input, Names, TargetKind};
+use super::{DataError, Fingerprint, Input, Names, TargetKind, TargetScale};
 use crate::Notice;
 use crate::state::{State, StateError, Stateful};
 
@@ -142,6 +142,11 @@ pub trait Dataset: Send + Sync {
         Vec::new()
     }
 
+    /// Returns what targets that are values have become; `None` if they are unchanged.
+    fn target_scale(&self) -> Option<&TargetScale> {
+        None
+    }
+
     /// Whether the rows are gathered on the run's device. Such a data set is only used from the training thread; for
     /// others, batches may be prefetched on other threads.
     fn is_on_device(&self) -> bool {
@@ -243,6 +248,10 @@ macro_rules! delegate {
 
         fn missing(&$this) -> Vec<(String, usize)> {
             $inner.missing()
+        }
+
+        fn target_scale(&$this) -> Option<&TargetScale> {
+            $inner.target_scale()
         }
 
         fn is_on_device(&$this) -> bool {

@@ -42,7 +42,7 @@ impl DataConfig {
     }
 
     fn complete_table(&mut self) {
-        self.label.get_or_insert(Label::Index(-1));
+        self.label.get_or_insert(Label::Index(-1).into());
         self.task.get_or_insert(Task::Classification);
         self.ignore.get_or_insert_default();
         self.categories.get_or_insert_default();

@@ -195,14 +195,15 @@ mod tests {
     fn learned(cells: &[&str], options: EncodingOptions) -> Result<(Encoding, Vec<f64>), DataError> {
         let missing_values = (options.missing != Missing::Error).then(|| vec![String::new()]);
         let (labels, missing_labels) = (LabelKind::Values, Vec::new());
-        let frame_options = FrameOptions { labels, missing_labels, classes: None, missing_values, has_begun: false };
-        let columns = [("x".to_owned(), Role::Feature), ("y".to_owned(), Role::Target)];
+        let frame_options =
+            FrameOptions { labels, missing_labels, classes: None, transform: None, missing_values, has_begun: false };
+        let columns = [("x".to_owned(), Role::Feature), ("y".to_owned(), Role::Target(0))];
         let mut builder = Builder::new(columns, frame_options);
         for cell in cells {
             builder.push(0, Value::Text(cell)).unwrap();
             builder.push(1, Value::Number(Number::Single(0.0))).unwrap();
         }
-        let frame = builder.finish(std::path::Path::new("a"), "column `y`".to_owned()).unwrap();
+        let frame = builder.finish(std::path::Path::new("a"), vec!["column `y`".to_owned()]).unwrap();
         let split = Split::last(cells.len(), 1).unwrap();
         let encoding = Encoding::learn(&frame, split.train(), options)?;
         let values = encoding.encoder(&frame.columns).encode(0..cells.len());

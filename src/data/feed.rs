@@ -7,6 +7,7 @@ use candle_core::Device;
 use super::batches::{BatchSource, Share};
 use super::dataset::Source;
 use super::delivery::{Delivery, Destination};
+use super::files::Counts;
 use super::prefetcher::Prefetcher;
 use super::sampling::Sampler;
 use super::{
@@ -67,7 +68,7 @@ impl Data {
         seed: u64,
         device: &Device,
     ) -> Result<Self, DataError> {
-        let split = Split::new(source.len(), config.validation, seed)?;
+        let split = Split::of(config, Counts { train: source.len(), ..Counts::default() }, seed)?;
         Self::of(source, split, config, seed, device)
     }
 
@@ -300,7 +301,12 @@ impl<D: Dataset> Data<D> {
         self.gathering.split.validation()
     }
 
-    /// Returns all rows of the data set, ascending.
+    /// Returns the test rows of the data set, ascending; often none.
+    pub fn test_rows(&self) -> &RowSet {
+        self.gathering.split.test()
+    }
+
+    /// Returns all training and validation rows of the data set, ascending.
     pub fn all_rows(&self) -> RowSet {
         self.gathering.split.all()
     }

@@ -6,12 +6,13 @@ use candle_core::Device;
 
 use super::columns::TableOptions;
 use super::dataset::Source;
-use super::encoding::EncodingOptions;
+use super::error::FilesError;
 use super::file::DataFile;
+use super::files::{Counts, Part};
 use super::format_kind::{COMMON, Format};
-use super::frame::Frame;
+use super::tables::{self, ReadTable};
 use super::tensors::{ReadTensors, TensorReader};
-use super::{DataConfig, DataError, Fingerprint, Recalled, Split, Table, csv, folder, idx, survey, text};
+use super::{DataConfig, DataError, Recalled, Split, Table, folder, idx, survey, text};
 use crate::Notice;
 use crate::state::State;
 
@@ -71,7 +72,28 @@ impl Format {
         let known = |option: &str| is_own(option) || COMMON.contains(&option) || self.options().contains(&option);
         match given.find(|option| !known(option)) {
             Some(option) => Err(DataError::meaningless(option, self.name())),
-            None => Ok(()),
+            None => self.check_rows(config),
+        }
+    }
+
+    /// Refuses several files where one is read, and two ways of choosing validation rows.
+    fn check_rows(self, config: &DataConfig) -> Result<(), DataError> {
+        if !config.more_paths.is_empty() && !matches!(self, Self::Csv | Self::Parquet) {
+            return Err(FilesError::OnePath { option: Part::Train.option(), format: self.name() }.into());
+        }
+        let set_aside = [
+            ("validation", config.validation > 0.0),
+            ("validation_path", config.validation_path.is_some()),
+            ("validation_images", config.validation_images.is_some()),
+        ];
+        let has_files = config.validation_path.is_some();
+        match (config.fold, set_aside.into_iter().find(|(_, is_given)| *is_given)) {
+            (Some(_), Some((option, _))) => Err(DataError::meaningless(option, "a run with `data.fold`")),
+            (Some(_), None) if self == Self::Text => Err(DataError::meaningless("fold", "text")),
+            (None, Some(("validation", _))) if has_files => {
+                Err(DataError::meaningless("validation", "data that comes with validation files"))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -95,8 +117,7 @@ pub(super) fn open(
     let nothing = State::default();
     let saved = recalled.map(|recalled| recalled.memory.unwrap_or(&nothing));
     match format {
-        Format::Csv => read_csv(config, seed, device, saved, said),
-        Format::Parquet => read_parquet(config, seed, device, saved, said),
+        Format::Csv | Format::Parquet => read_table(config, format, seed, device, saved, said),
         Format::Safetensors => read_safetensors(config, seed, device, saved),
         Format::Idx => idx::open(config, seed, saved),
         Format::Text => text::open(config, recalled),
@@ -106,65 +127,27 @@ pub(super) fn open(
             let own = config.own.as_ref().ok_or(DataError::NotGiven)?;
             config.validate()?;
             let source = own.get().open(&config.path)?;
-            let split = Split::new(source.len(), config.validation, seed)?;
+            let split = Split::of(config, Counts { train: source.len(), ..Counts::default() }, seed)?;
             Ok((source, split))
         }
     }
 }
 
-fn read_csv(
+fn read_table(
     config: &DataConfig,
+    format: Format,
     seed: u64,
     device: &Device,
     saved: Option<&State>,
     said: Vec<Notice>,
 ) -> Result<(Box<dyn Source>, Split), DataError> {
     let options = TableOptions::of_run(config, saved)?;
-    let file = DataFile::read(&config.path)?;
-    let mut frame = csv::read(&file, config, &options)?;
+    let ReadTable { mut frame, counts, fingerprint } = tables::read(config, format, &options)?;
     frame.notices.extend(said);
-    table(config, frame, options.encoding, file.fingerprint, seed, device)
-}
-
-#[cfg(feature = "parquet")]
-fn read_parquet(
-    config: &DataConfig,
-    seed: u64,
-    device: &Device,
-    saved: Option<&State>,
-    said: Vec<Notice>,
-) -> Result<(Box<dyn Source>, Split), DataError> {
-    let options = TableOptions::of_run(config, saved)?;
-    let file = DataFile::read(&config.path)?;
-    let fingerprint = file.fingerprint.clone();
-    let mut frame = super::parquet::read(file, &options)?;
-    frame.notices.extend(said);
-    table(config, frame, options.encoding, fingerprint, seed, device)
-}
-
-#[cfg(not(feature = "parquet"))]
-fn read_parquet(
-    config: &DataConfig,
-    _: u64,
-    _: &Device,
-    _: Option<&State>,
-    _: Vec<Notice>,
-) -> Result<(Box<dyn Source>, Split), DataError> {
-    Err(super::TableError::NoParquet { path: config.path.clone() }.into())
-}
-
-fn table(
-    config: &DataConfig,
-    frame: Frame,
-    encoding: EncodingOptions,
-    fingerprint: Fingerprint,
-    seed: u64,
-    device: &Device,
-) -> Result<(Box<dyn Source>, Split), DataError> {
-    let split = Split::new(frame.targets.len(), config.validation, seed)?;
-    let mut table = Table::encoded(frame, &split, encoding, fingerprint, device)?;
+    let split = Split::of(config, counts, seed)?;
+    let mut table = Table::encoded(frame, &split, options.encoding, fingerprint, device)?;
     table = if config.standardize.unwrap_or(true) { table.standardized(&split)? } else { table.not_standardized() };
-    Ok((Box::new(table), split))
+    Ok((Box::new(table.scaled(config.target_transform, &split)?), split))
 }
 
 fn read_safetensors(
@@ -175,12 +158,12 @@ fn read_safetensors(
 ) -> Result<(Box<dyn Source>, Split), DataError> {
     let file = DataFile::read(&config.path)?;
     let ReadTensors { rows, names, notices } = TensorReader::new(config, saved).read(&file, saved.is_some())?;
-    let split = Split::new(rows.len(), config.validation, seed)?;
+    let split = Split::of(config, Counts { train: rows.len(), ..Counts::default() }, seed)?;
     let mut table = Table::new(rows, file.fingerprint, device)?.with_classes(names).saying(notices);
     if config.standardize.unwrap_or(false) {
         table = table.standardized(&split)?;
     }
-    Ok((Box::new(table), split))
+    Ok((Box::new(table.scaled(config.target_transform, &split)?), split))
 }
 
 #[cfg(test)]

@@ -68,14 +68,17 @@ const CSV: &[&str] = &[
     "missing_indicator",
     "classes",
     "standardize",
+    "target_transform",
+    "validation_path",
+    "test_path",
 ];
 
 /// Options of every table format.
 const TABLE: &[&str] = CSV.split_at(6).1;
 
 /// Options of every format: the place of the data, its split, its order, and changes at every step.
-pub(super) const COMMON: [&str; 8] =
-    ["path", "format", "validation", "batch_size", "shuffle", "drop_last", "sampling", "augment"];
+pub(super) const COMMON: [&str; 9] =
+    ["path", "format", "validation", "fold", "batch_size", "shuffle", "drop_last", "sampling", "augment"];
 
 impl Format {
     /// All formats except registered ones.
@@ -116,10 +119,12 @@ impl Format {
             Self::Csv => CSV,
             // A Parquet file contains column names and missing values.
             Self::Parquet => TABLE,
-            Self::Safetensors => &["inputs", "targets", "classes", "standardize"],
-            Self::Idx => &["images", "labels", "validation_images", "validation_labels", "classes"],
+            Self::Safetensors => &["inputs", "targets", "classes", "standardize", "target_transform"],
+            Self::Idx => {
+                &["images", "labels", "validation_images", "validation_labels", "test_images", "test_labels", "classes"]
+            }
             Self::Text => &["tokens", "tokenizer", "context", "cache"],
-            Self::Images => &["validation_path", "channels", "resize", "crop", "skip_bad", "check_images"],
+            Self::Images => &["validation_path", "test_path", "channels", "resize", "crop", "skip_bad", "check_images"],
             // Settings of a registered format are checked when they are read.
             Self::Custom | Self::Own(_) => &[],
         }

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use super::classes::LabelsOf;
 use super::error::quoted;
-use super::labels::{LabelKind, Labels};
+use super::labels::{Finished, LabelKind, Labels};
 use super::lists::Lists;
 use super::looks::is_missing_elsewhere;
 use super::rows::OF_A_TABLE;
 use super::value::{Value, number};
-use super::{Columns, DataError, Problem, Targets};
+use super::{Columns, DataError, Problem, TargetTransform, Targets};
 use crate::Notice;
 
 /// A table in memory, with missing values.
@@ -96,6 +96,11 @@ impl Words {
         number
     }
 
+    /// Whether a word is among them.
+    pub fn contains(&self, word: &str) -> bool {
+        self.numbers.contains_key(word)
+    }
+
     /// Returns the distinct words, in order of first appearance.
     pub fn distinct(&self) -> &[String] {
         &self.distinct
@@ -110,7 +115,8 @@ impl Words {
 /// The role of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    Target,
+    /// A target, with its place among the targets of a row.
+    Target(usize),
     Ignored,
     Feature,
     /// A feature with number values.
@@ -129,10 +135,22 @@ pub(super) struct FrameOptions {
     /// The text of missing labels, which are an error.
     pub missing_labels: Vec<String>,
     pub classes: Option<NonZeroUsize>,
+    /// What targets that are values become.
+    pub transform: Option<TargetTransform>,
     /// The text of missing values; `None` if no value may be missing.
     pub missing_values: Option<Vec<String>>,
     /// Whether the run has begun, in which case likely mistakes are only reported, not errors.
     pub has_begun: bool,
+}
+
+impl FrameOptions {
+    /// Refuses a value that cannot be a target.
+    pub fn check_target(&self, value: f64) -> Result<(), Problem> {
+        if self.labels == LabelKind::ZeroOrOne && value != 0.0 && value != 1.0 {
+            return Err(Problem::NeitherZeroNorOne(value.to_string()));
+        }
+        self.transform.map_or(Ok(()), |transform| transform.require(value))
+    }
 }
 
 /// A [`Frame`] under construction.
@@ -141,10 +159,15 @@ pub(super) struct Builder {
     /// By column of the file.
     columns: Vec<ColumnBuilder>,
     names: Vec<String>,
+    /// Whether no other classes follow than those so far.
+    classes_are_known: bool,
 }
 
 enum ColumnBuilder {
-    Target(Labels),
+    Target {
+        labels: Labels,
+        place: usize,
+    },
     Ignored,
     /// A number of rows, all missing; the first present value determines the kind of the column.
     Unknown(usize),
@@ -160,7 +183,7 @@ impl Builder {
     /// Creates a builder for columns of these names and roles.
     pub fn new(columns: impl IntoIterator<Item = (String, Role)>, options: FrameOptions) -> Self {
         let filling = |role| match role {
-            Role::Target => ColumnBuilder::Target(Labels::Unknown(options.labels)),
+            Role::Target(place) => ColumnBuilder::Target { labels: Labels::Unknown(options.labels), place },
             Role::Ignored => ColumnBuilder::Ignored,
             Role::Feature => ColumnBuilder::Unknown(0),
             Role::Number => ColumnBuilder::Numbers(Vec::new()),
@@ -168,18 +191,26 @@ impl Builder {
             Role::List(width) => Lists::new(width, 0).map_or(ColumnBuilder::Unknown(0), ColumnBuilder::Lists),
         };
         let (names, columns) = columns.into_iter().map(|(name, role)| (name, filling(role))).unzip();
-        Self { options, columns, names }
+        Self { options, columns, names, classes_are_known: false }
+    }
+
+    /// Refuses other classes than those so far from now on.
+    pub fn know_classes(&mut self) {
+        self.classes_are_known = true;
     }
 
     /// Adds the next value of a column.
     pub fn push(&mut self, column: usize, value: Value) -> Result<(), Problem> {
-        if let (Some(ColumnBuilder::Target(labels)), value) = (self.columns.get_mut(column), value) {
+        if let Some(ColumnBuilder::Target { labels, .. }) = self.columns.get_mut(column) {
             let is_missing = |text: &str| self.options.missing_labels.iter().any(|missing| missing == text);
-            return match value {
-                Value::Text("") => Err(Problem::NoLabel),
-                Value::Text(text) if is_missing(text) => Err(Problem::LabelForMissing(quoted(text))),
-                value => labels.push(value, self.options.classes),
-            };
+            match value {
+                Value::Text("") => return Err(Problem::NoLabel),
+                Value::Text(text) if is_missing(text) => return Err(Problem::LabelForMissing(quoted(text))),
+                value if self.classes_are_known => labels.require_known(value, self.options.classes)?,
+                _ => {}
+            }
+            labels.push(value, self.options.classes)?;
+            return labels.last_value().map_or(Ok(()), |value| self.options.check_target(value));
         }
         let known = self.options.missing_values.as_ref();
         let is_missing = |text: &str| known.is_some_and(|known| known.iter().any(|missing| missing == text));
@@ -189,7 +220,7 @@ impl Builder {
             value => value,
         };
         match self.columns.get_mut(column) {
-            Some(ColumnBuilder::Ignored | ColumnBuilder::Target(_)) | None => Ok(()),
+            Some(ColumnBuilder::Ignored | ColumnBuilder::Target { .. }) | None => Ok(()),
             Some(_) if known.is_none() && value.is_missing() => Err(Problem::Empty),
             Some(feature) => feature.push(value),
         }
@@ -201,20 +232,24 @@ impl Builder {
         let sizes = self.columns.iter().map(|column| match column {
             ColumnBuilder::Ignored | ColumnBuilder::Unknown(_) => 0,
             ColumnBuilder::Numbers(numbers) => numbers.len() * 8,
-            ColumnBuilder::Target(labels) => labels.bytes(),
+            ColumnBuilder::Target { labels, .. } => labels.bytes(),
             ColumnBuilder::Categories { words, .. } => of_words(words),
             ColumnBuilder::Lists(lists) => lists.bytes(),
         });
         sizes.sum::<usize>() as u64
     }
 
-    /// Returns the table of the file at `path`; `label` is the name of its label column for messages.
-    pub fn finish(self, path: &Path, label: String) -> Result<Frame, DataError> {
+    /// Returns the table of the file at `path`; `names` are those of its target columns for messages.
+    pub fn finish(self, path: &Path, names: Vec<String>) -> Result<Frame, DataError> {
         let (declared, has_begun) = (self.options.classes, self.options.has_begun);
         let (columns, labels, layout) = self.into_columns();
-        let labels = labels.unwrap_or(Labels::Unknown(LabelKind::Classes));
-        let labels_of = LabelsOf { path, place: Some(label), otherwise: OTHER_LABEL, too_many: OF_A_TABLE, has_begun };
-        let (targets, classes, notices) = labels.finish(&labels_of, declared)?;
+        let mut finished = Vec::new();
+        for (labels, place) in labels.into_iter().zip(names) {
+            let (otherwise, too_many) = (OTHER_LABEL, OF_A_TABLE);
+            let labels_of = LabelsOf { path, place: Some(place), otherwise, too_many, has_begun };
+            finished.push(labels.finish(&labels_of, declared)?);
+        }
+        let (targets, classes, notices) = side_by_side(finished).ok_or(DataError::NoRows { path: path.into() })?;
         Ok(Frame { columns, targets, classes, layout, notices })
     }
 
@@ -223,14 +258,14 @@ impl Builder {
         self.into_columns().0
     }
 
-    fn into_columns(self) -> (Vec<Column>, Option<Labels>, Columns) {
-        let (mut columns, mut found) = (Vec::new(), None);
+    fn into_columns(self) -> (Vec<Column>, Vec<Labels>, Columns) {
+        let (mut columns, mut targets) = (Vec::new(), Vec::new());
         let mut layout = Columns { all: self.names.clone(), ..Columns::default() };
         for (place, (name, filling)) in self.names.into_iter().zip(self.columns).enumerate() {
             let named = matches!(filling, ColumnBuilder::Categories { named: true, .. });
             let cells = match filling {
-                ColumnBuilder::Target(labels) => {
-                    (found, layout.label) = (Some(labels), place);
+                ColumnBuilder::Target { labels, place: among } => {
+                    targets.push((among, place, labels));
                     continue;
                 }
                 ColumnBuilder::Ignored => {
@@ -244,7 +279,11 @@ impl Builder {
             };
             columns.push(Column { name, cells, named });
         }
-        (columns, found, layout)
+        targets.sort_by_key(|(among, ..)| *among);
+        let mut places = targets.iter().map(|(_, place, _)| *place);
+        layout.label = places.next().unwrap_or_default();
+        layout.more_labels = places.collect();
+        (columns, targets.into_iter().map(|(.., labels)| labels).collect(), layout)
     }
 }
 
@@ -298,10 +337,29 @@ impl ColumnBuilder {
                 Value::List(list) => lists.push(list)?,
                 Value::Number(_) | Value::Word(_) | Value::Text(_) => return Err(Problem::NotAList),
             },
-            Self::Target(_) | Self::Ignored | Self::Unknown(_) => {}
+            Self::Target { .. } | Self::Ignored | Self::Unknown(_) => {}
         }
         Ok(())
     }
+}
+
+/// Joins the targets of several columns, which are values: those of a row follow each other. `None` without a column.
+fn side_by_side(mut columns: Vec<Finished>) -> Option<Finished> {
+    if columns.len() < 2 {
+        return columns.pop();
+    }
+    let (mut of_columns, mut notices) = (Vec::new(), Vec::new());
+    for (targets, _, said) in columns {
+        notices.extend(said);
+        match targets {
+            Targets::Values { values, .. } => of_columns.push(values),
+            Targets::Classes { .. } => return None,
+        }
+    }
+    let (rows, width) = (of_columns.first().map_or(0, Vec::len), of_columns.len());
+    let row = |row: usize| of_columns.iter().filter_map(move |values| values.get(row)).copied();
+    let values = (0..rows).flat_map(row).collect();
+    Some((Targets::Values { values, width }, None, notices))
 }
 
 /// The remedy if the label is another column.

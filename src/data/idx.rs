@@ -1,10 +1,12 @@
 //! A data set of IDX files, the format of MNIST and similar data sets: images in one file, their labels in another.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::classes::LabelsOf;
 use super::dataset::Source;
 use super::error::IdxError;
+use super::files::{Counts, Part};
 use super::idx_file::{Element, IdxFile};
 use super::images::{Images, Samples};
 use super::integers::{self, Integers};
@@ -27,12 +29,14 @@ pub(super) fn open(
     let in_folder =
         |name: &Option<PathBuf>, usual: &str| find(config.path.join(name.as_deref().unwrap_or(Path::new(usual))));
     let mut pair = Pair::read(in_folder(&config.images, TRAIN[0]), in_folder(&config.labels, TRAIN[1]))?;
-    let (train_rows, mut split) = (pair.labels.len(), None);
-    if let Some((images, labels)) = validation_files(config)? {
-        let validation = Pair::read(images, labels)?;
-        split = Some(Split::last(train_rows + validation.labels.len(), validation.labels.len())?);
-        pair = pair.and(validation)?;
+    let mut counts = Counts { train: pair.labels.len(), ..Counts::default() };
+    for (part, files) in [(Part::Validation, validation_files(config)?), (Part::Test, test_files(config)?)] {
+        let Some((images, labels)) = files else { continue };
+        let others = Pair::read(images, labels)?;
+        counts.add(part, others.labels.len());
+        pair = pair.and(others)?;
     }
+    require_known(&pair, counts, config)?;
     let labels_of = LabelsOf {
         path: &pair.files[1].path,
         place: None,
@@ -42,7 +46,7 @@ pub(super) fn open(
     };
     let integers = Integers { labels_of, declared: config.classes, may_have_names: integers::may_have_names(saved) };
     let found = integers.classes(&pair.labels, |row, problem| pair.wrong(row, problem))?;
-    let split = split.map_or_else(|| Split::new(train_rows, config.validation, seed), Ok)?;
+    let split = Split::of(config, counts, seed)?;
     let fingerprint = Fingerprint::of_files(pair.files.iter().map(|file| (file.name(), &file.fingerprint)));
     let said = pair.notice();
     let images = Images::of(pair.shape, pair.samples, found.labels, found.count, fingerprint)?;
@@ -98,11 +102,33 @@ fn validation_files(config: &DataConfig) -> Result<Option<(PathBuf, PathBuf)>, D
         (Some(images), Some(labels)) => Ok(Some((find(config.path.join(images)), find(config.path.join(labels))))),
         (Some(_), None) => half("validation_images", "validation_labels"),
         (None, Some(_)) => half("validation_labels", "validation_images"),
-        (None, None) if config.images.is_some() || config.labels.is_some() || config.validation > 0.0 => Ok(None),
+        (None, None) if config.images.is_some() || config.labels.is_some() || config.test_images.is_some() => Ok(None),
+        (None, None) if config.validation > 0.0 || config.fold.is_some() => Ok(None),
         (None, None) => {
             let [images, labels] = VALIDATION.map(|name| find(config.path.join(name)));
             Ok((images.exists() || labels.exists()).then_some((images, labels)))
         }
+    }
+}
+
+/// Returns the files of test images, if they are given.
+fn test_files(config: &DataConfig) -> Result<Option<(PathBuf, PathBuf)>, DataError> {
+    let half = |given, missing| Err(IdxError::HalfAPair { given, missing }.into());
+    match (&config.test_images, &config.test_labels) {
+        (Some(images), Some(labels)) => Ok(Some((find(config.path.join(images)), find(config.path.join(labels))))),
+        (Some(_), None) => half("test_images", "test_labels"),
+        (None, Some(_)) => half("test_labels", "test_images"),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Refuses test images of a class that no other image has, unless the number of classes is declared.
+fn require_known(pair: &Pair, counts: Counts, config: &DataConfig) -> Result<(), DataError> {
+    let (others, test) = pair.labels.split_at(pair.labels.len() - counts.test);
+    let known: BTreeSet<i64> = others.iter().copied().collect();
+    match test.iter().position(|label| config.classes.is_none() && !known.contains(label)) {
+        Some(at) => Err(pair.wrong(others.len() + at, Problem::NotAmongTraining(test[at].to_string()))),
+        None => Ok(()),
     }
 }
 

@@ -18,6 +18,8 @@ use crate::Notice;
 pub(super) enum LabelKind {
     /// Each label is a value.
     Values,
+    /// Each label is 0 or 1, and a row has several.
+    ZeroOrOne,
     /// Each label is a class; whether it has a number or a name follows from all labels.
     Classes,
     /// Each label is the name of a class, even if it looks like a number.
@@ -50,7 +52,7 @@ impl Labels {
     pub fn push(&mut self, value: Value, declared: Option<NonZeroUsize>) -> Result<(), Problem> {
         if let Self::Unknown(kind) = *self {
             *self = match (kind, value) {
-                (LabelKind::Values, _) => Self::Values(Vec::new()),
+                (LabelKind::Values | LabelKind::ZeroOrOne, _) => Self::Values(Vec::new()),
                 (LabelKind::Classes | LabelKind::Names, _) => Self::Texts {
                     words: Words::default(),
                     named: kind == LabelKind::Names,
@@ -112,6 +114,37 @@ impl Labels {
             (Self::Unknown(_), _) => {}
         }
         Ok(())
+    }
+
+    /// Refuses a class that no label so far has, or that is not below the `declared` number of classes.
+    pub fn require_known(&self, value: Value, declared: Option<NonZeroUsize>) -> Result<(), Problem> {
+        let Self::Texts { words, named, .. } = self else { return Ok(()) };
+        let written;
+        let text = match value {
+            Value::Number(number) => {
+                written = number.to_string();
+                &written
+            }
+            Value::Text(text) | Value::Word(text) => text,
+            Value::Missing | Value::List(_) => return Ok(()),
+        };
+        if words.contains(text) {
+            return Ok(());
+        }
+        let known = |number: i128| words.distinct().iter().any(|word| number_of(word) == Some(number));
+        let is_declared = |number: i128| declared.is_some_and(|limit| (0..limit.get() as i128).contains(&number));
+        match number_of(text).filter(|_| !*named) {
+            Some(number) if known(number) || is_declared(number) => Ok(()),
+            _ => Err(Problem::NotAmongTraining(quoted(text))),
+        }
+    }
+
+    /// Returns the last label, if labels are values.
+    pub fn last_value(&self) -> Option<f64> {
+        match self {
+            Self::Values(values) => values.last().copied(),
+            Self::Unknown(_) | Self::Numbers(_) | Self::Names(_) | Self::Texts { .. } => None,
+        }
     }
 
     /// Returns a lower bound of the bytes of the labels so far.

@@ -6,15 +6,17 @@
 //!
 //! Read in this order:
 //! 1. `order.rs`: which rows batch number `step` holds.
-//! 2. `split.rs`: which rows are for training and which for validation.
+//! 2. `split.rs`: which rows are for training, for validation and for a test; `fold.rs`: folds of a cross-validation.
 //! 3. `dataset.rs`: the trait of data sets, for your own; `own.rs`: registration by name.
-//! 4. `config.rs`: the options of data; `options.rs`: their words; `format_kind.rs`: the options of each format;
-//!    `settled.rs`: options that the file itself shows; `format.rs`: its reader; `file.rs`, `packing.rs`, `gunzip.rs` and
-//!    `unzstd.rs`: a file, decompressed.
-//! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`, `first_lines.rs`) or `parquet.rs`
-//!    (`records.rs`, `value.rs`, `moments.rs`, `columns.rs`, `frame.rs`, `lists.rs`, `labels.rs`; `encoding.rs`: conversion of
-//!    columns to numbers) or `tensors.rs` (`rows.rs`, `integers.rs`); `standardize.rs`: mean 0 and deviation 1. `classes.rs`,
-//!    `remarks.rs`, `looks.rs` and `rounding.rs`: likely mistakes.
+//! 4. `config.rs`: the options of data; `options.rs`: their words; `written.rs`, `paths.rs`: their form in a file;
+//!    `format_kind.rs`: the options of each format; `settled.rs`: options that the file itself shows; `format.rs`: its reader;
+//!    `files.rs`: the files of training, validation and test; `file.rs`, `packing.rs`, `gunzip.rs` and `unzstd.rs`: a file,
+//!    decompressed.
+//! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`, `first_lines.rs`) or `parquet.rs` in one file
+//!    or several (`tables.rs`, `records.rs`, `value.rs`, `moments.rs`, `columns.rs`, `frame.rs`, `lists.rs`, `labels.rs`;
+//!    `encoding.rs`: conversion of columns to numbers) or `tensors.rs` (`rows.rs`, `integers.rs`); `standardize.rs`: mean 0 and
+//!    deviation 1; `target_scale.rs`: transformed targets. `classes.rs`, `remarks.rs`, `looks.rs` and `rounding.rs`: likely
+//!    mistakes.
 //! 6. `images.rs`: images in memory, from `idx.rs` (`idx_file.rs`). `folder`: images in files, each a
 //!    `picture.rs` (`pixels.rs`, `shaping.rs`);
 //!    `augment`: random changes at each step. `text`: tokens. `class_counts.rs`: the rows of each class, `sampling.rs`:
@@ -38,7 +40,9 @@ mod encoding;
 mod error;
 mod feed;
 mod file;
+mod files;
 mod first_lines;
+mod fold;
 mod folder;
 mod format;
 mod format_kind;
@@ -59,6 +63,7 @@ mod own;
 mod packing;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod paths;
 mod picture;
 #[cfg_attr(not(feature = "images"), path = "pixels_absent.rs")]
 mod pixels;
@@ -79,10 +84,13 @@ mod split;
 mod standardize;
 mod survey;
 mod table;
+mod tables;
+mod target_scale;
 mod tensors;
 mod text;
 mod unzstd;
 mod value;
+mod written;
 
 pub use crate::loss::TargetKind;
 pub use crate::model::{EVALUATION_ROWS, Input};
@@ -93,15 +101,21 @@ pub use config::DataConfig;
 pub(crate) use dataset::pieces;
 pub use dataset::{Batch, Dataset, Source};
 pub use delimiter::{CommentMark, Delimiter};
-pub use error::{DataError, EncodingError, IdxError, ImageError, Problem, TableError, TensorError, TextError, Unknown};
+pub use error::{
+    DataError, EncodingError, FilesError, IdxError, ImageError, Problem, TableError, TensorError, TextError, Unknown,
+};
 pub use feed::Data;
 pub use file::Fingerprint;
+#[cfg(feature = "cli")]
+pub(crate) use files::places;
+pub use fold::Fold;
 pub use folder::ImageFolder;
 pub use format_kind::Format;
 pub use images::Images;
-pub use options::{CategoryEncoding, Channels, Decimal, Label, Missing, Task, TokenKind};
+pub use options::{CategoryEncoding, Channels, Decimal, Label, Missing, TargetColumns, Task, TokenKind};
 pub use order::{BatchSize, LastBatch, Order};
 pub use own::{DatasetSpec, Stateless, register};
+pub use paths::Paths;
 pub(crate) use reader::lines_before_rows;
 pub use reader::{ReadRows, RowReader};
 pub(crate) use recalled::Recalled;
@@ -115,5 +129,6 @@ pub use standardize::Statistics;
 pub(crate) use survey::lines_above_table;
 pub use survey::{ColumnSurvey, Survey, TableSurvey, TensorSurvey, survey};
 pub use table::Table;
+pub use target_scale::{TargetScale, TargetTransform};
 pub(crate) use text::open_known as open_text;
 pub use text::{Text, Vocabulary};

@@ -26,6 +26,35 @@ pub enum Label {
     Name(String),
 }
 
+/// The target column of a table, or several: labels of 0 and 1, or values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    untagged,
+    expecting = "a column is given by its name, or by its number: 0 is the first, -1 the last; several by a list of them"
+)]
+pub enum TargetColumns {
+    /// One column.
+    One(Label),
+    /// Several, in this order.
+    Several(Vec<Label>),
+}
+
+impl TargetColumns {
+    /// Returns the columns in their order.
+    pub fn columns(&self) -> &[Label] {
+        match self {
+            Self::One(column) => std::slice::from_ref(column),
+            Self::Several(columns) => columns,
+        }
+    }
+}
+
+impl From<Label> for TargetColumns {
+    fn from(column: Label) -> Self {
+        Self::One(column)
+    }
+}
+
 /// The text of missing values in tables of text.
 pub(super) const MISSING_VALUES: [&str; 9] = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"];
 

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::dataset::{Source, delegate};
 use super::format_kind::{COMMON, Format};
-use super::{Batch, DataError, Dataset, Fingerprint, Input, Names, TargetKind};
+use super::{Batch, DataError, Dataset, Fingerprint, Input, Names, TargetKind, TargetScale};
 use crate::registry::{Kind, Named, Registry};
 use crate::state::{State, StateError, Stateful};
 use crate::{KindError, Notice};

@@ -19,11 +19,10 @@ use parquet::schema::types::{Type, TypePtr};
 
 pub(super) use self::index::settled;
 use self::kinds::Kind;
-use super::columns::{TableOptions, double};
+use super::columns::double;
 use super::error::describe;
 use super::file::{self, DataFile};
-use super::frame::Frame;
-use super::records::{self, Records};
+use super::records::{FrameReader, Records};
 use super::value::{Number, Value};
 use super::{DataError, Problem, TableError};
 use crate::regular;
@@ -31,15 +30,15 @@ use crate::regular;
 /// The remedy for a damaged file.
 const AGAIN: &str = "; fetch or write it again";
 
-/// Reads the table in `file`.
-pub(super) fn read(DataFile { path, content, .. }: DataFile, options: &TableOptions) -> Result<Frame, DataError> {
+/// Reads the table in `file`, and returns the number of its rows.
+pub(super) fn read(DataFile { path, content, .. }: DataFile, reader: &mut FrameReader) -> Result<usize, DataError> {
     let records = ParquetRecords::new(path, Bytes::from(content))?;
     if records.width() < 2 {
         return Err(
             TableError::Parquet { path: path.into(), reason: "it has no column beside the label".to_owned() }.into()
         );
     }
-    records::frame(records, options)
+    reader.read(records)
 }
 
 /// The records of a Parquet file.
@@ -200,6 +199,7 @@ impl Records for ParquetRecords {
 
 #[cfg(test)]
 mod tests {
+    use super::super::columns::TableOptions;
     use super::super::{DataConfig, Fingerprint};
     use super::*;
 
@@ -214,7 +214,10 @@ mod tests {
         std::fs::write(&path, "PAR1").unwrap();
         assert_eq!(file.fingerprint, Fingerprint::of(&std::fs::read(people).unwrap()));
         let config = DataConfig { missing: Some(crate::data::Missing::Mean), ..DataConfig::new(&path) };
-        let frame = read(file, &TableOptions::new(&config).unwrap()).unwrap();
+        let options = TableOptions::new(&config).unwrap();
+        let mut reader = FrameReader::new(&options);
+        read(file, &mut reader).unwrap();
+        let frame = reader.finish().unwrap();
         assert_eq!(frame.targets.len(), 4);
     }
 }

@@ -1,14 +1,16 @@
-//! Records of a table, for any file format, and their conversion to a frame.
+//! Records of tables, for any file format, and their conversion to a frame.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::columns::{Selection, TableOptions};
+use super::error::{FilesError, TableError};
 use super::file;
 use super::frame::{Builder, Frame};
 use super::labels::LabelKind;
 use super::remarks::LineBreaks;
 use super::value::Value;
 use super::{DataError, Problem};
+use crate::Notice;
 use crate::memory::{self, Need};
 
 /// Reads the records of a file.
@@ -60,34 +62,131 @@ fn require_room(path: &Path, rows: usize, builder: &Builder) -> Result<(), DataE
     Ok(memory::require(&path.display().to_string(), needs, 0, file::remedies())?)
 }
 
-/// Reads all records into a frame, with the targets and features of `options`. Values of ignored columns are not
-/// checked.
-pub(super) fn frame(mut records: impl Records, options: &TableOptions) -> Result<Frame, DataError> {
-    let width = records.width();
-    let columns = Selection::new(records.path(), records.names().map(<[String]>::to_vec), width, options)?;
-    let mut frame_options = options.frame.clone();
-    if columns.label_is_named {
-        frame_options.labels = LabelKind::Names;
+/// Reads the records of one file after the other into a frame, with the targets and features of its options.
+pub(super) struct FrameReader<'a> {
+    options: &'a TableOptions<'a>,
+    /// The columns, known from the first file.
+    table: Option<Columns>,
+    /// The files read, with their numbers of rows.
+    files: Vec<(PathBuf, usize)>,
+    notices: Vec<Notice>,
+}
+
+/// The columns of all files, and their values so far.
+struct Columns {
+    names: Option<Vec<String>>,
+    width: usize,
+    selection: Selection,
+    used: Vec<usize>,
+    builder: Builder,
+}
+
+impl Columns {
+    fn of(records: &impl Records, options: &TableOptions) -> Result<Self, DataError> {
+        let (names, width) = (records.names().map(<[String]>::to_vec), records.width());
+        let selection = Selection::new(records.path(), names.clone(), width, options)?;
+        let mut frame_options = options.frame.clone();
+        if selection.label_is_named {
+            frame_options.labels = LabelKind::Names;
+        }
+        let builder = Builder::new(selection.roles(), frame_options);
+        let used = selection.used();
+        Ok(Self { names, width, selection, used, builder })
     }
-    let mut builder = Builder::new(columns.roles(), frame_options);
-    let (used, mut breaks) = (columns.used(), LineBreaks::new(width));
-    records.only(&used)?;
-    let mut rows: usize = 0;
-    while let Some(record) = records.next()? {
-        require_room(records.path(), rows, &builder)?;
-        rows += 1;
-        for &column in &used {
-            let pushed = records.value(&record, column).and_then(|value| {
-                if let Value::Text(text) = value {
-                    breaks.look(column, text, || records.place(&record));
-                }
-                builder.push(column, value)
-            });
-            pushed.map_err(|problem| records.wrong(&record, column, problem))?;
+
+    /// Returns the first difference of other columns.
+    fn difference(&self, names: Option<&[String]>, width: usize) -> Option<String> {
+        if width != self.width {
+            return Some(format!("it has {width} columns, and the other {}", self.width));
+        }
+        let (own, others) = (self.names.as_ref()?, names?);
+        let differ = |(own, other): &(&String, &String)| own.trim() != other.trim();
+        let (place, (own, other)) = own.iter().zip(others).enumerate().find(|(_, pair)| differ(pair))?;
+        Some(format!("column {place} (counted from 0) is `{other}`, and `{own}` there"))
+    }
+}
+
+impl<'a> FrameReader<'a> {
+    /// Creates a reader of files with the same columns.
+    pub fn new(options: &'a TableOptions<'a>) -> Self {
+        Self { options, table: None, files: Vec::new(), notices: Vec::new() }
+    }
+
+    /// Refuses other classes than those so far in the files that follow.
+    pub fn know_classes(&mut self) {
+        if let Some(table) = &mut self.table {
+            table.builder.know_classes();
         }
     }
-    let mut frame = builder.finish(records.path(), columns.label())?;
-    frame.notices.extend(columns.notice(records.path()));
-    frame.notices.extend(breaks.notices(records.path(), records.names()));
-    Ok(frame)
+
+    /// Reads all records of a file. Values of ignored columns are not checked.
+    pub fn read(&mut self, mut records: impl Records) -> Result<usize, DataError> {
+        let mut table = match self.table.take() {
+            Some(table) => table,
+            None => Columns::of(&records, self.options)?,
+        };
+        if let (Some(difference), Some((first, _))) =
+            (table.difference(records.names(), records.width()), self.files.first())
+        {
+            let (path, first) = (records.path().to_owned(), first.clone());
+            return Err(FilesError::OtherColumns { path, first, difference }.into());
+        }
+        let mut breaks = LineBreaks::new(table.width);
+        records.only(&table.used)?;
+        let before: usize = self.files.iter().map(|(_, rows)| rows).sum();
+        let mut rows: usize = 0;
+        while let Some(record) = records.next()? {
+            require_room(records.path(), before + rows, &table.builder)?;
+            rows += 1;
+            for &column in &table.used {
+                let pushed = records.value(&record, column).and_then(|value| {
+                    if let Value::Text(text) = value {
+                        breaks.look(column, text, || records.place(&record));
+                    }
+                    table.builder.push(column, value)
+                });
+                pushed.map_err(|problem| records.wrong(&record, column, problem))?;
+            }
+        }
+        if rows == 0 {
+            return Err(DataError::NoRows { path: records.path().to_owned() });
+        }
+        self.notices.extend(breaks.notices(records.path(), records.names()));
+        self.files.push((records.path().to_owned(), rows));
+        self.table = Some(table);
+        Ok(rows)
+    }
+
+    /// Returns the rows of all files.
+    pub fn finish(self) -> Result<Frame, DataError> {
+        let Self { table, files, notices, .. } = self;
+        let (Some(table), Some((first, _))) = (table, files.first()) else { return Err(DataError::NothingToVisit) };
+        let finished = table.builder.finish(first, table.selection.labels());
+        let mut frame = finished.map_err(|error| in_its_file(error, &files))?;
+        frame.notices.extend(table.selection.notice(first));
+        frame.notices.extend(notices);
+        Ok(frame)
+    }
+}
+
+/// Replaces the number of a row among those of all `files` by its number in its file.
+fn in_its_file(error: DataError, files: &[(PathBuf, usize)]) -> DataError {
+    let error = match error {
+        DataError::Table(error) => *error,
+        error => return error,
+    };
+    match error {
+        TableError::Label { row, column, problem, path } => {
+            let (mut row, mut place) = (row, path);
+            for (file, rows) in files {
+                if row < *rows {
+                    place.clone_from(file);
+                    break;
+                }
+                row -= rows;
+            }
+            TableError::Label { path: place, row, column, problem }.into()
+        }
+        error => error.into(),
+    }
 }

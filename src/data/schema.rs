@@ -32,8 +32,11 @@ pub struct Names {
 pub struct Columns {
     /// The name of each, or its number from 0 if the file has no names.
     pub all: Vec<String>,
-    /// The number of the label column.
+    /// The number of the label column, or of the first of several.
     pub label: usize,
+    /// The numbers of further label columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_labels: Vec<usize>,
     /// The numbers of the ignored columns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<usize>,
@@ -42,6 +45,17 @@ pub struct Columns {
 impl Columns {
     /// Returns the numbers of the feature columns, in ascending order.
     pub fn features(&self) -> impl Iterator<Item = usize> {
-        (0..self.all.len()).filter(|place| *place != self.label && !self.ignored.contains(place))
+        let is_label = |place: &usize| *place == self.label || self.more_labels.contains(place);
+        (0..self.all.len()).filter(move |place| !is_label(place) && !self.ignored.contains(place))
+    }
+
+    /// Returns the numbers of the label columns, in the order of the targets.
+    pub fn labels(&self) -> impl Iterator<Item = usize> {
+        std::iter::once(self.label).chain(self.more_labels.iter().copied())
+    }
+
+    /// Returns the names of the label columns, in the order of the targets.
+    pub(crate) fn label_names(&self) -> Vec<String> {
+        self.labels().filter_map(|place| self.all.get(place).cloned()).collect()
     }
 }

@@ -7,27 +7,29 @@ use super::delimiter::Delimiter;
 use super::first_lines::FirstLines;
 use super::format_kind::Format;
 use super::options::Decimal;
-use super::{DataConfig, DataError};
+use super::{DataConfig, DataError, files};
 use crate::Notice;
 
 impl DataConfig {
-    /// Returns the same options with those that are not given, and that the file shows; and notes that say so.
+    /// Returns the same options with those that are not given, and that the file shows, the first of several; and notes that say so.
     ///
     /// # Errors
     /// The file is packed in a way that is not read.
     pub(crate) fn settled(&self) -> Result<(Self, Vec<Notice>), DataError> {
+        // Errors of the choice of files are reported when they are read.
+        let Some(first) = files::first(self) else { return Ok((self.clone(), Vec::new())) };
         match Format::of(self) {
-            Ok(Format::Csv) => Ok(self.settled_csv()),
+            Ok(Format::Csv) => Ok(self.settled_csv(&first)),
             #[cfg(feature = "parquet")]
-            Ok(Format::Parquet) => super::parquet::settled(self),
+            Ok(Format::Parquet) => super::parquet::settled(self, &first),
             _ => Ok((self.clone(), Vec::new())),
         }
     }
 
-    fn settled_csv(&self) -> (Self, Vec<Notice>) {
+    fn settled_csv(&self, first: &Path) -> (Self, Vec<Notice>) {
         let mut config = self.clone();
         let is_given = self.delimiter.is_some() && self.decimal.is_some();
-        let lines = (!is_given).then(|| FirstLines::of(&self.path, self.skip_lines.unwrap_or(0))).flatten();
+        let lines = (!is_given).then(|| FirstLines::of(first, self.skip_lines.unwrap_or(0))).flatten();
         let Some(lines) = lines else { return (config, Vec::new()) };
         let (usual, mut said) = (self.delimiter(), Vec::new());
         if self.comment.is_none() && self.delimiter.is_none() {
@@ -52,7 +54,7 @@ impl DataConfig {
             }
             config.decimal = Some(found);
         }
-        let path = self.path.display();
+        let path = first.display();
         let notices = said.into_iter().map(|text| Notice::Note(format!("{path}, by its first lines: {text}")));
         (config, notices.collect())
     }
@@ -63,7 +65,7 @@ impl DataConfig {
         let named = Delimiter::usual(path);
         let is_named_so = named != Delimiter::usual(&self.path);
         let delimiter = if is_named_so { Some(named) } else { self.delimiter };
-        let mut config = Self { path: path.into(), delimiter, ..self.clone() };
+        let mut config = Self { delimiter, ..self.at(path) };
         if matches!(Format::of(&config), Ok(Format::Csv))
             && let Some(lines) = FirstLines::of(path, self.skip_lines.unwrap_or(0))
         {

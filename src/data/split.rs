@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::DataError;
+use super::files::Counts;
+use super::{DataConfig, DataError, Fold};
 use crate::rng::{Permutation, Stream};
 
 /// A set of rows of a data set, as numbers in ascending order. A range of consecutive rows takes no memory.
@@ -53,11 +54,13 @@ impl RowSet {
     }
 }
 
-/// The rows `0..n` in two disjoint and complete parts, each in ascending order.
+/// The rows `0..n` in disjoint parts, each in ascending order: for training, for validation, and, after them, for a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     train: RowSet,
     validation: RowSet,
+    /// Rows after all others.
+    test: RowSet,
 }
 
 impl Split {
@@ -71,13 +74,51 @@ impl Split {
         if count == 0 {
             return Self::last(rows, 0);
         }
-        let permutation = Permutation::new(Stream::new(seed, "split"), 0, rows);
+        Ok(Self::set_aside(rows, "split", seed, 0..count))
+    }
+
+    /// Sets one fold of `rows` rows aside for validation. The folds of one seed are disjoint, and together all rows.
+    ///
+    /// # Errors
+    /// There are fewer rows than folds.
+    pub fn fold(rows: usize, fold: Fold, seed: u64) -> Result<Self, DataError> {
+        if rows < fold.count() {
+            return Err(DataError::FewerThanFolds { rows, fold });
+        }
+        Ok(Self::set_aside(rows, "fold", seed, fold.of(rows)))
+    }
+
+    /// Sets rows aside as `config` says: a fold or a share of the training rows, or the rows of validation files.
+    pub(super) fn of(config: &DataConfig, counts: Counts, seed: u64) -> Result<Self, DataError> {
+        let Counts { train, validation, test } = counts;
+        let split = match config.fold {
+            Some(fold) => Self::fold(train, fold, seed)?,
+            None if validation > 0 => Self::last(train + validation, validation)?,
+            None => Self::new(train, config.validation, seed)?,
+        };
+        Ok(split.with_test(test))
+    }
+
+    /// Adds `test` rows after all others.
+    #[must_use]
+    pub fn with_test(self, test: usize) -> Self {
+        let others = self.train.len() + self.validation.len();
+        Self { test: RowSet(Numbers::Range(others..others + test)), ..self }
+    }
+
+    /// Sets these positions of the permutation of a purpose aside.
+    fn set_aside(rows: usize, purpose: &str, seed: u64, positions: Range<usize>) -> Self {
+        let permutation = Permutation::new(Stream::new(seed, purpose), 0, rows);
         let mut set_aside = vec![false; rows];
-        for position in 0..count {
+        for position in positions {
             set_aside[permutation.at(position)] = true;
         }
         let (validation, train) = (0..rows).partition(|&row| set_aside[row]);
-        Ok(Self { train: RowSet(Numbers::List(train)), validation: RowSet(Numbers::List(validation)) })
+        Self {
+            train: RowSet(Numbers::List(train)),
+            validation: RowSet(Numbers::List(validation)),
+            test: RowSet(Numbers::Range(rows..rows)),
+        }
     }
 
     /// Sets the last `validation` of `rows` rows aside: for ordered data, or data with validation rows.
@@ -89,7 +130,7 @@ impl Split {
             return Err(DataError::NothingToVisit);
         };
         let range = |range| RowSet(Numbers::Range(range));
-        Ok(Self { train: range(0..train), validation: range(train..rows) })
+        Ok(Self { train: range(0..train), validation: range(train..rows), test: range(rows..rows) })
     }
 
     /// Returns the number of rows in a share of `rows`, rounded to the nearest (halves up).
@@ -107,14 +148,14 @@ impl Split {
         Ok(count)
     }
 
-    /// Returns the number of rows on both sides.
+    /// Returns the number of all rows.
     pub fn rows(&self) -> usize {
-        self.train.len() + self.validation.len()
+        self.train.len() + self.validation.len() + self.test.len()
     }
 
-    /// Returns all rows, of both sides.
+    /// Returns the training and validation rows.
     pub fn all(&self) -> RowSet {
-        RowSet(Numbers::Range(0..self.rows()))
+        RowSet(Numbers::Range(0..self.train.len() + self.validation.len()))
     }
 
     /// Returns the training rows; at least one.
@@ -125,6 +166,11 @@ impl Split {
     /// Returns the validation rows; empty if the share was 0.
     pub fn validation(&self) -> &RowSet {
         &self.validation
+    }
+
+    /// Returns the test rows, which a run evaluates once, at its end; often none.
+    pub fn test(&self) -> &RowSet {
+        &self.test
     }
 }
 
@@ -155,6 +201,26 @@ mod tests {
             (usize::MAX, Some(train - 1), None)
         );
         assert_eq!(split.validation().slice(1..3), [train + 1, train + 2]);
+    }
+
+    #[test]
+    fn folds_are_disjoint_and_together_all_rows() {
+        let fold = |number: usize| Split::fold(23, format!("{number}/5").parse().unwrap(), 7).unwrap();
+        let mut all: Vec<usize> = (1..=5).flat_map(|number| fold(number).validation().to_vec()).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..23).collect::<Vec<_>>());
+        let second = fold(2);
+        assert!(second.train().iter().all(|row| !second.validation().to_vec().contains(&row)));
+        assert_eq!((second.train().len(), second.validation().len()), (18, 5));
+        assert_ne!(second.validation().to_vec(), (4..9).collect::<Vec<_>>());
+        let message = Split::fold(4, "2/5".parse().unwrap(), 7).unwrap_err().to_string();
+        assert_eq!(message, "`data.fold` = 2/5: there are 4 rows, fewer than folds");
+    }
+
+    #[test]
+    fn test_rows_follow_all_others_and_are_not_among_them() {
+        let split = Split::new(8, 0.25, 3).unwrap().with_test(2);
+        assert_eq!((split.rows(), split.test().to_vec(), split.all().len()), (10, vec![8, 9], 8));
     }
 
     #[test]

@@ -10,7 +10,10 @@ use super::integers;
 use super::remarks;
 use super::rounding::of_rounding;
 use super::standardize::blocks;
-use super::{Batch, DataError, Dataset, Fingerprint, Input, Names, Rows, Split, Statistics, TargetKind, Targets};
+use super::{
+    Batch, DataError, Dataset, Fingerprint, Input, Names, Rows, Split, Statistics, TargetKind, TargetScale,
+    TargetTransform, Targets,
+};
 use crate::Notice;
 use crate::state::{State, StateError, Stateful};
 
@@ -25,9 +28,26 @@ pub struct Table {
     rows: usize,
     kind: TargetKind,
     statistics: Option<Statistics>,
+    scaled: Option<Scaled>,
     fingerprint: Fingerprint,
     device: Device,
     notices: Vec<Notice>,
+}
+
+/// Targets that are transformed.
+#[derive(Debug)]
+struct Scaled {
+    scale: TargetScale,
+    /// The targets in their unit, transformed again when saved state is loaded.
+    values: Vec<f32>,
+    width: usize,
+}
+
+impl Scaled {
+    fn tensor(&self, device: &Device) -> candle_core::Result<Tensor> {
+        let rows = self.values.len() / self.width.max(1);
+        Tensor::from_vec(self.scale.apply(&self.values), (rows, self.width), device)
+    }
 }
 
 /// Rows before standardization.
@@ -123,10 +143,12 @@ impl Table {
         let encoding = Encoding::learn(&frame, split.train(), options)?;
         let (targets, mut notices) = (frame.targets.clone(), frame.notices.clone());
         notices.extend(remarks::of_categories(&frame.columns));
-        let (rows, encoder) = (split.validation(), encoding.encoder(&frame.columns));
-        let unseen = encoder.unseen(rows.iter());
-        let unseen = unseen.filter_map(|(place, unseen)| encoding.remark(place, &unseen, rows.len()));
-        notices.extend(unseen.map(|text| Notice::Warning(format!("of the validation rows, {text}"))));
+        let encoder = encoding.encoder(&frame.columns);
+        for (rows, word) in [(split.validation(), "validation"), (split.test(), "test")] {
+            let unseen = encoder.unseen(rows.iter());
+            let unseen = unseen.filter_map(|(place, unseen)| encoding.remark(place, &unseen, rows.len()));
+            notices.extend(unseen.map(|text| Notice::Warning(format!("of the {word} rows, {text}"))));
+        }
         drop(encoder);
         Ok(Self::of(Raw::Columns { frame, encoding }, targets, fingerprint, device)?.saying(notices))
     }
@@ -160,7 +182,7 @@ impl Table {
         };
         let inputs = raw.tensor(rows, None, device)?;
         let (device, notices) = (device.clone(), Vec::new());
-        Ok(Self { raw, inputs, targets, rows, kind, statistics: None, fingerprint, device, notices })
+        Ok(Self { raw, inputs, targets, rows, kind, statistics: None, scaled: None, fingerprint, device, notices })
     }
 
     /// Standardizes every feature over the training rows of `split`. Features that are yes or no, for example from
@@ -181,13 +203,45 @@ impl Table {
         Ok(self)
     }
 
+    /// Transforms targets that are values, with what the training rows of `split` say.
+    ///
+    /// # Errors
+    /// Targets are classes, a value has no logarithm, or the device fails.
+    pub(super) fn scaled(mut self, transform: Option<TargetTransform>, split: &Split) -> Result<Self, DataError> {
+        let Some(transform) = transform else { return Ok(self) };
+        let TargetKind::Values { width } = self.kind else {
+            return Err(DataError::meaningless("target_transform", "targets that are classes"));
+        };
+        let values = self.targets.flatten_all()?.to_vec1::<f32>()?;
+        for (at, &value) in values.iter().enumerate() {
+            let row = at / width.max(1);
+            transform.require(value.into()).map_err(|problem| DataError::Row { row, problem })?;
+        }
+        let scale = TargetScale::learned(transform, &values, width, split.train());
+        let scaled = Scaled { scale, values, width };
+        self.targets = scaled.tensor(&self.device)?;
+        self.scaled = Some(scaled);
+        Ok(self)
+    }
+
     /// Returns the statistics of standardization, if there are any.
     pub fn statistics(&self) -> Option<&Statistics> {
         self.statistics.as_ref()
     }
 
-    /// Reads columns and statistics from `state`.
-    fn read(&self, state: &State) -> Result<(Option<Encoding>, Option<Statistics>), StateError> {
+    /// Reads columns, statistics and the scale of the targets from `state`.
+    fn read(&self, state: &State) -> Result<Saved, StateError> {
+        let (scale, json) = TargetScale::split(&state.json)?;
+        let state = &State { json, ..state.clone() };
+        let own = self.scaled.as_ref().map(|scaled| &scaled.scale);
+        let is_alike = match (own, &scale) {
+            (Some(own), Some(saved)) => own.is_like(saved),
+            (own, saved) => own.is_none() && saved.is_none(),
+        };
+        if !is_alike {
+            let (saved, expected) = (TargetScale::words(scale.as_ref()), TargetScale::words(own));
+            return Err(StateError::Mismatch { what: "the form of the targets".to_owned(), saved, expected });
+        }
         let encoding = match &self.raw {
             Raw::Columns { encoding, .. } => Some(encoding.load(&state.json)?),
             Raw::Numbers { classes, .. } => {
@@ -200,8 +254,15 @@ impl Table {
             Some(_) => Some(Statistics::read(state, width)?),
             None => state.expect_tensors([]).map(|()| None)?,
         };
-        Ok((encoding, statistics))
+        Ok(Saved { encoding, statistics, scale })
     }
+}
+
+/// The saved state of a table.
+struct Saved {
+    encoding: Option<Encoding>,
+    statistics: Option<Statistics>,
+    scale: Option<TargetScale>,
 }
 
 impl Dataset for Table {
@@ -250,6 +311,10 @@ impl Dataset for Table {
         counts.filter(|(_, count)| *count > 0).collect()
     }
 
+    fn target_scale(&self) -> Option<&TargetScale> {
+        self.scaled.as_ref().map(|scaled| &scaled.scale)
+    }
+
     fn is_on_device(&self) -> bool {
         !self.device.is_cpu()
     }
@@ -271,6 +336,9 @@ impl Stateful for Table {
             Raw::Columns { encoding, .. } => encoding.save()?,
             Raw::Numbers { classes, .. } => integers::saved(classes.as_deref()),
         };
+        if let Some(Scaled { scale, .. }) = &self.scaled {
+            state.json = scale.save(state.json)?;
+        }
         Ok(state)
     }
 
@@ -279,13 +347,18 @@ impl Stateful for Table {
     }
 
     fn load(&mut self, state: &State) -> Result<(), StateError> {
-        let (saved, statistics) = self.read(state)?;
-        if let (Raw::Columns { encoding, .. }, Some(saved)) = (&mut self.raw, saved) {
+        let saved = self.read(state)?;
+        if let (Raw::Columns { encoding, .. }, Some(saved)) = (&mut self.raw, saved.encoding) {
             *encoding = saved;
         }
-        self.statistics = statistics;
+        self.statistics = saved.statistics;
         let inputs = self.raw.tensor(self.rows, self.statistics.as_ref(), &self.device);
         self.inputs = inputs.map_err(|error| StateError::Unable(error.to_string()))?;
+        if let (Some(scaled), Some(scale)) = (&mut self.scaled, saved.scale) {
+            scaled.scale = scale;
+            let targets = scaled.tensor(&self.device);
+            self.targets = targets.map_err(|error| StateError::Unable(error.to_string()))?;
+        }
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{CrossEntropy, Loss, LossError, MeanSquaredError, TargetKind, check_smoothing};
+use super::{BinaryCrossEntropy, CrossEntropy, Loss, LossError, MeanSquaredError, TargetKind, check_smoothing};
 use crate::KindError;
 use crate::registry::{Chosen, Named};
 use crate::tagged::{self, Tagged};
@@ -57,6 +57,13 @@ impl LossConfig {
             true => Self::of(&MeanSquaredError { label_smoothing }),
             false => Self::of(&CrossEntropy { label_smoothing, ..CrossEntropy::default() }),
         };
+        named.unwrap_or_else(|_| self.clone())
+    }
+
+    /// Returns the same configuration for rows with several labels, whose usual loss is another than that of other values.
+    pub(crate) fn of_labels(&self) -> Self {
+        let Self::Usual { label_smoothing } = *self else { return self.clone() };
+        let named = Self::of(&BinaryCrossEntropy { label_smoothing, ..BinaryCrossEntropy::default() });
         named.unwrap_or_else(|_| self.clone())
     }
 
@@ -151,7 +158,8 @@ impl JsonSchema for LossConfig {
         let registry = <dyn Loss>::registry();
         let mut kind = registry.names();
         let meaning = "The loss. Default: depends on the targets, \"mse\" for values (tables with `task = \
-                       \"regression\"`, tensors of F32), and \"cross_entropy\" for classes and tokens.";
+                       \"regression\"`, tensors of F32), \"binary_cross_entropy\" for a list of labels, and \"cross_entropy\" for \
+                       classes and tokens.";
         kind.insert("description".to_owned(), meaning.into());
         let mut properties = Map::new();
         for loss in registry.catalogue() {

@@ -55,7 +55,7 @@ impl Course {
 fn validates(config: &Value) -> bool {
     let data = &config["data"];
     let share = data["validation"].as_f64();
-    let named = ["validation_path", "validation_images"].iter().any(|name| !data[name].is_null());
+    let named = ["validation_path", "validation_images", "fold"].iter().any(|name| !data[name].is_null());
     named || share != Some(0.0)
 }
 

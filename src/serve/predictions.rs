@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use super::runs::Run;
 use crate::checkpoint::Folder;
 use crate::cpu::workers;
+use crate::data::places;
 use crate::memory::Size;
 use crate::report::page::Predictions;
 use crate::threads;
@@ -173,7 +174,7 @@ fn predict(run: &Path) -> Result<Review, String> {
     if !trained.knows_its_data() {
         return Err(format!("there are no predictions, because the checkpoint does not tell its data; {ELSEWHERE}"));
     }
-    if !is_small(&trained.config().data.path) {
+    if !places(&trained.config().data).iter().all(|path| is_small(path)) {
         let limit = Size(LARGEST);
         return Err(format!("there are no predictions, because the data has more than {limit}; {ELSEWHERE}"));
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::TrainError;
 use super::config::figure::{Metric, figure_of};
-use crate::data::{Batch, Data, DataError, Dataset};
+use crate::data::{Batch, Data, DataError, Dataset, TargetScale};
 use crate::loss::{self, Loss};
 use crate::metric::{MetricConfig, Tally, Task};
 use crate::model::{Mode, Model};
@@ -31,6 +31,27 @@ pub struct Evaluation {
     /// Lists of numbers that belong to metrics, such as one for each class: `validation_<name>` for each.
     #[serde(flatten, deserialize_with = "of_kind")]
     pub lists: BTreeMap<String, Vec<f64>>,
+}
+
+/// Result of an evaluation of the test rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TestFigures {
+    /// Mean loss over the targets, without label smoothing.
+    pub loss: f64,
+    /// Share of correctly classified targets, if there are classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+    /// Other metrics, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
+}
+
+impl From<Evaluation> for TestFigures {
+    fn from(found: Evaluation) -> Self {
+        let name = |name: String| name.strip_prefix("validation_").map_or(name.clone(), str::to_owned);
+        let metrics = found.metrics.into_iter().map(|(full, value)| (name(full), value)).collect();
+        Self { loss: found.loss, accuracy: found.accuracy, metrics }
+    }
 }
 
 /// Reads the entries that are of one kind, numbers or lists, and leaves the others out.
@@ -127,6 +148,8 @@ pub(crate) struct Judge<'a> {
     pub loss: &'a dyn Loss,
     pub metrics: &'a [MetricConfig],
     pub task: &'a Task,
+    /// What targets have become, if they are transformed. Metrics are of targets and outputs in their unit.
+    pub scale: Option<&'a TargetScale>,
 }
 
 impl<'a> Judge<'a> {
@@ -149,7 +172,14 @@ impl<'a> Judge<'a> {
     ) -> Result<(), TrainError> {
         let Some((outputs, targets)) = loss::counted(self.loss, outputs, targets)? else { return Ok(()) };
         sums.add(self.loss, &outputs, &targets)?;
+        if tallies.is_empty() {
+            return Ok(());
+        }
         let outputs = if targets.dtype().is_int() { outputs } else { self.loss.values(&outputs)? };
+        let (outputs, targets) = match self.scale {
+            Some(scale) => (scale.invert_tensor(&outputs)?, scale.invert_tensor(&targets)?),
+            None => (outputs, targets),
+        };
         tallies.iter_mut().try_for_each(|(_, tally)| tally.add(&outputs, &targets))?;
         Ok(())
     }

@@ -66,7 +66,7 @@ pub use error::{ConfigPlace, RanksError, TrainError};
 pub use examples::{Example, Image};
 pub use find_lr::{RangePoint, RangeTest, RangeTestOptions, find_lr};
 pub use forecast::Forecast;
-pub use metrics::Evaluation;
+pub use metrics::{Evaluation, TestFigures};
 pub(crate) use metrics::{Judge, evaluate};
 #[cfg(feature = "cli")]
 pub use observe::console::Console;

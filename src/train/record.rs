@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::metrics::Evaluation;
+use super::metrics::{Evaluation, TestFigures};
 use crate::optim::StepHyperparams;
 
 /// All results of a step. Its serialized form is a line of `log.jsonl`.
@@ -41,6 +41,9 @@ pub struct StepRecord {
     /// The validation after it, if there was one.
     #[serde(flatten)]
     pub validation: Option<Evaluation>,
+    /// The evaluation of the test rows after the last update, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<TestFigures>,
     /// The mean loss over the updates of the epoch, if this is its last one. Not in the log, because it can be computed
     /// from the log's lines.
     #[serde(skip)]
@@ -75,6 +78,7 @@ impl StepRecord {
             loss_scale: None,
             skipped: false,
             validation: None,
+            test: None,
             epoch_loss: None,
             next: Vec::new(),
         }

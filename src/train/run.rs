@@ -232,6 +232,7 @@ impl Run {
         let is_last = record.done() >= self.session.total_steps();
         if is_last || self.session.ends_early().is_some() {
             self.session.prepare_evaluation(&|| false)?;
+            record.test = self.session.test()?;
         }
         record.next = self.session.rates();
         self.record(&record, gradients, sink);

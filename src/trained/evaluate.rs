@@ -24,6 +24,8 @@ pub enum EvaluationRows {
     Train,
     /// Both, in their order.
     All,
+    /// The test rows.
+    Test,
 }
 
 impl fmt::Display for EvaluationRows {
@@ -32,6 +34,7 @@ impl fmt::Display for EvaluationRows {
             Self::Validation => "validation",
             Self::Train => "training",
             Self::All => "own",
+            Self::Test => "test",
         })
     }
 }
@@ -78,6 +81,7 @@ impl Trained {
             EvaluationRows::Validation => data.validation_rows().clone(),
             EvaluationRows::Train => data.train_rows().clone(),
             EvaluationRows::All => data.all_rows(),
+            EvaluationRows::Test => data.test_rows().clone(),
         };
         let (mut seen, all) = (0, rows_of_run.len());
         watch(seen, all);
@@ -158,7 +162,8 @@ impl Trained {
             Input::Numbers(_) => None,
         };
         let task = Task::new(self.schema.targets).of_labels(self.loss.takes_labels()).of_text(token_bytes);
-        let judge = Judge { loss: self.loss.as_ref(), metrics: &self.config.validation.metrics, task: &task };
+        let (loss, scale) = (self.loss.as_ref(), self.scale.as_ref());
+        let judge = Judge { loss, metrics: &self.config.validation.metrics, task: &task, scale };
         let found = evaluate(self.model.as_ref(), judge, counted)?;
         let evaluated =
             |Evaluation { loss, accuracy, metrics, lists }| Evaluated { rows, loss, accuracy, metrics, lists };

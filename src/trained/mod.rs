@@ -47,7 +47,7 @@ pub use sample::{SampleOptions, Sampler};
 pub use table::{TableFormat, TableWriter};
 
 use crate::checkpoint::{Checkpoint, WrittenBy};
-use crate::data::{Data, DataError, Input, Recalled, Schema, TargetKind};
+use crate::data::{Data, DataError, Input, Recalled, Schema, TargetKind, TargetScale};
 use crate::device;
 use crate::loss::Loss;
 pub use crate::loss::Predicted;
@@ -65,6 +65,8 @@ pub struct Trained {
     schema: Schema,
     /// The state of the data set.
     memory: State,
+    /// What the targets of the run have become, if they are transformed.
+    scale: Option<TargetScale>,
     /// The identity of the run's own data.
     fingerprint: Option<Value>,
     given: Given,
@@ -168,6 +170,9 @@ impl Trained {
             Some(saved) => read_schema(saved).map_err(|reason| TrainedError::Schema { path: path.clone(), reason })?,
             None => schema_of_data(checkpoint, settings, &config, &device)?,
         };
+        if config.data.has_labels() {
+            config.loss = config.loss.of_labels();
+        }
         let (loss, outputs) = config.loss.fitted(schema.targets).map_err(TrainError::from)?;
         let policy = config.precision.policy();
         let build = || config.model.build_with_policy(&schema.input, outputs, config.seed, &device, policy);
@@ -185,8 +190,9 @@ impl Trained {
         let recalled = train::recalled(checkpoint, settings);
         let given = Given { tokenizer: recalled.tokenizer_is_given, cache: recalled.cache_is_given };
         let memory = checkpoint.state(train::data_part(checkpoint)).cloned().unwrap_or_default();
-        let (step, fingerprint) = (checkpoint.step(), checkpoint.field("data").cloned());
-        Ok(Self { path, step, config, schema, memory, fingerprint, given, model, loss, device, skip_lines: None })
+        let (scale, _) = TargetScale::split(&memory.json).map_err(DataError::from)?;
+        let (step, fingerprint, skip_lines) = (checkpoint.step(), checkpoint.field("data").cloned(), None);
+        Ok(Self { path, step, config, schema, memory, scale, fingerprint, given, model, loss, device, skip_lines })
     }
 
     /// Skips the first `lines` lines of other tables. By default, as many lines as in the run's own file are skipped,

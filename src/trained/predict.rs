@@ -45,13 +45,26 @@ impl Trained {
         Some((0..count).map(name).collect())
     }
 
+    /// Returns the names of the columns of several labels or values, in the order of the outputs; `None` for a
+    /// single value.
+    pub fn label_names(&self) -> Option<Vec<String>> {
+        let names = self.schema.names.columns.as_ref()?.label_names();
+        (names.len() > 1 || self.config.data.has_labels()).then_some(names)
+    }
+
     /// Interprets outputs, the first of which belongs to row number `first`.
     pub(super) fn interpret(&self, outputs: &Tensor, first: usize) -> Result<Predicted, TrainedError> {
         let rows = outputs.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
         if let Some(row) = rows.iter().position(|row| !row.iter().all(|output| output.is_finite())) {
             return Err(TrainedError::NotFinite { what: format!("row {} (counted from 0)", first + row) });
         }
-        Ok(self.loss.interpret_for(self.schema.targets, rows))
+        let predicted = self.loss.interpret_for(self.schema.targets, rows);
+        Ok(match (predicted, &self.scale) {
+            (Predicted::Values(rows), Some(scale)) => {
+                Predicted::Values(rows.iter().map(|row| scale.invert(row)).collect())
+            }
+            (predicted, _) => predicted,
+        })
     }
 }
 

@@ -105,7 +105,12 @@ impl Trained {
                 seen = found.texts.len();
                 break;
             }
-            found.take(&batch, &self.interpret(&self.outputs(&batch.inputs)?, seen)?, seen, all)?;
+            let predicted = self.interpret(&self.outputs(&batch.inputs)?, seen)?;
+            let batch = match &self.scale {
+                Some(scale) => scale.invert_batch(&batch)?,
+                None => batch,
+            };
+            found.take(&batch, &predicted, seen, all)?;
             seen += batch.rows();
             if Instant::now() >= until {
                 break;

@@ -50,8 +50,13 @@ pub(super) struct Columns {
 impl Columns {
     fn of(trained: &Trained) -> Self {
         let classes = trained.class_names();
+        let labels = trained.label_names().unwrap_or_default();
         let numbers = match (&classes, trained.schema.targets) {
             (Some(names), _) => names.iter().map(|name| format!("p_{name}")).collect(),
+            (None, TargetKind::Values { width }) if labels.len() == width => {
+                let prefix = if trained.loss.takes_labels() { "p" } else { "value" };
+                labels.iter().map(|label| format!("{prefix}_{label}")).collect()
+            }
             (None, TargetKind::Values { width: 1 }) => vec!["value".to_owned()],
             (None, TargetKind::Values { width } | TargetKind::Classes { count: width }) => {
                 (0..width).map(|place| format!("value_{place}")).collect()

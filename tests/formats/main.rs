@@ -11,6 +11,7 @@ mod images;
 mod order;
 mod packed;
 mod parquet;
+mod parts;
 mod pictures;
 mod reading;
 mod tables;

@@ -9,6 +9,7 @@ use candle_core::{Device, Tensor};
 use crate::common::place::Place;
 use crate::common::{
     ADAMW, ADAMW_AND_SGD, ADAMW_IN_TWO_GROUPS, EVERY_STEP, Ended, Lab, assert_same_bits, checkpoint, log, rates, small,
+    table,
 };
 
 /// Updates of every case, four an epoch.
@@ -156,6 +157,15 @@ pub fn models() -> Vec<Case> {
         "path = 'two.csv', batch_size = 13",
         &[("mlp of one logit", "model = { kind = 'mlp', hidden = [8] }\nloss = { kind = 'binary_cross_entropy' }")],
     );
+    let labels = of(
+        "path = 'labels.csv', batch_size = 13, label = ['p', 'q']",
+        &[("mlp of several labels", "model = { kind = 'mlp', hidden = [8] }")],
+    );
+    let parts = of(
+        "path = ['data.csv', 'more.csv'], test_path = 'test.csv', batch_size = 17, task = 'regression', \
+         target_transform = 'standardize'",
+        &[("mlp of standardized values", "model = { kind = 'mlp', hidden = [8], activation = 'tanh' }")],
+    );
     let images = of(
         "path = 'images.safetensors', batch_size = 13, augment = { flip = true, shift = 1 }",
         &[
@@ -188,7 +198,7 @@ pub fn models() -> Vec<Case> {
             ),
         ],
     );
-    [table, values, two, images, text].into_iter().flatten().collect()
+    [table, values, two, labels, parts, images, text].into_iter().flatten().collect()
 }
 
 /// A folder with the configuration and the data of a case.
@@ -196,6 +206,13 @@ pub fn lab(case: &Case, place: Place) -> Lab {
     let lab = Lab::at(place, &case.config);
     let rows = (0..60u32).map(|i| format!("{},{},{}\n", i * 37 % 61, i * i % 53, (i * 7 + i * i) % 5 / 3));
     fs::write(lab.path("two.csv"), "a,b,label\n".to_owned() + &rows.collect::<String>()).unwrap();
+    let rows = (0..60u32).map(|i| format!("{},{},{},{}\n", i % 7, i % 7 / 4, i * i % 53, i * i % 2));
+    fs::write(lab.path("labels.csv"), "a,p,b,q\n".to_owned() + &rows.collect::<String>()).unwrap();
+    let all = table();
+    for (file, rows) in [("more.csv", 0..10), ("test.csv", 10..30)] {
+        let rows = all.lines().enumerate().filter(|(line, _)| *line == 0 || rows.contains(line));
+        fs::write(lab.path(file), rows.map(|(_, row)| row.to_owned() + "\n").collect::<String>()).unwrap();
+    }
     let text: String = (0..300u32).map(|i| char::from(b'a' + (i * i / 7 % 11) as u8)).collect();
     fs::write(lab.path("a.txt"), text).unwrap();
     let pixels: Vec<f32> = (0..60 * 64_u32).map(|i| (i * i % 251) as f32 / 125.0 - 1.0).collect();

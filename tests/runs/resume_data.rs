@@ -102,3 +102,62 @@ fn text_and_a_gpt_in_several_shapes() {
         assert_any_step_can_be_the_last_before_a_resume(TEXT, &model, write_text);
     }
 }
+
+/// Rows of numbers, with a label of two classes, another one, and a value.
+fn write_parts(folder: &Path) {
+    for (name, rows) in
+        [("part-1.csv", 0..30), ("part-2.csv", 30..50), ("validation.csv", 50..60), ("test.csv", 60..70)]
+    {
+        let row =
+            |i: u32| format!("{},{},{},{},{}\n", i % 7, i * i % 11, u32::from(i % 7 > 3), i * i % 2, 1 + i * i % 9);
+        let content = "a,b,warm,wet,y\n".to_owned() + &rows.map(row).collect::<String>();
+        write(folder, &[(name, content.into_bytes())]);
+    }
+}
+
+#[test]
+fn several_files_with_validation_and_test_files() {
+    let data = "path = \"part-*.csv\"\nvalidation_path = \"validation.csv\"\ntest_path = \"test.csv\"\nlabel = \"warm\"\n\
+                batch_size = 9";
+    assert_any_step_can_be_the_last_before_a_resume(data, MLP, write_parts);
+}
+
+#[test]
+fn transformed_targets_of_a_fold() {
+    for transform in ["standardize", "log", "log1p"] {
+        let data = format!(
+            "path = [\"part-1.csv\", \"part-2.csv\"]\nfold = \"2/4\"\ntask = \"regression\"\nbatch_size = 9\n\
+             target_transform = \"{transform}\""
+        );
+        assert_any_step_can_be_the_last_before_a_resume(&data, MLP, write_parts);
+    }
+}
+
+#[test]
+fn several_labels() {
+    let data = "path = \"part-1.csv\"\nvalidation = 0.2\nlabel = [\"warm\", \"wet\"]\nignore = [\"y\"]\nbatch_size = 9";
+    assert_any_step_can_be_the_last_before_a_resume(data, MLP, write_parts);
+}
+
+/// Another file that matches the pattern, or another content of any file, is other data.
+#[test]
+fn a_resume_on_other_files_is_refused() {
+    let head = format!("optimizer = {ADAMW}\nschedule = \"constant()\"\ntrain = {{ steps = 4 }}\n{EVERY_STEP}");
+    let paths = "path = \"part-*.csv\"\ntest_path = \"test.csv\"\nlabel = \"warm\"";
+    let lab = Lab::in_memory(&format!("{head}\n[data]\n{paths}\n[model]\n{MLP}\n"));
+    write_parts(&lab.path(""));
+    lab.start("whole");
+    for other in ["part-3.csv", "part-2.csv", "test.csv"] {
+        let copy = format!("copy-{other}");
+        lab.interrupted_copy("whole", &copy, 2);
+        let kept = std::fs::read(lab.path(other)).ok();
+        std::fs::copy(lab.path("validation.csv"), lab.path(other)).unwrap();
+        let message = lab.train(&["--resume", &copy]).refusal();
+        assert!(message.contains("cannot change within a run"), "{message}");
+        match kept {
+            Some(kept) => std::fs::write(lab.path(other), kept).unwrap(),
+            None => std::fs::remove_file(lab.path(other)).unwrap(),
+        }
+        lab.train(&["--resume", &copy]).well();
+    }
+}

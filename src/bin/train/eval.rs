@@ -50,6 +50,7 @@ enum Rows {
     Validation,
     Train,
     All,
+    Test,
 }
 
 /// The output for programs.
@@ -78,6 +79,7 @@ pub fn evaluate(arguments: &Eval, console: &mut Console) -> Result<(), TrainedEr
                 Rows::Validation => EvaluationRows::Validation,
                 Rows::Train => EvaluationRows::Train,
                 Rows::All => EvaluationRows::All,
+                Rows::Test => EvaluationRows::Test,
             };
             let mut is_counting = false;
             let evaluated = trained.evaluate_watched(rows, &mut |seen, all| {
@@ -98,7 +100,7 @@ pub fn evaluate(arguments: &Eval, console: &mut Console) -> Result<(), TrainedEr
         let accuracy = evaluated.accuracy.map(|accuracy| format!(" | accuracy={accuracy}")).unwrap_or_default();
         let (rows, loss) = (evaluated.rows, figures::exact(evaluated.loss));
         let metrics: String = evaluated.metrics.iter().map(|(name, value)| format!(" | {name}={value}")).collect();
-        let lists = lists::text(&evaluated.lists, trained.class_names().as_deref());
+        let lists = lists::text(&evaluated.lists, trained.class_names().or_else(|| trained.label_names()).as_deref());
         format!("{checkpoint} on {data}\nrows={rows} | loss={loss}{accuracy}{metrics}{lists}")
     };
     print(&format!("{text}\n"))

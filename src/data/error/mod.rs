@@ -2,6 +2,7 @@
 //! here, the others beside their readers.
 
 mod encoding;
+mod files;
 mod idx;
 mod image;
 mod problem;
@@ -16,6 +17,7 @@ use thiserror::Error;
 
 pub use self::encoding::EncodingError;
 pub(super) use self::encoding::MOST_CATEGORIES;
+pub use self::files::FilesError;
 pub use self::idx::IdxError;
 pub use self::image::ImageError;
 pub use self::problem::Problem;
@@ -23,6 +25,7 @@ pub(super) use self::problem::{describe, hint, quoted};
 pub use self::table::TableError;
 pub use self::tensor::TensorError;
 pub use self::text::{TextError, Unknown};
+use super::Fold;
 use crate::backtrace::from_candle;
 use crate::memory::TooLarge;
 use crate::model::Input;
@@ -263,6 +266,14 @@ pub enum DataError {
         /// Number of validation rows.
         validation: usize,
     },
+    /// There are fewer rows than folds.
+    #[error("`data.fold` = {fold}: there are {rows} rows, fewer than folds")]
+    FewerThanFolds {
+        /// Number of rows.
+        rows: usize,
+        /// The fold.
+        fold: Fold,
+    },
     /// The only batch of an epoch would be dropped.
     #[error(
         "`data.drop_last` leaves no batch: `data.batch_size` is {batch_size} and there are {rows} rows to train on; \
@@ -284,6 +295,9 @@ pub enum DataError {
         /// The actual number of rows.
         rows: usize,
     },
+    /// The choice of files.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// A table.
     #[error(transparent)]
     Table(Box<TableError>),

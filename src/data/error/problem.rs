@@ -95,6 +95,24 @@ pub enum Problem {
     /// A class that the model does not have.
     #[error("label {0} is not a class that the model was trained on")]
     UnknownClass(String),
+    /// A class in validation or test rows that no training row has.
+    #[error("label {0} is not a class of the training rows; correct it, or add rows of that class to them")]
+    NotAmongTraining(String),
+    /// A target without a logarithm.
+    #[error("{value} is not above {above}, so that it has no logarithm for `data.target_transform`; {remedy}")]
+    NoLogarithm {
+        /// The target.
+        value: String,
+        /// What it must be above.
+        above: i8,
+        /// The transformations that take it.
+        remedy: &'static str,
+    },
+    /// A value of one of several labels that is neither 0 nor 1.
+    #[error(
+        "{0} is neither 0 nor 1, as the values of several labels are; for other values set `data.task = \"regression\"`"
+    )]
+    NeitherZeroNorOne(String),
     /// The number is infinite, too large, or NaN.
     #[error("{0} is not a finite 32-bit number")]
     NotFinite(String),

@@ -1,6 +1,6 @@
 //! Rows of a folder of images: its files, without bad ones if the run skips them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::listing::{Listing, require_each, some_of};
@@ -9,7 +9,9 @@ use super::memory::Memory;
 use super::{ImageFile, ImageFolder, changes};
 use crate::Notice;
 use crate::data::dataset::Source;
-use crate::data::error::ImageError;
+use crate::data::error::{FilesError, ImageError};
+use crate::data::files::Counts;
+use crate::data::format_kind::Format;
 use crate::data::picture::Grey;
 use crate::data::{DataConfig, DataError, Fingerprint, Split};
 use crate::state::State;
@@ -18,11 +20,11 @@ use crate::state::State;
 /// about a minute on one core.
 const CHECKED: u64 = 1 << 30;
 
-/// The prefix of the names of validation images in a checkpoint, where they have a separate folder.
-const VALIDATION: &str = "validation:";
+/// The prefixes of the names of images in a checkpoint: of training, and of validation and test in separate folders.
+const PREFIXES: [&str; 3] = ["", "validation:", "test:"];
 
-/// Opens the data set of the folder `config.path`, with its split: the images of a separate validation folder if there
-/// is one, otherwise a share. For a run that has begun, `saved` determines the rows.
+/// Opens the data set of the folder `config.path`, with its split: those of separate folders for validation and test, if
+/// there are any, otherwise a share or a fold. For a run that has begun, `saved` determines the rows.
 pub(in crate::data) fn open(
     config: &DataConfig,
     seed: u64,
@@ -30,16 +32,17 @@ pub(in crate::data) fn open(
 ) -> Result<(Box<dyn Source>, Split), DataError> {
     let saved = saved.map(Memory::of).transpose()?;
     let listings = listings(config, saved.as_ref())?;
-    let mut notices: Vec<Notice> = listings.iter().flat_map(Listing::notices).collect();
-    let folders: Vec<PathBuf> = listings.iter().map(|listing| listing.folder.clone()).collect();
+    let mut notices: Vec<Notice> = listings.iter().flat_map(|(_, listing)| listing.notices()).collect();
+    let folders: Vec<(usize, PathBuf)> =
+        listings.iter().map(|(part, listing)| (*part, listing.folder.clone())).collect();
     let mut memory = saved.clone().unwrap_or_default();
-    memory.classes.clone_from(&listings[0].classes);
+    memory.classes.clone_from(&listings[0].1.classes);
     if saved.is_none() {
         memory.grey = Grey::Bits16;
     }
 
     let mut parts = Vec::new();
-    for (part, listing) in listings.into_iter().enumerate() {
+    for (part, listing) in listings {
         let is_row = |name: &str| !memory.skips(&key(part, name)) && !memory.replaced.contains_key(&key(part, name));
         let files = listing.files.into_iter().filter(|file| is_row(&file.name)).collect();
         parts.extend(look::at_heads(files)?.into_iter().map(|found| (part, found)));
@@ -90,31 +93,33 @@ pub(in crate::data) fn open(
     if saved.is_none() {
         require_each(&config.path, &memory.classes, rows.iter().filter(|row| row.part == 0).map(|row| row.class))?;
     }
-    let split = match folders.len() {
-        1 => Split::new(rows.len(), config.validation, seed)?,
-        _ => Split::last(rows.len(), rows.iter().filter(|row| row.part == 1).count())?,
-    };
+    let of_part = |part: usize| rows.iter().filter(|row| row.part == part).count();
+    let split = Split::of(config, Counts { train: of_part(0), validation: of_part(1), test: of_part(2) }, seed)?;
     let stand_ins = stand_ins(&rows, &split).ok_or_else(|| DataError::NoRows { path: config.path.clone() })?;
     notices.extend(left_out(&memory, all, saved.is_some()));
     remember(&mut memory, &rows);
-    let fingerprint = Fingerprint::of_files(rows.iter().map(|row| (row.name.clone(), &row.fingerprint)));
+    let fingerprint = Fingerprint::of_files(rows.iter().map(|row| (row.identity(), &row.fingerprint)));
     let files = rows.into_iter().map(|row| row.file).collect();
     Ok((Box::new(ImageFolder { files, stand_ins, size, shaping, fingerprint, memory, notices }), split))
 }
 
-/// Returns the files of the training images, and those of the validation images if they have a separate folder.
-fn listings(config: &DataConfig, saved: Option<&Memory>) -> Result<Vec<Listing>, DataError> {
+/// Returns the files of the training images, and those of validation and test images in separate folders, by the number of
+/// the prefix of their names.
+fn listings(config: &DataConfig, saved: Option<&Memory>) -> Result<Vec<(usize, Listing)>, DataError> {
     // A run that began without examining its images may still be told to skip a bad one.
     if config.skip_bad == Some(true) && config.check_images == Some(false) && saved.is_none() {
         return Err(DataError::meaningless("check_images", "images whose bad ones are skipped"));
     }
     let train = Listing::of(&config.path, saved.map_or(&[], |saved| &saved.classes))?;
-    let Some(path) = &config.validation_path else { return Ok(vec![train]) };
-    if config.validation > 0.0 {
-        return Err(DataError::meaningless("validation", "images that come with validation images"));
+    let mut listings = vec![(0, train)];
+    let others = [(1, "validation_path", &config.validation_path), (2, "test_path", &config.test_path)];
+    for (part, option, paths) in others {
+        let Some(paths) = paths else { continue };
+        let path = paths.only().ok_or(FilesError::OnePath { option, format: Format::Images.name() })?;
+        let listing = Listing::of_known(path, &listings[0].1.classes, saved.is_some())?;
+        listings.push((part, listing));
     }
-    let validation = Listing::of_known(path, &train.classes, saved.is_some())?;
-    Ok(vec![train, validation])
+    Ok(listings)
 }
 
 /// Saves the fingerprint of each row, or their number, if that is not known from the beginning of the run.
@@ -129,12 +134,12 @@ fn remember(memory: &mut Memory, rows: &[Row]) {
     }
 }
 
-/// Returns the name of an image in a memory: in the first folder, or in the second.
+/// Returns the name of an image in a memory, by the use of its folder.
 pub(super) fn key(part: usize, name: &str) -> String {
-    if part == 0 { name.to_owned() } else { format!("{VALIDATION}{name}") }
+    format!("{}{name}", PREFIXES.get(part).copied().unwrap_or_default())
 }
 
-/// A row, in the first folder or the second.
+/// A row, in the folder for training, for validation or for a test.
 struct Row {
     part: usize,
     /// Its class and its name in the class.
@@ -153,28 +158,37 @@ impl Row {
         Self { part, name, class, fingerprint, is_there: true, file: ImageFile { path, class, hash: Some(hash) } }
     }
 
+    /// Returns its name in the identity of the data. Those of training and validation images are alike, as in runs of earlier
+    /// versions.
+    fn identity(&self) -> String {
+        if self.part < 2 { self.name.clone() } else { key(self.part, &self.name) }
+    }
+
     /// Returns the row that was replaced; `None` if it belongs to no class.
-    fn replaced(key: &str, was: &Fingerprint, folders: &[PathBuf], classes: &[String]) -> Option<Self> {
-        let (part, name) = key.strip_prefix(VALIDATION).map_or((0, key), |name| (1, name));
+    fn replaced(key: &str, was: &Fingerprint, folders: &[(usize, PathBuf)], classes: &[String]) -> Option<Self> {
+        let named = (1..PREFIXES.len()).find_map(|part| Some((part, key.strip_prefix(PREFIXES[part])?)));
+        let (part, name) = named.unwrap_or((0, key));
         let class_name = name.split('/').next()?;
         let class = classes.iter().position(|class| class == class_name)? as u32;
-        let file = ImageFile { path: folders.get(part)?.join(name), class, hash: None };
+        let (_, folder) = folders.iter().find(|(of, _)| *of == part)?;
+        let file = ImageFile { path: folder.join(name), class, hash: None };
         Some(Self { part, name: name.to_owned(), class, fingerprint: was.clone(), is_there: false, file })
     }
 }
 
-/// Returns a replacement for each missing row: the next existing one of its class on the same side of the split, or of
+/// Returns a replacement for each missing row: the next existing one of its class of the same use, or of
 /// any class if there is none. `None` if a side has no image at all.
 fn stand_ins(rows: &[Row], split: &Split) -> Option<BTreeMap<usize, usize>> {
     let missing = || rows.iter().enumerate().filter(|(_, row)| !row.is_there);
     if missing().next().is_none() {
         return Some(BTreeMap::new());
     }
-    let validation: BTreeSet<usize> = split.validation().iter().collect();
+    let uses = [(split.validation(), 1), (split.test(), 2)];
+    let of = uses.into_iter().flat_map(|(rows, part)| rows.iter().map(move |row| (row, part)));
+    let of: BTreeMap<usize, u8> = of.collect();
     let stand_in = |(at, row): (usize, &Row)| {
         let others = (at..rows.len()).chain(0..at);
-        let fit =
-            others.filter(|other| rows[*other].is_there && validation.contains(other) == validation.contains(&at));
+        let fit = others.filter(|other| rows[*other].is_there && of.get(other) == of.get(&at));
         let fit: Vec<usize> = fit.collect();
         let of_class = fit.iter().find(|other| rows[**other].class == row.class);
         Some((at, *of_class.or(fit.first())?))

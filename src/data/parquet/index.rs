@@ -1,22 +1,25 @@
 //! The index of a table of pandas, which its Parquet files hold as further columns: it names or numbers the rows, and is
 //! neither a feature nor the label unless the configuration names it.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::ParquetRecords;
 use crate::Notice;
-use crate::data::options::Label;
+use crate::data::options::{Label, TargetColumns};
 use crate::data::{DataConfig, DataError};
 
 /// Returns the same options with the index among the ignored columns, and with the last other column as the label if
 /// none is given; and a note that says so.
-pub(in crate::data) fn settled(config: &DataConfig) -> Result<(DataConfig, Vec<Notice>), DataError> {
+pub(in crate::data) fn settled(config: &DataConfig, first: &Path) -> Result<(DataConfig, Vec<Notice>), DataError> {
     let unchanged = || Ok((config.clone(), Vec::new()));
     // Errors of the file are reported when it is read.
-    let Ok(records) = ParquetRecords::in_file(&config.path) else { return unchanged() };
+    let Ok(records) = ParquetRecords::in_file(first) else { return unchanged() };
     let is_named = |name: &String| {
         let lists = [&config.ignore, &config.categories].into_iter().flatten().flatten();
-        lists.chain(&config.label).any(|label| *label == Label::Name(name.clone()))
+        let labels = config.label.iter().flat_map(TargetColumns::columns);
+        lists.chain(labels).any(|label| *label == Label::Name(name.clone()))
     };
     let index = index(&records.names, records.pandas.as_deref());
     let index: Vec<String> = index.into_iter().filter(|name| !is_named(name)).collect();
@@ -28,8 +31,8 @@ pub(in crate::data) fn settled(config: &DataConfig) -> Result<(DataConfig, Vec<N
     // From the end, columns are counted without the index.
     let from_end = match config.label {
         None => Some(1),
-        Some(Label::Index(place)) if place < 0 => usize::try_from(place.unsigned_abs()).ok(),
-        Some(Label::Index(_) | Label::Name(_)) => None,
+        Some(TargetColumns::One(Label::Index(place))) if place < 0 => usize::try_from(place.unsigned_abs()).ok(),
+        Some(TargetColumns::One(_) | TargetColumns::Several(_)) => None,
     };
     let ignored = |name: &String| config.ignore.iter().flatten().any(|label| *label == Label::Name(name.clone()));
     let label = from_end.and_then(|place| {
@@ -38,11 +41,11 @@ pub(in crate::data) fn settled(config: &DataConfig) -> Result<(DataConfig, Vec<N
         last.nth(place.checked_sub(1)?)
     });
     if let Some(label) = label {
-        config.label = Some(Label::Name((*label).clone()));
+        config.label = Some(Label::Name((*label).clone()).into());
     }
     let names: Vec<String> = index.iter().map(|name| format!("`{name}`")).collect();
     config.ignore.get_or_insert_default().extend(index.into_iter().map(Label::Name));
-    let (path, names) = (config.path.display(), names.join(", "));
+    let (path, names) = (first.display(), names.join(", "));
     let said = format!("{path}: {names} is the index of a table of pandas, and ignored");
     Ok((config, vec![Notice::Note(said)]))
 }

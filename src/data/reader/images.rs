@@ -36,6 +36,8 @@ fn require_inside(config: &DataConfig) -> Result<(), DataError> {
         ("labels", &config.labels),
         ("validation_images", &config.validation_images),
         ("validation_labels", &config.validation_labels),
+        ("test_images", &config.test_images),
+        ("test_labels", &config.test_labels),
     ];
     let is_inside =
         |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));

@@ -18,6 +18,7 @@ use crate::data::rows::class_below;
 use crate::data::value::{self, Number, Value};
 use crate::data::{
     Columns, DataConfig, DataError, EVALUATION_ROWS, Input, Problem, Schema, Statistics, TableError, TargetKind,
+    TargetScale,
 };
 use crate::state::{State, StateError};
 
@@ -100,6 +101,7 @@ struct Decoder {
     places: Places,
     encoding: Encoding,
     statistics: Option<Statistics>,
+    scale: Option<TargetScale>,
     options: FrameOptions,
     targets: TargetKind,
     classes: Option<Vec<String>>,
@@ -112,10 +114,10 @@ struct Decoder {
     unseen: BTreeMap<usize, Unseen>,
 }
 
-/// Positions of the features in a record, in the order of the model, and of the label if it is requested.
+/// Positions of the features in a record, in the order of the model, and of the labels if they are requested.
 struct Places {
     features: Vec<usize>,
-    label: Option<usize>,
+    labels: Vec<usize>,
 }
 
 impl Decoder {
@@ -129,11 +131,13 @@ impl Decoder {
         count: usize,
     ) -> Result<Self, DataError> {
         let absent = || StateError::Malformed("the columns of the table are not there".to_owned());
-        let layout = schema.names.columns.as_ref().filter(|layout| layout.label < layout.all.len());
+        let layout = schema.names.columns.as_ref();
+        let layout = layout.filter(|layout| layout.labels().all(|label| label < layout.all.len()));
         let layout = layout.ok_or_else(absent)?;
         let known: Option<Vec<&str>> =
             layout.features().map(|place| layout.all.get(place).map(String::as_str)).collect();
-        let encoding = Encoding::restore(&memory.json, &known.ok_or_else(absent)?)?;
+        let (scale, json) = TargetScale::split(&memory.json)?;
+        let encoding = Encoding::restore(&json, &known.ok_or_else(absent)?)?;
         let width = encoding.width();
         if schema.input != Input::Numbers(vec![width]) {
             return Err(
@@ -150,6 +154,7 @@ impl Decoder {
             places,
             encoding,
             statistics,
+            scale,
             options,
             targets: schema.targets,
             classes: schema.names.classes.clone(),
@@ -174,7 +179,8 @@ impl Decoder {
             });
             pushed.map_err(|problem| (column, problem))?;
         }
-        if let Some(column) = self.places.label {
+        for label in 0..self.places.labels.len() {
+            let column = self.places.labels[label];
             value(column).and_then(|value| self.push_label(value)).map_err(|problem| (column, problem))?;
         }
         self.rows += 1;
@@ -187,8 +193,7 @@ impl Decoder {
             (Value::Missing | Value::Text(""), _) => return Err(Problem::NoLabel),
             (Value::List(_), _) => return Err(Problem::ListAsOne),
             (Value::Number(number), TargetKind::Values { .. }) => {
-                self.values.push(number.value()? as f32);
-                return Ok(());
+                return self.push_value(number.value()?);
             }
             (Value::Number(number), TargetKind::Classes { .. }) => {
                 written = match (number, &self.classes) {
@@ -200,13 +205,19 @@ impl Decoder {
             (Value::Text(text) | Value::Word(text), _) => text,
         };
         match (self.targets, &self.classes) {
-            (TargetKind::Values { .. }, _) => self.values.push(value::number(text)? as f32),
+            (TargetKind::Values { .. }, _) => self.push_value(value::number(text)?)?,
             (TargetKind::Classes { .. }, Some(names)) => {
                 let class = class_of(names, text).ok_or_else(|| Problem::UnknownClass(quoted(text)));
                 self.labels.push(class?);
             }
             (TargetKind::Classes { count }, None) => self.labels.push(class_below(value::class(text)?, count)?),
         }
+        Ok(())
+    }
+
+    fn push_value(&mut self, value: f64) -> Result<(), Problem> {
+        self.options.check_target(value)?;
+        self.values.push(value as f32);
         Ok(())
     }
 
@@ -237,8 +248,11 @@ impl Decoder {
         let inputs = Tensor::from_vec(inputs, (rows, self.encoding.width()), &Device::Cpu)?;
         let (values, labels) = (std::mem::take(&mut self.values), std::mem::take(&mut self.labels));
         let targets = match self.targets {
-            _ if self.places.label.is_none() => None,
-            TargetKind::Values { width } => Some(Tensor::from_vec(values, (rows, width), &Device::Cpu)?),
+            _ if self.places.labels.is_empty() => None,
+            TargetKind::Values { width } => {
+                let values = self.scale.as_ref().map_or_else(|| values.clone(), |scale| scale.apply(&values));
+                Some(Tensor::from_vec(values, (rows, width), &Device::Cpu)?)
+            }
             TargetKind::Classes { .. } => Some(Tensor::from_vec(labels, rows, &Device::Cpu)?),
         };
         Ok(Some(ReadRows { inputs, targets, names: None }))
@@ -248,7 +262,7 @@ impl Decoder {
 impl Places {
     /// Returns all columns that are read.
     fn all(&self) -> Vec<usize> {
-        self.features.iter().copied().chain(self.label).collect()
+        [&self.features[..], &self.labels].concat()
     }
 
     /// Finds columns by name if they have names, otherwise by their numbers in the model's data.
@@ -257,13 +271,13 @@ impl Places {
         layout: &Columns,
         names: Option<&[String]>,
         count: usize,
-        with_label: bool,
+        with_labels: bool,
     ) -> Result<Self, DataError> {
-        let known: Vec<usize> = layout.features().chain([layout.label]).collect();
+        let known: Vec<usize> = layout.features().chain(layout.labels()).collect();
         let is_distinct = double(&layout.all, known).is_none();
         // The columns of the run's own file are found by position, even if two of them have the same name.
         let names = names.filter(|&names| is_distinct && names != layout.all);
-        let Some(names) = names else { return Self::count(path, layout, count, with_label) };
+        let Some(names) = names else { return Self::count(path, layout, count, with_labels) };
         let place = |name: &String| {
             let is_called = |column: &usize| names.get(*column).is_some_and(|found| found.trim() == name.trim());
             let found: Vec<usize> = (0..names.len()).filter(is_called).collect();
@@ -281,20 +295,22 @@ impl Places {
         };
         let features = layout.features().filter_map(|feature| layout.all.get(feature)).map(place);
         let features = features.collect::<Result<_, _>>()?;
-        let label = layout.all.get(layout.label).filter(|_| with_label).map(place).transpose()?;
-        Ok(Self { features, label })
+        let labels = layout.labels().filter(|_| with_labels).filter_map(|label| layout.all.get(label)).map(place);
+        Ok(Self { features, labels: labels.collect::<Result<_, _>>()? })
     }
 
-    fn count(path: &Path, layout: &Columns, count: usize, with_label: bool) -> Result<Self, DataError> {
-        let (trained, label) = (layout.all.len(), layout.label);
+    fn count(path: &Path, layout: &Columns, count: usize, with_labels: bool) -> Result<Self, DataError> {
+        let (trained, labels): (usize, Vec<usize>) = (layout.all.len(), layout.labels().collect());
         if count == trained {
-            return Ok(Self { features: layout.features().collect(), label: with_label.then_some(label) });
+            let labels = if with_labels { labels } else { Vec::new() };
+            return Ok(Self { features: layout.features().collect(), labels });
         }
-        if count + 1 == trained && !with_label {
-            let features = layout.features().map(|feature| feature - usize::from(feature > label)).collect();
-            return Ok(Self { features, label: None });
+        if count + labels.len() == trained && !with_labels {
+            let before = |feature: usize| labels.iter().filter(|label| **label < feature).count();
+            let features = layout.features().map(|feature| feature - before(feature)).collect();
+            return Ok(Self { features, labels: Vec::new() });
         }
-        Err(TableError::OtherColumns { path: path.into(), found: count, trained, label }.into())
+        Err(TableError::OtherColumns { path: path.into(), found: count, trained, label: layout.label }.into())
     }
 }
 
@@ -303,13 +319,18 @@ mod tests {
     use super::*;
 
     fn layout() -> Columns {
-        Columns { all: ["a", "label", "note", "b"].map(str::to_owned).to_vec(), label: 1, ignored: vec![2] }
+        Columns {
+            all: ["a", "label", "note", "b"].map(str::to_owned).to_vec(),
+            label: 1,
+            more_labels: Vec::new(),
+            ignored: vec![2],
+        }
     }
 
     fn places(names: Option<&[&str]>, count: usize, with_label: bool) -> Result<(Vec<usize>, Option<usize>), String> {
         let names: Option<Vec<String>> = names.map(|names| names.iter().map(|&name| name.to_owned()).collect());
         let found = Places::find(Path::new("new.csv"), &layout(), names.as_deref(), count, with_label);
-        found.map(|places| (places.features, places.label)).map_err(|error| error.to_string())
+        found.map(|places| (places.features, places.labels.first().copied())).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -11,7 +11,8 @@ use super::ReadRows;
 use crate::data::error::hint;
 use crate::data::file::{self, DataFile};
 use crate::data::{
-    DataConfig, DataError, EVALUATION_ROWS, Input, Schema, Statistics, TargetKind, TensorError, integers, tensors,
+    DataConfig, DataError, EVALUATION_ROWS, Input, Schema, Statistics, TargetKind, TargetScale, TensorError, integers,
+    tensors,
 };
 use crate::regular;
 use crate::state::State;
@@ -30,6 +31,7 @@ pub(super) struct TensorRows {
     /// The names of the classes, if they have names.
     classes: Option<Vec<String>>,
     statistics: Option<Statistics>,
+    scale: Option<TargetScale>,
     row: usize,
     rows: usize,
 }
@@ -79,7 +81,8 @@ impl TensorRows {
         let statistics = (!memory.tensors.is_empty()).then(|| Statistics::read(memory, inputs.width())).transpose()?;
         let (rows, targets) = (inputs.rows, targets.map(|targets| (targets, schema.targets)));
         let classes = schema.names.classes.clone();
-        Ok(Self { path, content, inputs, targets, classes, statistics, row: 0, rows })
+        let (scale, _) = TargetScale::split(&memory.json)?;
+        Ok(Self { path, content, inputs, targets, classes, statistics, scale, row: 0, rows })
     }
 
     fn batch(&mut self, rows: usize) -> Result<ReadRows, DataError> {
@@ -97,6 +100,7 @@ impl TensorRows {
         let targets = match &self.targets {
             Some((stored, TargetKind::Values { width })) => {
                 let values = tensors::floats(&read(stored)?).map_err(|(at, problem)| element(stored, at, problem))?;
+                let values = self.scale.as_ref().map_or_else(|| values.clone(), |scale| scale.apply(&values));
                 Some(Tensor::from_vec(values, (rows, *width), &Device::Cpu)?)
             }
             Some((stored, TargetKind::Classes { count })) => {

@@ -42,6 +42,8 @@ pub struct DataCheck {
     pub train_rows: usize,
     /// Number of validation rows.
     pub validation_rows: usize,
+    /// Number of test rows.
+    pub test_rows: usize,
     /// The inputs of a row.
     pub input: Input,
     /// The target of a row.
@@ -170,14 +172,15 @@ impl DataCheck {
         let columns = names.columns.as_ref();
         let name = |place: usize| columns.and_then(|columns| columns.all.get(place).cloned()).unwrap_or_default();
         Self {
-            path: config.path.display().to_string(),
+            path: config.paths().iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
             format: config.complete().format,
             train_rows: data.train_rows().len(),
             validation_rows: data.validation_rows().len(),
+            test_rows: data.test_rows().len(),
             input: data.input(),
             targets: data.targets(),
             features: columns.map(|columns| columns.features().map(name).collect()),
-            label: columns.map(|columns| name(columns.label)),
+            label: columns.map(|columns| columns.labels().map(name).collect::<Vec<_>>().join("`, `")),
             ignored: columns.map(|columns| columns.ignored.iter().map(|&place| name(place)).collect()),
             classes: classes(data, names.classes.as_deref()),
             missing: data.dataset().missing(),

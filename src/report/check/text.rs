@@ -43,7 +43,8 @@ impl fmt::Display for Check {
 impl fmt::Display for DataCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "data        {}", self.path)?;
-        writeln!(f, "rows        {} to train on, {} to validate on", self.train_rows, self.validation_rows)?;
+        let test = if self.test_rows > 0 { format!(", {} to test on", self.test_rows) } else { String::new() };
+        writeln!(f, "rows        {} to train on, {} to validate on{test}", self.train_rows, self.validation_rows)?;
         writeln!(f, "inputs      {}", self.input)?;
         if let Some(features) = &self.features {
             writeln!(f, "columns     {}", list(features))?;
@@ -55,7 +56,10 @@ impl fmt::Display for DataCheck {
             (Some(label), TargetKind::Classes { count }) => {
                 writeln!(f, "target      `{label}`, one of {}", counted(count, "class"))?
             }
-            (Some(label), TargetKind::Values { .. }) => writeln!(f, "target      `{label}`, a value")?,
+            (Some(label), TargetKind::Values { width: 1 }) => writeln!(f, "target      `{label}`, a value")?,
+            (Some(labels), TargetKind::Values { width }) => {
+                writeln!(f, "targets     `{labels}`, {}", counted(width, "value"))?;
+            }
             (None, TargetKind::Classes { count }) => writeln!(f, "target      one of {}", counted(count, "class"))?,
             (None, TargetKind::Values { width }) => writeln!(f, "target      {}", counted(width, "value"))?,
         }

@@ -169,7 +169,7 @@ pub(super) fn is_same_place(field: &str, difference: &FieldDifference, a: &Path,
     };
     let (place_a, place_b) = (resolved(&difference.a, a), resolved(&difference.b, b));
     match field {
-        "data.path" => true,
+        "data.path" | "data.validation_path" | "data.test_path" => true,
         "train.initial_weights" => place_a.is_some() && place_a == place_b,
         _ => false,
     }

@@ -16,6 +16,7 @@ impl Config {
         config.data = self.data.complete();
         config.model = self.model.complete(self.data.context.map(|context| context.get()));
         match (config.data.format, config.data.task) {
+            (Some(Format::Csv | Format::Parquet), _) if config.data.has_labels() => config.loss = self.loss.of_labels(),
             (Some(Format::Csv | Format::Parquet), Some(task)) => {
                 config.loss = self.loss.named(task == Task::Regression);
             }

@@ -51,13 +51,7 @@ impl Setting {
             Some(parsed) => to_json(parsed, &key).map_err(|_| wrong("must be a finite number"))?,
             None => Value::String(value.to_owned()),
         };
-        let value = match value {
-            Value::String(path) if is_path(&key) => {
-                let absolute = paths::absolute(Path::new(&path), Path::new(""));
-                Value::String(absolute.to_string_lossy().into_owned())
-            }
-            value => value,
-        };
+        let value = if is_path(&key) { from_here(value) } else { value };
         Ok(Self { key, value })
     }
 
@@ -346,6 +340,15 @@ fn line_of_field(text: &str, field: &str) -> Option<usize> {
 struct NotFinite {
     key: String,
     number: f64,
+}
+
+/// Makes the path of a setting, or those of a list, absolute: on the command line they are relative to the working directory.
+fn from_here(value: Value) -> Value {
+    match value {
+        Value::String(path) => paths::absolute(Path::new(&path), Path::new("")).to_string_lossy().into_owned().into(),
+        Value::Array(list) => Value::Array(list.into_iter().map(from_here).collect()),
+        value => value,
+    }
 }
 
 /// Converts TOML to JSON.

@@ -107,13 +107,20 @@ fn edit(key: String, own: Value, edited: Value, run: &Path, fixed: &Fixed) -> Ed
     Edit { own: said(&own), edited: said(&edited), setting, key }
 }
 
+/// Returns a path that is relative to the run as one that is relative to the working directory, if it is inside that.
+fn as_typed_here(path: &str, run: &Path) -> String {
+    let (path, here) = (paths::absolute(Path::new(path), run), paths::absolute(Path::new(""), Path::new("")));
+    path.strip_prefix(here).unwrap_or(&path).to_string_lossy().into_owned()
+}
+
 /// Returns `key=value` for the command line of a shell.
 fn setting(key: &str, value: &Value, run: &Path) -> String {
     let text = match value {
         Value::Null => String::new(),
-        Value::String(path) if is_path(key) => {
-            let (path, here) = (paths::absolute(Path::new(path), run), paths::absolute(Path::new(""), Path::new("")));
-            path.strip_prefix(here).unwrap_or(&path).to_string_lossy().into_owned()
+        Value::String(path) if is_path(key) => as_typed_here(path, run),
+        Value::Array(list) if is_path(key) => {
+            let paths = list.iter().filter_map(Value::as_str).map(|path| format!("{:?}", as_typed_here(path, run)));
+            format!("[{}]", paths.collect::<Vec<_>>().join(", "))
         }
         // A word that is only text in TOML needs no quotes.
         Value::String(text) if Setting::parse(&format!("{key}={text}")).is_ok_and(|setting| setting.is(value)) => {

@@ -8,7 +8,7 @@ use crate::figures;
 use crate::metric::more_is_better;
 use crate::store;
 use crate::train::Agenda;
-use crate::train::metrics::Evaluation;
+use crate::train::metrics::{Evaluation, TestFigures};
 use crate::train::record::StepRecord;
 
 /// Columns of a rate and of a loss; few numbers need more.
@@ -44,8 +44,8 @@ impl Lines {
     pub fn of(&mut self, record: &StepRecord, columns: Option<usize>) -> Option<String> {
         let (place, loss) = match (record.epoch_loss, &record.validation) {
             (Some(mean), _) => (format!("epoch {:0width$}", record.epoch, width = self.epoch), mean),
-            (None, Some(_)) => (format!("step {}", record.done()), record.loss),
-            (None, None) => return None,
+            (None, None) if record.test.is_none() => return None,
+            (None, _) => (format!("step {}", record.done()), record.loss),
         };
         let next: Vec<f64> = record.next.iter().map(|rates| rates.lr).collect();
         let room = columns.map(|columns| columns.saturating_sub(self.place + NUMBER + 3));
@@ -54,6 +54,7 @@ impl Lines {
         let loss = figures::loss(loss);
         let mut parts = vec![format!("{place:place_width$} | lr={rates:NUMBER$}"), format!(" | loss={loss:NUMBER$}")];
         parts.extend(record.validation.as_ref().map(|found| self.found(found)).unwrap_or_default());
+        parts.extend(record.test.iter().flat_map(of_test));
         Some(fitted(&parts, columns.unwrap_or(usize::MAX), self.place + 3))
     }
 
@@ -73,6 +74,14 @@ impl Lines {
         };
         figures_of(validation).into_iter().zip(best).enumerate().map(figure).collect()
     }
+}
+
+/// Formats the figures of the test rows, each with the gap before it.
+fn of_test(test: &TestFigures) -> Vec<String> {
+    let mut parts = vec![format!("  test_loss={}", figures::loss(test.loss))];
+    parts.extend(test.accuracy.map(|accuracy| format!(" test_accuracy={accuracy:.4}")));
+    parts.extend(test.metrics.iter().map(|(name, value)| format!(" test_{name}={}", figures::loss(*value))));
+    parts
 }
 
 /// Joins the parts of a line. Before one that does not fit into `columns` a new line begins, after `indent` blanks.

@@ -148,6 +148,9 @@ impl Session {
                 (loss, outputs)
             }
             None => {
+                if config.data.has_labels() {
+                    config.loss = config.loss.of_labels();
+                }
                 if let Some(counted) = config.loss.counted(|| class_counts(data.dataset(), data.train_rows()))? {
                     config.loss = counted;
                 }

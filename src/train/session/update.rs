@@ -15,7 +15,7 @@ use crate::train::checks::memory::{self, Purpose};
 use crate::train::component::{self, Update};
 use crate::train::config::figure::Metric;
 use crate::train::error::RanksError;
-use crate::train::metrics::{self, Evaluation, Judge, Measured};
+use crate::train::metrics::{self, Evaluation, Judge, Measured, TestFigures};
 use crate::train::observe::control::{Control, Requests};
 use crate::train::record::StepRecord;
 
@@ -285,10 +285,27 @@ impl Session {
         }
     }
 
+    fn judge(&self) -> Judge<'_> {
+        let scale = self.data.dataset().target_scale();
+        Judge { loss: self.loss.as_ref(), metrics: &self.metrics, task: &self.task, scale }
+    }
+
+    /// Evaluates the model on the test rows; `None` if there are none. It changes nothing, and each of several processes
+    /// computes all of it.
+    pub(in crate::train) fn test(&self) -> Result<Option<TestFigures>, TrainError> {
+        let rows = self.data.test_rows();
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let batches = || self.data.evaluation_batches(rows.clone());
+        let found = self.with_evaluation_weights(|| metrics::evaluate(self.model.as_ref(), self.judge(), batches()))?;
+        Ok(found.map(TestFigures::from))
+    }
+
     /// Evaluates the model on the validation rows, which several processes share.
     fn evaluate(&self, stop: &dyn Fn() -> bool) -> Result<Option<Evaluation>, TrainError> {
         let model = self.model.as_ref();
-        let judge = Judge { loss: self.loss.as_ref(), metrics: &self.metrics, task: &self.task };
+        let judge = self.judge();
         let (rank, world) = (self.communicator.rank(), self.communicator.world());
         if world == 1 || !judge.can_be_shared() {
             let found = metrics::evaluate(model, judge, self.data.validation_batches_unless(stop))?;
