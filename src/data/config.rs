@@ -158,11 +158,11 @@ pub struct DataConfig {
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub validation: f64,
-    /// Tables and folders of images: the validation rows, instead of a share of the others; as `path`, with the same columns
+    /// The validation rows in separate files, instead of a share of the others; as `path`, with the same columns
     /// or classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_path: Option<Paths>,
-    /// Tables and folders of images: rows that are evaluated once, after the last update; as `path`, with the same columns
+    /// Rows that are evaluated once, after the last update; as `path`, with the same columns
     /// or classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_path: Option<Paths>,

@@ -12,7 +12,7 @@ use super::files::{Counts, Part};
 use super::format_kind::{COMMON, Format};
 use super::tables::{self, ReadTable};
 use super::tensors::{ReadTensors, TensorReader};
-use super::{DataConfig, DataError, Recalled, Split, Table, folder, idx, survey, text};
+use super::{DataConfig, DataError, Recalled, Split, Table, folder, idx, others, survey, text};
 use crate::Notice;
 use crate::state::State;
 
@@ -118,6 +118,13 @@ pub(super) fn open(
     let saved = recalled.map(|recalled| recalled.memory.unwrap_or(&nothing));
     match format {
         Format::Csv | Format::Parquet => read_table(config, format, seed, device, saved, said),
+        Format::Safetensors | Format::Text if config.validation_path.is_some() || config.test_path.is_some() => {
+            let known = others::Known::of(config, format)?;
+            recalled.map_or(Ok(()), |recalled| recalled.check(config, &known.fingerprint))?;
+            let recalled = recalled.map(|recalled| Recalled { fingerprint: None, ..recalled });
+            let train = open(&DataConfig { fold: config.fold, ..config.at(&config.path) }, seed, device, recalled)?;
+            known.beside(train, config, device)
+        }
         Format::Safetensors => read_safetensors(config, seed, device, saved),
         Format::Idx => idx::open(config, seed, saved),
         Format::Text => text::open(config, recalled),

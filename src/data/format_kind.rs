@@ -119,11 +119,13 @@ impl Format {
             Self::Csv => CSV,
             // A Parquet file contains column names and missing values.
             Self::Parquet => TABLE,
-            Self::Safetensors => &["inputs", "targets", "classes", "standardize", "target_transform"],
+            Self::Safetensors => {
+                &["inputs", "targets", "classes", "standardize", "target_transform", "validation_path", "test_path"]
+            }
             Self::Idx => {
                 &["images", "labels", "validation_images", "validation_labels", "test_images", "test_labels", "classes"]
             }
-            Self::Text => &["tokens", "tokenizer", "context", "cache"],
+            Self::Text => &["tokens", "tokenizer", "context", "cache", "validation_path", "test_path"],
             Self::Images => &["validation_path", "test_path", "channels", "resize", "crop", "skip_bad", "check_images"],
             // Settings of a registered format are checked when they are read.
             Self::Custom | Self::Own(_) => &[],

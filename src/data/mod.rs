@@ -59,6 +59,7 @@ mod looks;
 mod moments;
 mod options;
 mod order;
+mod others;
 mod own;
 mod packing;
 #[cfg(feature = "parquet")]

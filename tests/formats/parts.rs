@@ -184,3 +184,57 @@ fn a_list_of_columns_is_several_labels_or_values() {
     let values = open(&folder.path().join("a.csv"), "label = [\"x\", \"wet\"]\ntask = \"regression\"").unwrap();
     assert_eq!(values.targets(), TargetKind::Values { width: 2 });
 }
+
+/// A safetensors file of rows with one input and a class.
+fn tensors(inputs: &[f32], classes: &[i64]) -> Vec<u8> {
+    let device = candle_core::Device::Cpu;
+    let x = candle_core::Tensor::new(inputs, &device).unwrap().reshape((inputs.len(), 1)).unwrap();
+    let y = candle_core::Tensor::new(classes, &device).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.safetensors");
+    candle_core::safetensors::save(&std::collections::HashMap::from([("x", x), ("y", y)]), &path).unwrap();
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn tensors_have_validation_and_test_files_too() {
+    let folder = folder(&[
+        ("train.safetensors", tensors(&[1.0, 3.0], &[0, 1])),
+        ("other.safetensors", tensors(&[5.0, 7.0, 9.0], &[1, 0, 0])),
+        ("test.safetensors", tensors(&[2.0], &[1])),
+        ("new.safetensors", tensors(&[2.0], &[2])),
+    ]);
+    let train = "path = \"@train.safetensors\"\nvalidation_path = \"@other.safetensors\"\nstandardize = true";
+    let mut data = at(&folder, train, "test_path = \"@test.safetensors\"").unwrap();
+    assert_eq!(
+        (data.train_rows().len(), data.validation_rows().to_vec(), data.test_rows().to_vec()),
+        (2, vec![2, 3, 4], vec![5])
+    );
+    let gathered = |data: &Data, rows: &[usize]| {
+        let batch = data.dataset().gather(rows).unwrap();
+        (floats(&batch.inputs), batch.targets.to_vec1::<u32>().unwrap())
+    };
+    assert_eq!(gathered(&data, &[3, 4]), (vec![5.0, 7.0], vec![0, 0]));
+    assert_eq!(gathered(&data, &[5, 0, 2]), (vec![0.0, -1.0, 3.0], vec![1, 0, 1]));
+    let state = data.save().unwrap();
+    data.load(&state).unwrap();
+    assert_eq!(gathered(&data, &[2]), (vec![3.0], vec![1]));
+    let message = at(&folder, train, "test_path = \"@new.safetensors\"").map(drop).unwrap_err();
+    assert!(message.starts_with("new.safetensors, ") && message.contains("label 2"), "{message}");
+    let message = at(&folder, "path = [\"@train.safetensors\", \"@other.safetensors\"]", "").map(drop).unwrap_err();
+    assert_eq!(message, "`data.path` is a list, and safetensors is read from one path; give one");
+}
+
+#[test]
+fn a_text_has_validation_and_test_files_too() {
+    let folder =
+        folder(&[("a.txt", b"abcabcabcabc".to_vec()), ("v.txt", b"cbacba".to_vec()), ("x.txt", b"abcd".to_vec())]);
+    let text = "path = \"@a.txt\"\ncontext = 2\ncache = \"@cache\"\nvalidation_path = \"@v.txt\"";
+    let data = at(&folder, text, "").unwrap();
+    // A window at each of ten offsets, and those that do not overlap.
+    assert_eq!((data.train_rows().len(), data.validation_rows().to_vec()), (10, vec![10, 11]));
+    let batch = data.dataset().gather(&[10, 11]).unwrap();
+    assert_eq!(batch.inputs.to_vec2::<u32>().unwrap(), [[2, 1], [0, 2]]);
+    let message = at(&folder, text, "test_path = \"@x.txt\"").map(drop).unwrap_err();
+    assert!(message.contains("x.txt: character 'd' at byte 3, line 1, is unknown"), "{message}");
+}

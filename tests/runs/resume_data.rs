@@ -161,3 +161,13 @@ fn a_resume_on_other_files_is_refused() {
         lab.train(&["--resume", &copy]).well();
     }
 }
+
+#[test]
+fn text_with_validation_and_test_files() {
+    let data = TEXT.replace("validation = 0.2", "validation_path = \"v.txt\"\ntest_path = \"t.txt\"");
+    let model = format!("kind = \"gpt\"\nlayers = 1\nheads = 2\nwidth = 8\ndropout = 0.2\n{}", GPTS[0]);
+    assert_any_step_can_be_the_last_before_a_resume(&data, &model, |folder| {
+        write_text(folder);
+        write(folder, &[("v.txt", b"abcdefghabcdefghhgfedcba".to_vec()), ("t.txt", b"aabbccddeeffgghh".to_vec())]);
+    });
+}
