@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::chart::{Chart, Series, Shape};
 use super::log::{LogError, line, open};
+use super::runs::Runs;
 use crate::checkpoint::Folder;
 use crate::store;
 
@@ -25,7 +26,7 @@ pub enum PlotAxis {
 /// A chart of runs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plot {
-    /// The runs, each a directory, a URL or a log.
+    /// The runs, each a directory, a URL or a log; a folder of runs stands for all in it.
     pub runs: Vec<PathBuf>,
     /// The numbers of a log line to draw, such as `loss`, `val_loss` or `lr.1`.
     pub metrics: Vec<String>,
@@ -38,14 +39,15 @@ pub struct Plot {
 }
 
 impl Plot {
-    /// Draws it.
+    /// Draws it. Returns with it why runs are left out: those in a folder that lack a metric or what the axis needs.
     ///
     /// # Errors
     /// A log is missing, cannot be read or lacks a metric; or a run does not tell its epochs or times.
-    pub fn chart(&self) -> Result<Chart, LogError> {
-        let logs = self.runs.iter().map(|run| Log::read(run, &self.metrics)).collect::<Result<Vec<_>, _>>()?;
-        let places = logs.iter().map(|log| log.places(self.x)).collect::<Result<Vec<_>, _>>()?;
-        let longest = places.iter().filter_map(|places| places.last()).fold(0.0, |a: f64, &b| a.max(b));
+    pub fn chart(&self) -> Result<(Chart, Vec<LogError>), LogError> {
+        let all = Runs::paths_at(&self.runs);
+        let (read, left_out) = self.read(&all)?;
+        let runs: Vec<PathBuf> = read.iter().map(|(log, _)| log.run.to_owned()).collect();
+        let longest = read.iter().filter_map(|(_, places)| places.last()).fold(0.0, |a: f64, &b| a.max(b));
         let (x_label, unit) = match self.x {
             PlotAxis::Step => ("step", 1.0),
             PlotAxis::Epoch => ("epoch", 1.0),
@@ -54,24 +56,44 @@ impl Plot {
             PlotAxis::Time => ("hours", 3600.0),
         };
         let mut series = Vec::new();
-        for ((log, places), name) in logs.iter().zip(&places).zip(names(&self.runs)) {
+        for ((log, places), run) in read.iter().zip(names(&runs)) {
             for (metric, values) in self.metrics.iter().zip(&log.values) {
                 let points = values.iter().map(|&(line, value)| (places[line] / unit, value)).collect();
-                let name = self.name(&name, metric);
+                let name = self.name(&runs, &run, metric);
                 series.push(Series { name, shape: Shape::Line, points: smoothed(points, self.smooth) });
             }
         }
         let y_label = if let [metric] = &self.metrics[..] { metric.clone() } else { String::new() };
-        let title = match (&self.runs[..], &series[..]) {
+        let title = match (&runs[..], &series[..]) {
             ([_], [one]) => one.name.clone(),
-            ([_], _) => names(&self.runs).swap_remove(0),
+            ([_], _) => names(&runs).swap_remove(0),
             _ => String::new(),
         };
-        Ok(Chart { title, x_label: x_label.to_owned(), y_label, log_y: self.log_y, series, ..Chart::default() })
+        let chart =
+            Chart { title, x_label: x_label.to_owned(), y_label, log_y: self.log_y, series, ..Chart::default() };
+        Ok((chart, left_out))
     }
 
-    fn name(&self, run: &str, metric: &str) -> String {
-        match (&self.runs[..], &self.metrics[..]) {
+    /// Reads the logs of the runs, each with the places of its lines. Of a run in a folder that was given, an error does
+    /// not matter as long as another can be drawn: it may have just begun.
+    fn read<'a>(&self, runs: &'a [PathBuf]) -> Result<(Vec<(Log<'a>, Vec<f64>)>, Vec<LogError>), LogError> {
+        let (mut read, mut left_out) = (Vec::new(), Vec::new());
+        for run in runs {
+            let log = Log::read(run, &self.metrics);
+            match log.and_then(|log| log.places(self.x).map(|places| (log, places))) {
+                Ok(found) => read.push(found),
+                Err(error) if self.runs.contains(run) => return Err(error),
+                Err(error) => left_out.push(error),
+            }
+        }
+        if read.is_empty() && !left_out.is_empty() {
+            return Err(left_out.swap_remove(0));
+        }
+        Ok((read, left_out))
+    }
+
+    fn name(&self, runs: &[PathBuf], run: &str, metric: &str) -> String {
+        match (runs, &self.metrics[..]) {
             (_, [_]) => run.to_owned(),
             ([_], _) => metric.to_owned(),
             _ => format!("{run}: {metric}"),
@@ -141,6 +163,9 @@ impl<'a> Log<'a> {
             log.lines.push((step, number("epoch").unwrap_or(0)));
             Ok::<_, LogError>(())
         })?;
+        if log.lines.is_empty() {
+            return Err(LogError::NoSteps { path: run.to_owned() });
+        }
         match metrics.iter().zip(&log.values).find(|(_, values)| values.is_empty()) {
             Some((metric, _)) => {
                 known.retain(|name| !["step", "epoch", "skipped"].contains(&name.as_str()));
@@ -255,7 +280,7 @@ mod tests {
 
     fn points(run: &Path, metric: &str, x: PlotAxis, smooth: f64) -> Vec<(f64, f64)> {
         let plot = Plot { runs: vec![run.to_owned()], metrics: vec![metric.to_owned()], x, log_y: false, smooth };
-        plot.chart().unwrap().series.swap_remove(0).points
+        plot.chart().unwrap().0.series.swap_remove(0).points
     }
 
     #[test]
@@ -289,7 +314,7 @@ mod tests {
         let chart = |runs: &[&PathBuf], metrics: &[&str]| {
             let runs = runs.iter().map(|run| (*run).clone()).collect();
             let metrics = metrics.iter().map(|metric| (*metric).to_owned()).collect();
-            let chart = Plot { runs, metrics, ..Plot::default() }.chart().unwrap();
+            let chart = Plot { runs, metrics, ..Plot::default() }.chart().unwrap().0;
             (chart.title, chart.series.into_iter().map(|series| series.name).collect::<Vec<_>>())
         };
         assert_eq!(chart(&[&a], &["loss"]), ("a".to_owned(), vec!["a".to_owned()]));
@@ -297,6 +322,30 @@ mod tests {
         assert_eq!(chart(&[&a, &b], &["loss"]).1, ["a", "b"]);
         assert_eq!(chart(&[&a, &b], &["loss", "lr.1"]).1, ["a: loss", "a: lr.1", "b: loss", "b: lr.1"]);
         assert_eq!(chart(&[&a, &other], &["loss"]).1, [&a, &other].map(|run| run.display().to_string()));
+    }
+
+    #[test]
+    fn a_folder_stands_for_its_runs_and_those_without_steps_are_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a", "b", "begun"] {
+            let (_other, other) = run(name);
+            let to = folder.path().join(name);
+            fs::create_dir(&to).unwrap();
+            fs::write(to.join("config.toml"), "").unwrap();
+            let log = if name == "begun" { Vec::new() } else { fs::read(other.join("log.jsonl")).unwrap() };
+            fs::write(to.join("log.jsonl"), log).unwrap();
+        }
+        let plot = |runs: &[&str], metric: &str| {
+            let runs = runs.iter().map(|name| folder.path().join(name)).collect();
+            Plot { runs, metrics: vec![metric.to_owned()], ..Plot::default() }.chart()
+        };
+        let names = |chart: &Chart| chart.series.iter().map(|series| series.name.clone()).collect::<Vec<_>>();
+        let (chart, left_out) = plot(&["", "b"], "loss").unwrap();
+        assert_eq!(names(&chart), ["a", "b"]);
+        assert!(matches!(&left_out[..], [LogError::NoSteps { path }] if path.ends_with("begun")));
+        // One that is named must be drawn, and so must one of a folder.
+        assert!(matches!(plot(&["a", "begun"], "loss"), Err(LogError::NoSteps { .. })));
+        assert!(matches!(plot(&[""], "accuracy"), Err(LogError::NoMetric { path, .. }) if path.ends_with("a")));
     }
 
     #[test]

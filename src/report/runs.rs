@@ -1,5 +1,6 @@
 //! Runs in a folder, one line each.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -84,8 +85,17 @@ impl Runs {
         Some(Self { path: path.to_owned(), runs })
     }
 
+    /// Returns the paths of the runs at `paths`, each once: a folder of runs stands for all in it.
+    pub(super) fn paths_at(paths: &[PathBuf]) -> Vec<PathBuf> {
+        let inside = |path: &PathBuf| Self::paths_in(path).unwrap_or_else(|| vec![path.clone()]);
+        let mut all: Vec<PathBuf> = paths.iter().flat_map(inside).collect();
+        let mut seen = BTreeSet::new();
+        all.retain(|path| seen.insert(path.clone()));
+        all
+    }
+
     /// Returns the paths of the runs in a folder, in order; `None` as for [`Runs::in_folder`].
-    pub(super) fn paths_in(path: &Path) -> Option<Vec<PathBuf>> {
+    fn paths_in(path: &Path) -> Option<Vec<PathBuf>> {
         let is_other = store::is_url(path)
             || step_of(path).is_some()
             || ["config.toml", "manifest.json"].iter().any(|name| path.join(name).exists())

@@ -70,11 +70,65 @@ fn columns_that_only_late_lines_of_a_long_log_have_are_in_the_table() {
 }
 
 #[test]
-fn lines_that_are_not_of_a_log_are_left_out_with_a_note() {
+fn lines_that_are_not_of_a_log_are_left_out_and_named() {
     let (_folder, run) = run(&format!("{LOG}garbage\n{{\"step\":3,\"lo"));
-    let output = inspect(&["log", text(&run)]);
-    assert_eq!((output.status.code(), String::from_utf8(output.stdout).unwrap().as_str()), (Some(0), CSV));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("a line that is not of a log is left out"));
+    let told = |format: &str| {
+        let output = inspect(&["log", text(&run), "--format", format]);
+        assert_eq!(output.status.code(), Some(0));
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (csv, note) = told("csv");
+    assert_eq!(csv, CSV);
+    assert!(note.contains("digits: line 4 is left out, because it is no line of a log"), "{note}");
+    // A step counts updates, so a line with half of one is not of a log, also among lines that are like it.
+    let half = LOG.replace("{\"step\":1,", "{\"step\":0.5,\"epoch\":1,\"lr\":[0.1,2e-7],\"loss\":0.25}\n{\"step\":1,");
+    fs::write(run.join("log.jsonl"), half + "{\"step\":-1,\"loss\":0.5}\n").unwrap();
+    for (format, whole) in [("csv", CSV), ("jsonl", LOG)] {
+        let (table, note) = told(format);
+        assert_eq!(table, whole);
+        let expected = "2 lines are left out, because they are no lines of a log: an object with a whole number as its \
+                        `step`; the first is line 2\n";
+        assert!(note.ends_with(expected), "{note}");
+    }
+}
+
+#[test]
+fn a_file_has_the_format_of_its_ending_and_an_unknown_one_is_refused() {
+    let (folder, run) = run(LOG);
+    let write = |name: &str, more: &[&str]| {
+        let file = folder.path().join(name);
+        let output = inspect(&[&["log", text(&run), "-o", text(&file)], more].concat());
+        (output.status.code(), String::from_utf8(output.stderr).unwrap(), fs::read_to_string(file).ok())
+    };
+    assert_eq!(write("a.JSONL", &[]), (Some(0), String::new(), Some(LOG.to_owned())));
+    for (name, more) in [("a.csv", &[][..]), ("a", &[]), ("a.txt", &["--format", "csv"])] {
+        assert_eq!(write(name, more), (Some(0), String::new(), Some(CSV.to_owned())), "{name}");
+    }
+    for name in ["a.xlsx", "a.json"] {
+        let (code, told, file) = write(name, &[]);
+        assert!(
+            told.contains(&format!("{name}: logs are written as .csv, .parquet or .jsonl; or name a --format")),
+            "{told}"
+        );
+        assert_eq!((code, file), (Some(2), None));
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error_in_any_format() {
+    let (_folder, run) = run(LOG);
+    let formats: &[&str] = if cfg!(feature = "parquet") { &["csv", "jsonl", "parquet"] } else { &["csv", "jsonl"] };
+    for format in formats {
+        let (reader, pipe) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_inspect"));
+        let output = command.args(["log", text(&run), "--format", format]).stdout(pipe).output().unwrap();
+        assert_eq!(
+            (output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()),
+            (Some(0), ""),
+            "{format}"
+        );
+    }
 }
 
 #[test]
@@ -141,4 +195,29 @@ fn a_plot_says_what_a_log_lacks() {
     assert!(refusal(&["--smooth", "1"]).contains("from 0 to below 1"));
     assert!(refusal(&["-o", "loss.gif"]).contains("loss.gif: pictures are .svg or .png"));
     assert!(!Path::new("loss.gif").exists());
+}
+
+#[test]
+fn a_folder_of_runs_is_drawn_in_one_picture() {
+    let (folder, digits) = run(LOG);
+    for name in ["wide", "begun"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+        fs::write(folder.path().join(name).join("log.jsonl"), if name == "wide" { LOG } else { "" }).unwrap();
+    }
+    for name in ["digits", "wide", "begun"] {
+        fs::write(folder.path().join(name).join("config.toml"), "").unwrap();
+    }
+    let file = folder.path().join("loss.svg");
+    let output = inspect(&["plot", text(folder.path()), "-o", text(&file)]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{told}");
+    assert!(
+        told.starts_with("note: a run is left out: the log of ") && told.ends_with("begun has no steps yet\n"),
+        "{told}"
+    );
+    let drawn = fs::read_to_string(&file).unwrap();
+    let document = Document::parse(&drawn).unwrap();
+    let texts: Vec<&str> = document.descendants().filter_map(|node| node.text()).collect();
+    assert!(texts.contains(&"digits") && texts.contains(&"wide") && !texts.contains(&"begun"), "{texts:?}");
+    assert!(inspect(&["plot", text(&digits), "-o", text(&file)]).status.success());
 }

@@ -1,12 +1,11 @@
 //! `inspect log`: a run's log as a file for other programs.
 
-use std::ffi::OsStr;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use rekindle::report::{LogError, LogFormat, export_log, export_log_to};
+use rekindle::report::{LeftOut, LogError, LogFormat, export_log, export_log_to};
 
 /// Arguments of `inspect log`.
 #[derive(Args)]
@@ -16,7 +15,7 @@ use rekindle::report::{LogError, LogFormat, export_log, export_log_to};
 pub struct Log {
     /// A run directory, its URL, or a log
     run: PathBuf,
-    /// Output format [default: by the ending of FILE, otherwise csv]
+    /// Output format [default: by the ending of FILE, csv without one]
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Write to this file instead of stdout
@@ -34,10 +33,17 @@ enum Format {
     Jsonl,
 }
 
+/// Returns the format of a file by its ending, CSV without one.
+fn format_of(file: &Path) -> Result<Format> {
+    let Some(ending) = file.extension() else { return Ok(Format::Csv) };
+    ending.to_str().and_then(|ending| Format::from_str(ending, true).ok()).ok_or_else(|| {
+        anyhow::anyhow!("{}: logs are written as .csv, .parquet or .jsonl; or name a --format", file.display())
+    })
+}
+
 /// Writes the log.
 pub fn write(log: &Log) -> Result<()> {
-    let ending = log.output.as_deref().and_then(Path::extension).and_then(OsStr::to_str);
-    let of_file = ending.and_then(|ending| Format::from_str(ending, true).ok());
+    let of_file = log.output.as_deref().filter(|_| log.format.is_none()).map(format_of).transpose()?;
     let format = match log.format.or(of_file).unwrap_or(Format::Csv) {
         Format::Csv => LogFormat::Csv,
         Format::Parquet => LogFormat::Parquet,
@@ -51,17 +57,26 @@ pub fn write(log: &Log) -> Result<()> {
         None => export_log(&log.run, format, io::stdout()),
     };
     match written {
-        Ok(0) => Ok(()),
-        Ok(lines) => {
-            let left_out = match lines {
-                1 => "a line that is not of a log is left out".to_owned(),
-                _ => format!("{lines} lines that are not of a log are left out"),
-            };
-            drop(writeln!(io::stderr(), "note: {left_out}: {}", log.run.display()));
+        Ok(left_out) => {
+            tell(&log.run, left_out);
             Ok(())
         }
         // A reader that closes the pipe early is not an error.
         Err(LogError::Output { source }) if source.kind() == ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Says which lines are left out.
+fn tell(run: &Path, LeftOut { lines, first }: LeftOut) {
+    const LINE: &str = "of a log: an object with a whole number as its `step`";
+    let told = match (lines, first) {
+        (0, _) => return,
+        (1, Some(number)) => format!("line {number} is left out, because it is no line {LINE}"),
+        (_, first) => {
+            let first = first.map(|number| format!("; the first is line {number}")).unwrap_or_default();
+            format!("{lines} lines are left out, because they are no lines {LINE}{first}")
+        }
+    };
+    drop(writeln!(io::stderr(), "note: {}: {told}", run.display()));
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -16,7 +16,7 @@ use crate::print;
 #[command(after_help = "Examples:\n  inspect plot runs/digits -o loss.svg\n  \
                         inspect plot runs/digits runs/wide --metric val_loss --x epoch --log-y -o val.png")]
 pub struct Plot {
-    /// Run directories, their URLs, or logs
+    /// Run directories, their URLs, logs, or folders of runs
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
     /// The number to draw, by its name in the log, as val_loss or lr.1; may be given again
@@ -89,7 +89,10 @@ pub fn draw(plot: &Plot) -> Result<()> {
         X::Time => PlotAxis::Time,
     };
     let (runs, metrics) = (plot.runs.clone(), plot.metrics.clone());
-    let chart = Picture { runs, metrics, x, log_y: plot.log_y, smooth: plot.smooth }.chart()?;
+    let (chart, left_out) = Picture { runs, metrics, x, log_y: plot.log_y, smooth: plot.smooth }.chart()?;
+    for reason in left_out {
+        drop(writeln!(io::stderr(), "note: a run is left out: {reason}"));
+    }
     let drawn = match plot.format.or(of_file).unwrap_or(Format::Plot) {
         Format::Plot => chart.to_braille(plot.width.unwrap_or_else(terminal::columns), 20).into_bytes(),
         Format::Svg => chart.to_svg().into_bytes(),

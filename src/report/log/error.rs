@@ -39,6 +39,12 @@ pub enum LogError {
     /// This build has no Parquet files.
     #[error("this program is built without Parquet files; build it with --features parquet, or choose csv")]
     NoParquet,
+    /// The log has no lines.
+    #[error("the log of {} has no steps yet", path.display())]
+    NoSteps {
+        /// The run.
+        path: PathBuf,
+    },
     /// The log has no such number in any line.
     #[error("the log of {} has no numbers `{metric}`; it has {}", path.display(), known.join(", "))]
     NoMetric {

@@ -1,4 +1,4 @@
-//! The each(log.as_ref(), |line| {s of a log, field by field, with numbers as they are written: an export has every digit of them, and does not
+//! The lines of a log, field by field, with numbers as they are written: an export has every digit of them, and does not
 //! take the time of parsing.
 
 use std::io::{self, Read};
@@ -96,6 +96,24 @@ pub(super) fn each_kind(block: &[u8], mut work: impl FnMut(&[Field<'_>])) -> boo
     true
 }
 
+/// Returns the number of the first line, from 1, that is not a line of a log.
+pub(super) fn first_other(log: impl Read) -> io::Result<Option<u64>> {
+    let (mut blocks, mut block, mut number) = (Blocks::of(log, BLOCK), Vec::new(), 0);
+    while blocks.next(&mut block)? {
+        if each_kind(&block, |_| ()) {
+            number += memchr::memchr_iter(b'\n', &block).count() as u64;
+            continue;
+        }
+        for line in block.split_inclusive(|byte| *byte == b'\n') {
+            number += 1;
+            if each_in(line, |_| Ok::<_, io::Error>(()))? > 0 {
+                return Ok(Some(number));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// Gives an object that was written with spaces to `work`, and returns 1 if it is not a line of a log.
 fn written_with_spaces<E>(text: &str, work: &mut impl FnMut(Line<'_>) -> Result<(), E>) -> Result<u64, E> {
     let mut found = Vec::new();
@@ -110,7 +128,7 @@ fn compact(text: &str) -> Option<String> {
     serde_json::from_str::<Value>(text).ok().filter(Value::is_object).map(|object| object.to_string())
 }
 
-/// Finds the fields of a line without spaces; `None` if it is not of that form, or has no step.
+/// Finds the fields of a line without spaces; `None` if it is not of that form, or has no whole number as its step.
 ///
 /// The names found before are a guess: lines usually have those of the line before them.
 pub(super) fn fields<'a>(line: &'a str, found: &mut Vec<Field<'a>>) -> Option<()> {
@@ -122,7 +140,10 @@ pub(super) fn fields<'a>(line: &'a str, found: &mut Vec<Field<'a>>) -> Option<()
         let value = end_of_name + 2;
         let end = value + length_of_value(bytes.get(value..)?)?;
         let field = (inside.get(name..end_of_name)?, inside.get(value..end)?);
-        has_step |= field.0 == "step";
+        if field.0 == "step" {
+            is_step(field.1.as_bytes()).then_some(())?;
+            has_step = true;
+        }
         match found.get_mut(number) {
             Some(place) => *place = field,
             None => found.push(field),
@@ -137,6 +158,13 @@ pub(super) fn fields<'a>(line: &'a str, found: &mut Vec<Field<'a>>) -> Option<()
         }
     }
     None
+}
+
+/// Whether the text of a value is the number of a step: a whole one.
+pub(super) fn is_step(value: &[u8]) -> bool {
+    let is_long = || std::str::from_utf8(value).is_ok_and(|value| value.parse::<u64>().is_ok());
+    // Usually it has a few digits, and need not be parsed.
+    (1..20).contains(&value.len()) && value.iter().all(u8::is_ascii_digit) || is_long()
 }
 
 /// Returns the length of the name in quotes at the beginning of `text`, which a colon follows. It may be `expected`.
@@ -177,6 +205,23 @@ mod tests {
         let spaced = "{ \"step\": 3, \"lr\": [0.5, 1] }\n";
         assert_eq!(read(spaced).0.len(), 1);
         assert!(read(spaced).0[0].contains("lr=[0.5,1]"));
+    }
+
+    #[test]
+    fn a_line_whose_step_is_no_whole_number_is_no_line_of_a_log() {
+        let good = "{\"step\":3,\"loss\":0.5}\n";
+        for step in ["1.5", "-1", "1e3", "1-2", "null", "true", "\"4\"", "[4]", "[]", "18446744073709551616"] {
+            let bad = good.replace('3', step);
+            for log in [format!("{good}{good}{bad}{good}"), format!("{bad}{good}{good}{good}")] {
+                assert_eq!(read(&log), (vec!["step=3 loss=0.5".to_owned(); 3], 1), "{step}");
+                assert!(!each_kind(log.as_bytes(), |_| ()), "{step}");
+                let number = log.lines().position(|line| line == bad.trim_end()).map(|before| before as u64 + 1);
+                assert_eq!(first_other(log.as_bytes()).unwrap(), number, "{step}");
+            }
+        }
+        let largest = good.replace('3', &u64::MAX.to_string());
+        assert_eq!(read(&largest).1, 0);
+        assert_eq!(first_other(format!("{good}{{\"st").as_bytes()).unwrap(), None);
     }
 
     #[test]

@@ -33,6 +33,24 @@ pub enum LogFormat {
     Jsonl,
 }
 
+/// The lines that an export leaves out, because they are not lines of a log: a line is an object with a whole number as
+/// its `step`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// How many they are.
+    pub lines: u64,
+    /// The number of the first, from 1, if there is one.
+    pub first: Option<u64>,
+}
+
+impl LeftOut {
+    /// Looks for the first of these lines, which takes time only if there is one.
+    fn of(run: &Path, lines: u64) -> Result<Self, LogError> {
+        let first = if lines > 0 { line::first_other(open(run)?)? } else { None };
+        Ok(Self { lines, first })
+    }
+}
+
 /// Opens the log of the run at `run`, a directory or a URL, or the log itself.
 pub(super) fn open(run: &Path) -> Result<Box<dyn Read + Send>, LogError> {
     let unread = |source| LogError::Unread { path: run.to_owned(), source };
@@ -42,13 +60,12 @@ pub(super) fn open(run: &Path) -> Result<Box<dyn Read + Send>, LogError> {
     run_dir::log::read(run).map_err(unread)?.ok_or_else(|| LogError::NoLog { path: run.to_owned() })
 }
 
-/// Writes the log of the run at `run` to `out`. Returns the number of lines that are left out, because they are not
-/// lines of a log.
+/// Writes the log of the run at `run` to `out`. Returns the lines that are left out.
 ///
 /// # Errors
 /// There is no log, it cannot be read, or the output cannot be written. Without the feature `parquet`, that format is
 /// refused.
-pub fn export_log(run: &Path, format: LogFormat, mut out: impl Write + Send) -> Result<u64, LogError> {
+pub fn export_log(run: &Path, format: LogFormat, mut out: impl Write + Send) -> Result<LeftOut, LogError> {
     let left_out = match format {
         LogFormat::Jsonl => as_jsonl(run, &mut out)?,
         // Columns that no line before the end of the log has are left out of lines that are written meanwhile.
@@ -56,14 +73,14 @@ pub fn export_log(run: &Path, format: LogFormat, mut out: impl Write + Send) -> 
         LogFormat::Parquet => as_parquet(run, &mut out)?,
     };
     out.flush()?;
-    Ok(left_out)
+    LeftOut::of(run, left_out)
 }
 
 /// Like [`export_log`], to a file, which is there under its name once it is whole.
 ///
 /// # Errors
 /// As [`export_log`].
-pub fn export_log_to(run: &Path, format: LogFormat, file: &Path) -> Result<u64, LogError> {
+pub fn export_log_to(run: &Path, format: LogFormat, file: &Path) -> Result<LeftOut, LogError> {
     let unwritten = |source| LogError::Unwritten { path: file.to_owned(), source };
     let of_file = |error| match error {
         LogError::Output { source } => unwritten(source),
@@ -78,7 +95,7 @@ pub fn export_log_to(run: &Path, format: LogFormat, file: &Path) -> Result<u64, 
         let mut out = AtomicFile::create(file).map_err(unwritten)?;
         if let Some(left_out) = as_csv(run, &columns, true, &mut out).map_err(of_file)? {
             out.finish().map_err(unwritten)?;
-            return Ok(left_out);
+            return LeftOut::of(run, left_out);
         }
     }
     let mut out = AtomicFile::create(file).map_err(unwritten)?;

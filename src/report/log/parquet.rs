@@ -55,12 +55,11 @@ pub(super) struct Group(Vec<(Bytes, ColumnCloseResult)>);
 
 impl<W: Write + Send> Table<W> {
     pub fn new(columns: &[(String, Kind)], out: W) -> io::Result<Self> {
-        let (properties, schema) =
-            (Arc::new(properties(columns)), Arc::new(schema(columns).map_err(io::Error::other)?));
+        let (properties, schema) = (Arc::new(properties(columns)), Arc::new(schema(columns).map_err(of_parquet)?));
         let file = SerializedFileWriter::new(out, Arc::clone(&schema), Arc::clone(&properties));
         let kinds = columns.iter().map(|(_, kind)| *kind).collect();
         let encoder = Encoder { kinds, schema: Arc::new(SchemaDescriptor::new(schema)), properties };
-        Ok(Self { file: file.map_err(io::Error::other)?, encoder })
+        Ok(Self { file: file.map_err(of_parquet)?, encoder })
     }
 
     /// Returns what encodes the rows of this table, on any thread.
@@ -73,16 +72,17 @@ impl<W: Write + Send> Table<W> {
         if columns.is_empty() {
             return Ok(());
         }
-        let mut group = self.file.next_row_group().map_err(io::Error::other)?;
+        let mut group = self.file.next_row_group().map_err(of_parquet)?;
         for (bytes, closed) in columns {
-            group.append_column(&bytes, closed).map_err(io::Error::other)?;
+            group.append_column(&bytes, closed).map_err(of_parquet)?;
         }
-        group.close().map(drop).map_err(io::Error::other)
+        group.close().map(drop).map_err(of_parquet)
     }
 
-    /// Writes the end of the file, and returns the output.
-    pub fn finish(self) -> io::Result<W> {
-        self.file.into_inner().map_err(io::Error::other)
+    /// Writes the end of the file.
+    pub fn finish(mut self) -> io::Result<()> {
+        // `into_inner` would turn an error into a text.
+        self.file.finish().map(drop).map_err(of_parquet)
     }
 }
 
@@ -107,7 +107,7 @@ impl Rows<'_> {
             return Ok(Group(Vec::new()));
         }
         let encoded = self.columns.iter().enumerate().map(|(number, column)| self.encoded(number, column));
-        encoded.collect::<Result<_, _>>().map(Group).map_err(io::Error::other)
+        encoded.collect::<Result<_, _>>().map(Group).map_err(of_parquet)
     }
 
     fn encoded(&self, number: usize, column: &Column) -> Result<(Bytes, ColumnCloseResult), ParquetError> {
@@ -169,6 +169,14 @@ impl Column {
     }
 }
 
+/// Returns the error of the output, if the library has wrapped one, so that its kind is known.
+fn of_parquet(error: ParquetError) -> io::Error {
+    match error {
+        ParquetError::External(source) => source.downcast().map_or_else(io::Error::other, |error| *error),
+        other => io::Error::other(other),
+    }
+}
+
 /// Numbers of a log hardly repeat, so no dictionary of them is made, which would take most of the time.
 fn properties(columns: &[(String, Kind)]) -> WriterProperties {
     let compressed = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
@@ -199,4 +207,43 @@ fn schema(columns: &[(String, Kind)]) -> Result<Type, ParquetError> {
     };
     let fields = columns.iter().map(column).collect::<Result<Vec<_>, _>>()?;
     Type::group_type_builder("log").with_fields(fields).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An output whose reader leaves after some bytes.
+    struct Pipe(usize);
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::BrokenPipe)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_output_keeps_its_kind_wherever_it_comes() {
+        let columns = [("loss".to_owned(), Kind::Float)];
+        let write = |room| {
+            let mut table = Table::new(&columns, Pipe(room))?;
+            for _ in 0..3 {
+                let encoder = table.encoder();
+                let mut rows = encoder.rows();
+                (0..5000_u64)
+                    .for_each(|row| rows.add(0, &f64::from_bits(row.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_string()));
+                table.write(rows.encode()?)?;
+            }
+            table.finish()
+        };
+        for room in [0, 3, 9000, 40_000, 90_000, 110_000] {
+            assert_eq!(write(room).map_err(|error| error.kind()), Err(io::ErrorKind::BrokenPipe), "{room}");
+        }
+        write(1 << 20).unwrap();
+    }
 }

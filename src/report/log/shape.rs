@@ -2,7 +2,7 @@
 //! them with the line before, which takes a fraction of the time of finding their fields.
 
 use super::json::length_of_number;
-use super::line::Field;
+use super::line::{Field, is_step};
 
 /// All of a line but its numbers.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ struct Number {
     /// Whether that is a list, and whether it is the first number in it.
     is_in_list: bool,
     is_first: bool,
+    /// Whether it is the number of the step, which has to be a whole one.
+    is_step: bool,
 }
 
 /// A text to compare with, and its beginning as a number.
@@ -52,12 +54,21 @@ impl Text {
     }
 }
 
+impl Number {
+    /// Returns the length of the number at the beginning of `bytes`, if it may be here.
+    fn length_in(&self, bytes: &[u8]) -> Option<usize> {
+        let length = length_of_number(bytes)?;
+        let may_be_here = !self.is_step || bytes.get(..length).is_some_and(is_step);
+        may_be_here.then_some(length)
+    }
+}
+
 impl Shape {
     /// Returns the shape of a line without spaces that consists of these fields; `None` if it has a list with words.
     pub fn of(line: &str, fields: &[Field<'_>]) -> Option<Self> {
         let (mut numbers, mut place, mut text) = (Vec::new(), 0, Vec::new());
-        let mut add = |text: &mut Vec<u8>, field, is_in_list, is_first| {
-            numbers.push(Number { before: Text::of(text), field, is_in_list, is_first });
+        let mut add = |text: &mut Vec<u8>, field, is_in_list, is_first, is_step| {
+            numbers.push(Number { before: Text::of(text), field, is_in_list, is_first, is_step });
             text.clear();
         };
         for (field, (name, value)) in fields.iter().enumerate() {
@@ -73,11 +84,13 @@ impl Shape {
                             text.push(b',');
                         }
                         length_of_number(item.as_bytes())?;
-                        add(&mut text, field, true, element == 0);
+                        add(&mut text, field, true, element == 0, false);
                     }
                     text.push(b']');
                 }
-                None if length_of_number(value.as_bytes()).is_some() => add(&mut text, field, false, true),
+                None if length_of_number(value.as_bytes()).is_some() => {
+                    add(&mut text, field, false, true, *name == "step")
+                }
                 _ => text.extend_from_slice(value.as_bytes()),
             }
         }
@@ -90,7 +103,7 @@ impl Shape {
         let mut at = 0;
         for number in &self.numbers {
             at += number.before.length_in(bytes.get(at..)?)?;
-            at += length_of_number(bytes.get(at..)?)?;
+            at += number.length_in(bytes.get(at..)?)?;
         }
         Some(at + self.end.length_in(bytes.get(at..)?)?)
     }
@@ -102,7 +115,7 @@ impl Shape {
         let (mut at, mut begin) = (0, 0);
         for number in &self.numbers {
             let start = at + number.before.length_in(bytes.get(at..)?)?;
-            at = start + length_of_number(bytes.get(start..)?)?;
+            at = start + number.length_in(bytes.get(start..)?)?;
             let bracket = usize::from(number.is_in_list);
             if number.is_first {
                 begin = start - bracket;
@@ -149,6 +162,8 @@ mod tests {
             "{\"step\":3,\"lr\":[0.1,null],\"loss\":0.5}\n",
             "{\"step\":3,\"lr\":[0.1,2],\"lost\":0.5}\n",
             "{\"step\":3,\"lr\":[0.1,2],\"loss\":.5}\n",
+            "{\"step\":3.5,\"lr\":[0.1,2],\"loss\":0.5}\n",
+            "{\"step\":-3,\"lr\":[0.1,2],\"loss\":0.5}\n",
             "{\"step\":3,\"lr\":[0.1,2],\"loss\":-}\n",
             "{\"step\":3,\"lr\":[0.1,2],\"loss\":\u{e9}}\n",
             "{\"step\":3,\"lr\":[0.1,2],\"loss\":0.5,\"more\":1}\n",

@@ -1,6 +1,5 @@
 //! The content of a page about one run.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -168,10 +167,7 @@ impl RunPage {
 /// # Errors
 /// One has no log, or it cannot be read.
 pub fn read_runs(paths: &[PathBuf], options: impl Fn(usize) -> PageOptions) -> Result<Vec<RunPage>, LogError> {
-    let inside = |path: &PathBuf| Runs::paths_in(path).unwrap_or_else(|| vec![path.clone()]);
-    let mut all: Vec<PathBuf> = paths.iter().flat_map(inside).collect();
-    let mut seen = BTreeSet::new();
-    all.retain(|path| seen.insert(path.clone()));
+    let all = Runs::paths_at(paths);
     let options = options(all.len());
     all.iter().zip(names(&all)).map(|(run, name)| RunPage::read(run, name, &options)).collect()
 }
