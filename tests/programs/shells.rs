@@ -153,6 +153,78 @@ fn elvish_offers_commands_and_options() {
     }
 }
 
+/// The words that the script for PowerShell offers for a line: those of the command that its words before the last one
+/// name, which begin with the last word. This is the work of the few lines of the script that are no table.
+fn offered_by_powershell(script: &str, line: &str) -> Vec<String> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let (last, before) = words.split_last().unwrap();
+    let begin = format!("\n        '{}' {{\n", before.join(";"));
+    let table = script.split_once(&begin).unwrap_or_else(|| panic!("{begin} is not in {script}")).1;
+    let table = table.split_once("\n            break\n").unwrap().0;
+    let words = table.split("[CompletionResult]::new('").skip(1).filter_map(|rest| rest.split_once('\''));
+    words.map(|(word, _)| word.to_owned()).filter(|word| word.starts_with(last)).collect()
+}
+
+/// The commands or long options in the help of a program.
+fn in_help(help: &str, heading: &str) -> Vec<String> {
+    let part = help.split_once(&format!("\n{heading}:\n")).map_or("", |(_, part)| part);
+    let lines = part.lines().take_while(|line| heading != "Commands" || line.starts_with("  "));
+    let word = |line: &str| match heading {
+        "Commands" => line.split_whitespace().next().map(str::to_owned),
+        _ if !line.trim_start().starts_with('-') => None,
+        _ => line.split([' ', '=', '[', ',']).find(|word| word.starts_with("--")).map(str::to_owned),
+    };
+    lines.filter_map(word).filter(|word| word != "help").collect()
+}
+
+#[test]
+fn powershell_offers_every_command_and_option_of_the_help() {
+    let place = Workplace::new();
+    for program in ["train", "inspect"] {
+        let run = |arguments: &[&str]| match program {
+            "train" => place.train(arguments).out,
+            _ => place.inspect(arguments).out,
+        };
+        let (script, help) = (run(&["completions", "powershell"]), run(&["--help"]));
+        let commands = in_help(&help, "Commands");
+        assert!(commands.len() > 5, "{help}");
+        for command in &commands {
+            assert!(offered_by_powershell(&script, &format!("{program} {command}")).contains(command), "{command}");
+            for option in in_help(&run(&[command, "--help"]), "Options") {
+                let offered = offered_by_powershell(&script, &format!("{program} {command} {option}"));
+                assert!(offered.contains(&option), "{program} {command} {option}");
+            }
+        }
+        for option in in_help(&help, "Options") {
+            assert!(offered_by_powershell(&script, &format!("{program} {option}")).contains(&option), "{option}");
+        }
+        for (_, line, offered) in OFFERED.iter().filter(|(of, _, _)| *of == program) {
+            assert_eq!(offered_by_powershell(&script, line), [*offered], "{line}");
+        }
+    }
+}
+
+/// Asks PowerShell as its Tab key does.
+const POWERSHELL: &str = ". ./script.ps1; \
+    (TabExpansion2 -inputScript $env:LINE -cursorColumn $env:LINE.Length).CompletionMatches.CompletionText";
+
+#[test]
+fn powershell_completes_commands_and_options() {
+    if has("pwsh") {
+        for (program, line, offered) in OFFERED {
+            let place = Workplace::new();
+            let shell = ["completions", "powershell"];
+            let script = if program == "train" { place.train(&shell).out } else { place.inspect(&shell).out };
+            fs::write(place.path("script.ps1"), script).unwrap();
+            let mut command = Command::new("timeout");
+            command.args(["60", "pwsh", "-NoProfile", "-Command", POWERSHELL]).env("LINE", line);
+            let output = command.current_dir(place.path("")).output().unwrap();
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert_eq!((String::from_utf8_lossy(&output.stdout).trim(), &*told), (offered, ""), "{line}");
+        }
+    }
+}
+
 #[test]
 fn manual_pages_are_written_and_render_without_a_warning() {
     let place = Workplace::new();
