@@ -148,7 +148,10 @@ impl Console {
                 self.bar.fit(done, &view.parts(record, view.remaining.speed()));
             }
         }
-        if let Some(line) = view.lines.of(record, columns_of_stdout()) {
+        // The size of the terminal is asked for only where a line is shown.
+        if Lines::shows(record)
+            && let Some(line) = view.lines.of(record, columns_of_stdout())
+        {
             self.bar.write(io::stdout(), &line);
         }
     }

@@ -39,6 +39,11 @@ impl Lines {
         Self { epoch, place: step.max("epoch ".len() + epoch), best: Best::before(run, recorded) }
     }
 
+    /// Whether a record has a line.
+    pub fn shows(record: &StepRecord) -> bool {
+        record.epoch_loss.is_some() || record.validation.is_some()
+    }
+
     /// Returns the line for the end of an epoch or a validation, in the notebook's format: with the rates of the next
     /// update. In a terminal of this many `columns`, figures that do not fit continue in the next line, under the rate.
     pub fn of(&mut self, record: &StepRecord, columns: Option<usize>) -> Option<String> {
