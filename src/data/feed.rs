@@ -82,8 +82,10 @@ impl Data {
         let order = Order::new(split.train().len(), config.batch_size, config.last_batch(), config.shuffle_seed(seed))?;
         let data = Self::new(source, split, order)?.on(device);
         let data = match &config.sampling {
-            Some(_) if config.shuffle == Some(false) => {
-                let reason = "draws rows at random, and `data.shuffle` is false; remove one of the two".to_owned();
+            Some(sampling) if config.shuffle == Some(false) => {
+                let reason = format!(
+                    "= {sampling}: rows are drawn at random, and `data.shuffle` is false; remove one of the two"
+                );
                 return Err(DataError::Sampling { reason });
             }
             Some(sampling) => data.sampled(sampling, seed)?,

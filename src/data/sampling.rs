@@ -1,12 +1,14 @@
 //! Rows drawn at random with replacement, by the weights of their classes.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{DataError, Dataset, RowSet, TargetKind};
+use crate::figures;
 use crate::rng::Stream;
 
 /// How often rows of each class are drawn.
@@ -19,6 +21,16 @@ pub enum Sampling {
     /// one of class 0.
     #[serde(untagged)]
     Weights(Vec<f64>),
+}
+
+/// As in a configuration; of many weights the first few.
+impl fmt::Display for Sampling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 8;
+        let Self::Weights(weights) = self else { return f.write_str("\"balanced\"") };
+        let shown: Vec<String> = weights.iter().take(SHOWN).map(|weight| figures::exact(*weight)).collect();
+        write!(f, "[{}{}]", shown.join(", "), if weights.len() > SHOWN { ", …" } else { "" })
+    }
 }
 
 impl JsonSchema for Sampling {
@@ -45,12 +57,14 @@ pub(super) struct Sampler {
 impl Sampler {
     /// Creates the sampler of the training rows of a data set.
     pub fn new(sampling: &Sampling, dataset: &dyn Dataset, rows: &RowSet, seed: u64) -> Result<Self, DataError> {
-        let wrong = |reason: String| DataError::Sampling { reason };
+        let wrong = |rule: String| DataError::Sampling { reason: format!("= {sampling}: {rule}") };
         let TargetKind::Classes { count } = dataset.targets() else {
-            return Err(wrong("is for rows with a class each, and the targets are values".to_owned()));
+            let rule = "rows are drawn by their classes, and the targets are values; remove it";
+            return Err(wrong(rule.to_owned()));
         };
         let labels = dataset.labels().filter(|labels| labels.len() == dataset.len());
-        let labels = labels.ok_or_else(|| wrong("needs one class a row, known before the first step".to_owned()))?;
+        let rule = "the classes of the rows are not known before they are read; remove it";
+        let labels = labels.ok_or_else(|| wrong(rule.to_owned()))?;
         let mut by_class = vec![Vec::new(); count];
         for (position, row) in rows.iter().enumerate() {
             let class = labels.get(row).and_then(|class| by_class.get_mut(*class as usize));
@@ -85,17 +99,15 @@ impl Sampling {
     fn of_classes(&self, by_class: &[Vec<usize>]) -> Result<Vec<f64>, String> {
         match self {
             Self::Balanced => match by_class.iter().position(Vec::is_empty) {
-                Some(class) => {
-                    Err(format!("= \"balanced\": class {class} has no training rows; give weights, 0 for it"))
-                }
+                Some(class) => Err(format!("class {class} has no training rows; give weights, 0 for it")),
                 None => Ok(vec![1.0; by_class.len()]),
             },
             Self::Weights(weights) if weights.len() != by_class.len() => {
-                Err(format!("has {} weights, and there are {} classes", weights.len(), by_class.len()))
+                Err(format!("there are {} classes; give a weight for each, not {}", by_class.len(), weights.len()))
             }
             Self::Weights(weights) => {
                 if !weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0) {
-                    return Err("takes finite weights, at least 0".to_owned());
+                    return Err("each weight must be a finite number, at least 0".to_owned());
                 }
                 let of_rows = |(weight, rows): (&f64, &Vec<usize>)| weight * rows.len() as f64;
                 let weights: Vec<f64> = weights.iter().zip(by_class).map(of_rows).collect();
@@ -103,7 +115,7 @@ impl Sampling {
                 if total > 0.0 && total.is_finite() {
                     return Ok(weights);
                 }
-                Err("takes weights of which one is above 0 for a class with training rows".to_owned())
+                Err("no class with training rows has a weight above 0; give one of them such a weight".to_owned())
             }
         }
     }
@@ -158,9 +170,18 @@ mod tests {
     #[test]
     fn weights_that_do_not_fit_are_refused() {
         let message = |sampling| sampler(&sampling, &[0, 0, 1], 3).unwrap_err().to_string();
-        assert!(message(Sampling::Balanced).contains("class 2 has no training rows"));
-        assert!(message(Sampling::Weights(vec![1.0])).contains("has 1 weights, and there are 3 classes"));
-        assert!(message(Sampling::Weights(vec![0.0, 0.0, 1.0])).contains("above 0 for a class with training rows"));
-        assert!(message(Sampling::Weights(vec![-1.0, 0.0, 1.0])).contains("at least 0"));
+        assert!(message(Sampling::Balanced).contains("= \"balanced\": class 2 has no training rows"));
+        assert!(
+            message(Sampling::Weights(vec![1.0]))
+                .contains("`data.sampling` = [1]: there are 3 classes; give a weight for each, not 1")
+        );
+        assert!(
+            message(Sampling::Weights(vec![0.0, 0.0, 1.0]))
+                .contains("= [0, 0, 1]: no class with training rows has a weight above 0")
+        );
+        assert!(
+            message(Sampling::Weights(vec![-1.0, 0.0, 1.0]))
+                .contains("= [-1, 0, 1]: each weight must be a finite number, at least 0")
+        );
     }
 }

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{
-    Auroc, AveragePrecision, BalancedAccuracy, BitsPerByte, BrierScore, CalibrationError, ConfusionMatrix, F1, F1Macro,
-    F1Micro, F1PerClass, MeanAbsoluteError, Metric, Perplexity, Precision, PrecisionMacro, PrecisionMicro,
+    Accuracy, Auroc, AveragePrecision, BalancedAccuracy, BitsPerByte, BrierScore, CalibrationError, ConfusionMatrix,
+    F1, F1Macro, F1Micro, F1PerClass, MeanAbsoluteError, Metric, Perplexity, Precision, PrecisionMacro, PrecisionMicro,
     PrecisionPerClass, QuantileLoss, RSquared, Recall, RecallMacro, RecallMicro, RecallPerClass, RootMeanSquaredError,
     TopKAccuracy,
 };
@@ -29,6 +29,7 @@ macro_rules! catalogue {
 }
 
 catalogue! {
+    "accuracy" => Accuracy, "The share of right classes, or of rows whose labels are all right; measured anyway.";
     "auroc" => Auroc, "The area under the receiver operating characteristic.";
     "average_precision" => AveragePrecision, "The precision at each threshold, weighted by the growth of the recall.";
     "balanced_accuracy" => BalancedAccuracy, "The mean over the classes of the share of their rows that are right.";
@@ -81,8 +82,8 @@ impl Named for dyn Metric {
 /// # Errors
 /// The name is invalid or taken, the type already has a name, or it is not a struct with named fields.
 pub fn register<T: Metric + Serialize + DeserializeOwned>(name: &'static str) -> std::result::Result<(), KindError> {
-    // `validation_loss` and `validation_accuracy` exist already.
-    if ["loss", "accuracy"].contains(&name) {
+    // `validation_loss` exists already.
+    if name == "loss" {
         return Err(KindError::Taken { what: "figure", name });
     }
     let kind = Kind::<dyn Metric>::own::<T>(name, &["kind"], |metric| Arc::new(metric))?;

@@ -4,6 +4,7 @@
 //! can follow it (`train.metric`) and the best checkpoints be kept (`checkpoint.keep.metric`). To add one,
 //! write its file and its line in `catalogue.rs`; a program adds its own with [`register`].
 
+mod accuracy;
 mod auroc;
 mod average_precision;
 mod brier_score;
@@ -31,6 +32,8 @@ use std::fmt::Debug;
 
 use candle_core::{Result, Tensor};
 
+pub(crate) use accuracy::ACCURACY;
+pub use accuracy::Accuracy;
 pub use auroc::Auroc;
 pub use average_precision::AveragePrecision;
 pub use brier_score::BrierScore;

@@ -112,8 +112,26 @@ fn every_metric_of_the_catalogue_is_compared() {
     let cases: Cases = serde_json::from_str(include_str!("../../tests/data/metrics/cases.json")).unwrap();
     for kind in <dyn Metric as crate::registry::Named>::registry().catalogue() {
         let is_compared = cases.cases.iter().any(|case| case.metric.name() == kind.name);
-        assert!(is_compared || kind.name == "bits_per_byte", "{}", kind.name);
+        assert!(is_compared || ["accuracy", "bits_per_byte"].contains(&kind.name), "{}", kind.name);
     }
+}
+
+/// For one class a row it is the micro-averaged precision, whose numbers are those of scikit-learn.
+#[test]
+fn the_accuracy_is_the_share_of_right_rows() {
+    let cases: Cases = serde_json::from_str(include_str!("../../tests/data/metrics/cases.json")).unwrap();
+    let of_classes = cases.cases.iter().filter(|case| case.metric.name() == "precision_micro");
+    let data = of_classes.map(|case| (case, cases.data[&case.data].tensors()));
+    let data: Vec<_> = data.filter(|(_, (_, targets))| targets.dtype().is_int()).collect();
+    assert!(!data.is_empty());
+    for (case, data) in data {
+        let accuracy = tally(&Accuracy {}, &data, 7).value();
+        let expected = case.expected.values().flatten();
+        assert!(expected.into_iter().all(|expected| (accuracy - expected).abs() < 1e-12), "{}: {accuracy}", case.data);
+    }
+    let labels = |rows: &[[f32; 2]; 3]| Tensor::new(rows, &Device::Cpu).unwrap();
+    let rows = (labels(&[[1.0, -1.0], [1.0, 1.0], [-2.0, -3.0]]), labels(&[[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]]));
+    assert_eq!(tally(&Accuracy {}, &rows, 2).value(), 2.0 / 3.0);
 }
 
 /// Two tokens, of one byte and of three: each has a probability of one half, 1 bit.

@@ -27,12 +27,27 @@ pub enum OptimError {
         reason: String,
     },
     /// A parameter group without parameters.
-    #[error("optimizer.groups: no parameter is left for the patterns {patterns:?}; the parameters are {names}")]
+    #[error(
+        "optimizer.groups: no parameter matches the patterns {patterns:?}; correct them, or remove the group: the parameters are {names}"
+    )]
     EmptyGroup {
         /// The group's patterns.
         patterns: Vec<String>,
         /// All parameter names.
         names: String,
+    },
+    /// A parameter group whose parameters are all in earlier groups.
+    #[error(
+        "optimizer.groups[{group}].parameters: all that {} match{} is in earlier groups; remove this group, or put it \
+         before them",
+        list(patterns),
+        if patterns.len() == 1 { "es" } else { "" }
+    )]
+    Claimed {
+        /// The group, counted from 0.
+        group: usize,
+        /// Its patterns.
+        patterns: Vec<String>,
     },
     /// Patterns of a parameter group that match no parameter at all, while others of the group do.
     #[error(

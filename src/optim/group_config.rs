@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 use super::OptimError;
 use super::any_rule::Rule;
 use super::decay::Decay;
+use super::measured::{LEAST_LIMIT, LIMIT_RULE};
 use super::rule::Momentum;
+use crate::figures;
 use crate::tagged::{Tagged, read_table, split};
 
 /// Parameters chosen by name, and their differences from the optimizer's configuration.
@@ -169,7 +171,8 @@ impl GroupConfig {
     /// Checks every hyperparameter against its range; `rule` is the optimizer's.
     pub(super) fn validate(&self, rule: &Rule) -> Result<(), OptimError> {
         if let Some(norm) = self.clip_norm {
-            OptimError::require("clip_norm", norm, norm > 0.0, "must be positive")?;
+            let is_limit = norm >= LEAST_LIMIT;
+            OptimError::require("clip_norm", figures::exact(norm), is_limit, LIMIT_RULE)?;
         }
         match &self.rule {
             GroupRule::Shared(overrides) => overrides.validate(rule),

@@ -110,6 +110,9 @@ pub(super) fn assign(config: &OptimizerConfig, parameters: &Parameters) -> Resul
             unclaimed.into_iter().partition::<Vec<_>, _>(|name| matchers.iter().any(|glob| glob.is_match(name)));
         unclaimed = rest;
         if claimed.is_empty() {
+            if unmatched(group, &matchers, parameters).len() < matchers.len() {
+                return Err(OptimError::Claimed { group: index, patterns: group.parameters.clone() });
+            }
             let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
             return Err(OptimError::EmptyGroup { patterns: group.parameters.clone(), names: list(&names) });
         }
@@ -207,6 +210,9 @@ mod tests {
         let message = grouped(&[&["2.*"], &["0.*", "head.*", "tail"]]).unwrap_err().to_string();
         let named = "optimizer.groups[1].parameters: `head.*`, `tail` match no parameter; correct or remove them";
         assert!(message.starts_with(named) && message.contains("`0.bias`"), "{message}");
+        let message = grouped(&[&["*.bias"], &["0.bias", "2.bias"]]).unwrap_err().to_string();
+        let named = "optimizer.groups[1].parameters: all that `0.bias`, `2.bias` match is in earlier groups";
+        assert!(message.starts_with(named), "{message}");
         assert!(grouped(&[&["a[b"]]).unwrap_err().to_string().contains("`a[b`"));
     }
 }

@@ -9,6 +9,12 @@ use super::{Gradients, OptimError};
 /// The number that PyTorch adds to the norm before it divides by it.
 pub(crate) const CLIP_EPS: f64 = 1e-6;
 
+/// The least limit of gradients. Below it the numbers of an update in f32 lose their digits, and are soon 0.
+pub(crate) const LEAST_LIMIT: f64 = f32::MIN_POSITIVE as f64;
+
+/// The rule for limits of gradients in a configuration.
+pub(crate) const LIMIT_RULE: &str = "must be positive, and at least 1.2e-38: less would be 0 in f32";
+
 /// Gradients with a known norm, so it is also known whether they are finite. [`Gradients::measure`] computes them; an
 /// update takes them.
 #[derive(Debug)]

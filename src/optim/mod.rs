@@ -39,7 +39,7 @@ pub use groups::Group;
 pub use layer_decay::LayerDecay;
 pub use loss_scale::LossScale;
 pub use measured::MeasuredGradients;
-pub(crate) use measured::{CLIP_EPS, to_f64};
+pub(crate) use measured::{CLIP_EPS, LEAST_LIMIT, LIMIT_RULE, to_f64};
 pub use optimizer::{Optimizer, StepHyperparams};
 pub(crate) use remembered::Remembered;
 pub use rule::{BaseHyperparams, Beta2, Momentum, StateForm, Step, Update, UpdateRule};

@@ -1,6 +1,7 @@
 //! The equal mean of the weights of several checkpoints of one run, as a checkpoint that can be used like them.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
@@ -111,8 +112,11 @@ impl CheckpointAverage {
 
 impl Sums {
     fn add(&mut self, path: &Path) -> Result<(), TrainError> {
-        let checkpoint = Checkpoint::read(path)?;
         let refuse = |reason: String| TrainError::NothingToResume { path: path.to_owned(), reason };
+        if self.of.iter().any(|before| is_same(before, path)) {
+            return Err(refuse("is given twice, and would count twice in the mean; name it once".to_owned()));
+        }
+        let checkpoint = Checkpoint::read(path)?;
         let model = checkpoint.state("model").ok_or_else(|| refuse("has no part `model`".to_owned()))?;
         let like = self.newest.as_ref().and_then(|newest| newest.state("model"));
         if let Some(difference) = like.and_then(|like| difference(like, model)) {
@@ -145,6 +149,11 @@ impl Sums {
         }
         Ok(CheckpointAverage { newest, weights, of: self.of })
     }
+}
+
+/// Whether two paths lead to one directory.
+fn is_same(one: &Path, other: &Path) -> bool {
+    one == other || matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Refuses weights that their optimizer averages: what it evaluates is computed from them and its state, of one step.

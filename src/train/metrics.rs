@@ -11,7 +11,7 @@ use super::TrainError;
 use super::config::figure::{Metric, figure_of};
 use crate::data::{Batch, Data, DataError, Dataset, TargetScale};
 use crate::loss::{self, Loss};
-use crate::metric::{MetricConfig, Tally, Task};
+use crate::metric::{ACCURACY, MetricConfig, Tally, Task};
 use crate::model::{Mode, Model};
 use crate::optim::to_f64;
 use crate::state::{State, StateError, Stateful};
@@ -154,7 +154,10 @@ pub(crate) struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     fn tallies(&self) -> Vec<(&'a str, Box<dyn Tally>)> {
-        self.metrics.iter().map(|metric| (metric.name(), metric.metric().tally_for(self.task))).collect()
+        // The accuracy of a loss is measured with it.
+        let is_measured = |metric: &&MetricConfig| metric.name() == ACCURACY && self.loss.has_accuracy();
+        let others = self.metrics.iter().filter(|metric| !is_measured(metric));
+        others.map(|metric| (metric.name(), metric.metric().tally_for(self.task))).collect()
     }
 
     /// Whether several processes can share an evaluation.

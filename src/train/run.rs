@@ -270,9 +270,13 @@ impl Run {
     }
 
     fn not_finite(&self, what: &str, step: u64, rates: &[StepHyperparams]) -> TrainError {
+        let what = match self.session.loss_scale() {
+            Some(_) => format!("{what} (f16 ends at 65504; `--set precision=bf16` has the range of f32)"),
+            None => what.to_owned(),
+        };
         match &self.keeper {
-            Some(keeper) => keeper.not_finite(what, step, rates),
-            None => not_finite(what, step, rates, None),
+            Some(keeper) => keeper.not_finite(&what, step, rates),
+            None => not_finite(&what, step, rates, None),
         }
     }
 

@@ -318,7 +318,10 @@ fn what_cannot_change_within_a_run_is_refused_with_both_values() {
         ),
         ("model.hidden=[8, 6]", "model.hidden cannot change within a run: it is [8] in the checkpoint and [8,6] now"),
         ("data.validation=0.5", "data.validation cannot change within a run: it is 0.25 in the checkpoint and 0.5 now"),
-        ("optimizer.momentum=0", "the optimizer's momentum is 0.9 in the checkpoint and 0 here"),
+        (
+            "optimizer.momentum=0",
+            "is 0.9 in the checkpoint and 0 here: a run has buffers for it from its first step on",
+        ),
         (
             "optimizer.groups=[{parameters=['*.bias'], kind='adam', lr=0.1}]",
             "the kind of the parameter group of `0.bias`, `2.bias` is `sgd` in the checkpoint and `adam` here",

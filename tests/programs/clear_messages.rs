@@ -185,3 +185,52 @@ fn a_proof_that_fails_says_nothing_of_what_it_removed() {
     told.says(2, &["the program fails without being killed", "is not finite at step"]);
     assert!(!told.err.contains("proof/") && !place.path("proof").exists(), "{}", told.err);
 }
+
+#[test]
+fn what_never_acts_in_a_run_is_named_before_its_first_step() {
+    let place = Workplace::new();
+    let late = ["ema.start=\"5 epochs\"", "train.freeze=[{parameters=[\"0.*\"], from=\"20 steps\"}]"];
+    let ema =
+        "warning: ema.start = \"5 epochs\" is after the last of the run's 20 steps, so there will be no average; give";
+    let freeze =
+        "warning: train.freeze[0].from = \"20 steps\" is after the last of the run's 20 steps, so nothing will be";
+    run(&place, "late", &late).says(0, &[ema, freeze]);
+    let frozen = run(&place, "frozen", &["optimizer={kind=\"frozen\"}"]);
+    frozen.says(
+        0,
+        &["warning: nothing is trained: the kind of every parameter is `frozen`; give `optimizer`, or one of"],
+    );
+    assert!(!frozen.err.contains("learning rate"), "{}", frozen.err);
+    let half = run(&place, "half", &["train.freeze=[{parameters=[\"*\"], until=\"2 epochs\"}]"]);
+    half.says(0, &["warning: nothing is trained in steps 0 to 9, 50% of the run's 20: `train.freeze` freezes every"]);
+    let some = run(&place, "some", &["train.freeze=[{parameters=[\"0.*\"]}]", "swa.start=\"100%\""]);
+    assert!(some.code == Some(0) && !some.err.contains("warning"), "{}", some.err);
+}
+
+#[test]
+fn a_limit_that_is_nothing_in_f32_is_refused() {
+    let place = Workplace::new();
+    for key in ["train.clip_norm", "train.clip_value", "optimizer.groups[0].clip_norm"] {
+        let setting = key.replace("[0]", ".0");
+        let rule = format!("{key} = 1e-300: must be positive, and at least 1.2e-38");
+        place.train_refuses(&["config.toml", "--set", &format!("{setting}=1e-300")], &[&rule]);
+        run(&place, key, &[&format!("{setting}=1e-6")]).says(0, &["done"]);
+    }
+}
+
+#[test]
+fn a_group_without_parameters_says_which_group_has_them() {
+    let place = Workplace::new();
+    let groups = "optimizer.groups=[{parameters=[\"*.bias\"], lr=0.2}, {parameters=[\"0.bias\"], lr=0.3}]";
+    let told =
+        "optimizer.groups[1].parameters: all that `0.bias` matches is in earlier groups; remove this group, or put";
+    place.train_refuses(&["config.toml", "--set", groups], &[told]);
+}
+
+#[test]
+fn a_checkpoint_is_averaged_once() {
+    let place = Workplace::with_run();
+    let newest = "run/checkpoints/step-0000000020";
+    let twice = ["average", newest, "run/../run/checkpoints/step-0000000020", "-o", "mean"];
+    place.inspect_refuses(2, &twice, &["is given twice, and would count twice in the mean; name it once"]);
+}

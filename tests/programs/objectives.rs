@@ -22,14 +22,17 @@ fn refused(lab: &Lab, set: &[&str], parts: &[&str]) {
 #[test]
 fn a_metric_that_does_not_fit_the_data_is_refused_with_those_that_do() {
     let lab = lab("validation = { every = \"2 steps\" }");
-    let fitting =
-        ["those that fit this data are `auroc`, `average_precision`, `balanced_accuracy`, ", "`top_k_accuracy`"];
+    let fitting = [
+        "those that fit this data are `accuracy`, `auroc`, `average_precision`, `balanced_accuracy`, ",
+        "`top_k_accuracy`",
+    ];
     let metric = |name: &str| format!("validation.metrics=[\"{name}\"]");
     refused(&lab, &[&metric("r2")], &[&["validation.metrics = r2: is for values, not classes"], &fitting[..]].concat());
     refused(&lab, &["data.classes=3", &metric("f1")], &["validation.metrics = f1: is for two classes", "add `_macro`"]);
     refused(&lab, &[&metric("bits_per_byte")], &["is for text, with tokens that keep every byte of it"]);
     let values = "those that fit this data are `mean_absolute_error`, `quantile_loss`, `r2`, `root_mean_squared_error`";
     refused(&lab, &["data.task=regression", &metric("auroc")], &["is for classes, not values", values]);
+    refused(&lab, &["data.task=regression", &metric("accuracy")], &["is for classes, not values", values]);
 }
 
 #[test]
@@ -104,11 +107,15 @@ fn a_loss_that_does_not_fit_is_refused_with_those_that_do() {
         &["loss={kind=\"focal\"}", "data.augment={mixup={alpha=1}}"],
         &["data.augment = mixup: mixed rows have probabilities of classes"],
     );
-    refused(&lab, &["data.sampling=[1,2,3]"], &["`data.sampling` has 3 weights, and there are 2 classes"]);
+    refused(
+        &lab,
+        &["data.sampling=[1,2,3]"],
+        &["`data.sampling` = [1, 2, 3]: there are 2 classes; give a weight for each, not 3"],
+    );
     refused(
         &lab,
         &["data.sampling=balanced", "data.task=regression"],
-        &["`data.sampling` is for rows with a class each"],
+        &["`data.sampling` = \"balanced\": rows are drawn by their classes, and the targets are values; remove it"],
     );
     refused(&lab, &["data.sampling=balanced", "data.shuffle=false"], &["`data.shuffle` is false"]);
 }
@@ -138,4 +145,19 @@ fn predictions_mean_what_the_loss_says() {
     fs::write(lab.path("data.csv"), zeros_and_ones).unwrap();
     lab.train(&[&regression[..], &["--out", "labels", "--set", "loss.kind=binary_cross_entropy"]].concat()).well();
     assert!(numbers("labels").iter().all(|p| (0.0..=1.0).contains(p)));
+}
+
+/// A loss of classes has it anyway, so a list that names it asks for nothing more.
+#[test]
+fn the_accuracy_may_be_named_among_the_metrics() {
+    let lab = lab("validation = { every = \"2 steps\" }");
+    let logged = |run: &str, metrics: &str| {
+        let metrics = format!("validation.metrics={metrics}");
+        lab.train(&["config.toml", "--out", run, "--set", &metrics, "--set", "train.metric=validation_accuracy"])
+            .well();
+        fs::read_to_string(lab.path(run).join("log.jsonl")).unwrap()
+    };
+    let named = logged("named", "[\"accuracy\", \"auroc\"]");
+    assert_eq!(named, logged("left_out", "[\"auroc\"]"));
+    assert!(named.contains("val_accuracy") && !named.contains("validation_accuracy"), "{named}");
 }

@@ -110,6 +110,18 @@ fn updates_that_overflow_in_f16_are_skipped_and_the_loss_scale_halves_wherever_t
     }
 }
 
+/// The scale halves until it is 1; then the loss is too large for f16, and no smaller scale would help.
+#[test]
+fn an_overflow_that_never_ends_is_reported_with_the_precision_that_has_room() {
+    let lab = overflowing();
+    let rows = (0..60u32).map(|i| format!("{},{}\n", i * 37 % 61, (i * i % 53) * 1_000_000));
+    fs::write(lab.path("large.csv"), "a,label\n".to_owned() + &rows.collect::<String>()).unwrap();
+    let told = lab.train(&["config.toml", "--out", "run", "--set", "train.steps=40"]).stderr;
+    let expected = "(f16 ends at 65504; `--set precision=bf16` has the range of f32) is not finite at step 16";
+    assert!(told.contains(expected), "{told}");
+    lab.train(&["--resume", "run", "--set", "precision=bf16"]).well();
+}
+
 #[test]
 fn the_precision_of_a_run_changes_only_on_purpose_and_the_change_is_in_its_history() {
     let lab = Lab::in_memory(&small(ADAMW, "cosine(12)", EVERY_STEP));

@@ -146,6 +146,17 @@ impl Optimizer {
         &self.groups
     }
 
+    /// Whether its rules train any parameter at all.
+    pub(crate) fn trains(&self) -> bool {
+        self.trained().next().is_some()
+    }
+
+    /// Returns the names of the parameters that its rules train, by groups.
+    pub(crate) fn trained(&self) -> impl Iterator<Item = &str> + Clone {
+        let groups = self.groups.iter().filter(|group| group.rule.trains());
+        groups.flat_map(|group| group.parameters.iter().map(String::as_str))
+    }
+
     /// Returns the base learning rate of each group, the input of a scheduler.
     pub fn base_lrs(&self) -> Vec<f64> {
         self.groups.iter().map(|group| group.lr).collect()

@@ -103,10 +103,14 @@ impl Optimizer {
                 let what = format!("the kind of the parameter group of {}", list(&group.parameters));
                 return mismatch(&what, quoted(&kinds.0), quoted(&kinds.1));
             }
-            // Zero momentum has no buffers, so a run cannot start or stop using momentum.
             let momenta = (saved.largest_momentum(before), now.largest_momentum(after));
             if group.rule.states(momenta.0) != group.rule.states(momenta.1) {
-                return mismatch("the optimizer's momentum", momenta.0.to_string(), momenta.1.to_string());
+                return Err(StateError::Unable(format!(
+                    "the optimizer's momentum is {} in the checkpoint and {} here: a run has buffers for it from its \
+                     first step on, or never; leave the momentum as it was, or begin a new run with these weights as \
+                     `train.initial_weights`",
+                    momenta.0, momenta.1
+                )));
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Checks before the first step: whether a run fits in memory, and settings that are probably mistakes.
 
+pub(super) mod idle;
 pub(super) mod kernels;
 pub(super) mod memory;
 pub(super) mod outlook;

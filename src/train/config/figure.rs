@@ -59,7 +59,8 @@ impl Metric {
     /// Returns all names.
     pub fn names() -> Vec<String> {
         let usual = USUAL.iter().map(|(_, name, _)| (*name).to_owned());
-        usual.chain(<dyn metric::Metric>::registry().all().into_iter().map(|kind| figure_of(kind.name))).collect()
+        let own = <dyn metric::Metric>::registry().all().into_iter().filter(|kind| kind.name != metric::ACCURACY);
+        usual.chain(own.map(|kind| figure_of(kind.name))).collect()
     }
 
     /// Whether larger values are better.
@@ -111,7 +112,7 @@ impl JsonSchema for Metric {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let word = |name: &str, meaning: &str| json!({"type": "string", "const": name, "description": meaning});
-        let own = <dyn metric::Metric>::registry().catalogue();
+        let own = <dyn metric::Metric>::registry().catalogue().filter(|kind| kind.name != metric::ACCURACY);
         let own = own.map(|kind| {
             word(&figure_of(kind.name), &format!("The metric `{}`, if it is in `validation.metrics`.", kind.name))
         });

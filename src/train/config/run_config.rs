@@ -276,9 +276,6 @@ impl Config {
         if self.train.accumulate == Some(0) {
             return wrong("train.accumulate", "0".to_owned(), "must be at least 1; 1 computes the whole batch at once");
         }
-        if let Some(norm) = self.train.clip_norm.filter(|norm| norm.is_nan() || *norm <= 0.0) {
-            return wrong("train.clip_norm", norm.to_string(), "must be positive");
-        }
         if let Some(eps) = self.train.clip_eps {
             let value = eps.to_string();
             if !(eps >= 0.0 && eps.is_finite()) {

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
 use super::run_config::TrainConfig;
+use crate::figures;
+use crate::optim::{LEAST_LIMIT, LIMIT_RULE};
 use crate::train::TrainError;
 
 /// Noise in the gradients, which falls with the step: at step t, counted from 0, normal numbers of the variance
@@ -56,8 +58,10 @@ pub(super) fn check(train: &TrainConfig) -> Result<(), TrainError> {
     let wrong = |field: String, value: String, rule: &str| {
         Err(TrainError::Field { field: format!("train.{field}"), value, rule: rule.to_owned() })
     };
-    if let Some(limit) = train.clip_value.filter(|limit| limit.is_nan() || *limit <= 0.0) {
-        return wrong("clip_value".to_owned(), limit.to_string(), "must be positive");
+    for (field, limit) in [("clip_norm", train.clip_norm), ("clip_value", train.clip_value)] {
+        if let Some(limit) = limit.filter(|limit| limit.is_nan() || *limit < LEAST_LIMIT) {
+            return wrong(field.to_owned(), figures::exact(limit), LIMIT_RULE);
+        }
     }
     if let Some(GradientNoise { eta, gamma }) = train.gradient_noise {
         for (field, value) in [("gradient_noise.eta", eta), ("gradient_noise.gamma", gamma)] {

@@ -47,8 +47,10 @@ impl Freezing {
                 let matching = |(name, _): &(&str, _)| matcher.as_ref().is_ok_and(|glob| glob.is_match(name));
                 let found: Vec<String> = parameters.iter().filter(matching).map(|(name, _)| name.to_owned()).collect();
                 if found.is_empty() {
-                    let known: Vec<&str> = parameters.iter().map(|(name, _)| name).take(8).collect();
-                    let rule = format!("matches no parameter; there are `{}` and others", known.join("`, `"));
+                    let known: Vec<&str> = parameters.iter().map(|(name, _)| name).collect();
+                    let (shown, others) = known.split_at(known.len().min(8));
+                    let others = if others.is_empty() { "" } else { " and others" };
+                    let rule = format!("matches no parameter; there are `{}`{others}", shown.join("`, `"));
                     return Err(wrong(index, "parameters", format!("{pattern:?}"), rule));
                 }
                 names.extend(found);
@@ -60,6 +62,16 @@ impl Freezing {
 
     fn is_frozen(&self, name: &str, step: u64) -> bool {
         self.0.iter().any(|(span, names)| span.contains(&step) && names.contains(name))
+    }
+
+    /// Returns the first of `steps` in which all of these parameters are frozen, and those after it until one is not.
+    pub fn rest<'a>(&self, steps: Range<u64>, parameters: impl Iterator<Item = &'a str> + Clone) -> Option<Range<u64>> {
+        let changes = self.0.iter().flat_map(|(span, _)| [span.start, span.end]).filter(|at| steps.contains(at));
+        let times: BTreeSet<u64> = std::iter::once(steps.start).chain(changes).collect();
+        let rests = |step: u64| parameters.clone().all(|name| self.is_frozen(name, step));
+        let start = times.iter().copied().find(|&step| rests(step))?;
+        let end = times.range(start..).copied().find(|&step| !rests(step)).unwrap_or(steps.end);
+        Some(start..end)
     }
 
     fn changes_at(&self, step: u64) -> bool {
@@ -79,5 +91,22 @@ impl Session {
         if self.freezing.changes_at(self.step) {
             self.freeze();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_in_which_everything_is_frozen_are_found() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let freezing = Freezing(vec![(0..u64::MAX, names(&["a"])), (10..20, names(&["b"])), (15..30, names(&["b"]))]);
+        let rest = |steps, parameters: &[&str]| freezing.rest(steps, parameters.iter().copied());
+        assert_eq!(rest(0..100, &["a"]), Some(0..100));
+        assert_eq!(rest(0..100, &["a", "b"]), Some(10..30));
+        assert_eq!(rest(12..18, &["a", "b"]), Some(12..18));
+        assert_eq!(rest(30..100, &["a", "b"]), None);
+        assert_eq!(rest(0..100, &["a", "b", "c"]), None);
     }
 }

@@ -13,7 +13,7 @@ use crate::train::intervals::{Lengths, Saves, describe, validation_cost};
 use crate::train::schedulers::Schedulers;
 
 impl Session {
-    fn lengths(&self) -> Lengths {
+    pub(super) fn lengths(&self) -> Lengths {
         Lengths { total: self.total_steps(), epoch: self.steps_per_epoch() }
     }
 

@@ -7,6 +7,7 @@ mod examples;
 mod freezing;
 mod initial_weights;
 mod intervals;
+mod notices;
 mod parts;
 mod ranks;
 mod recalled;
@@ -23,7 +24,7 @@ use candle_core::Device;
 use serde_json::{Value, json};
 
 use super::checks::memory::Purpose;
-use super::checks::{kernels, memory, outlook, targets, unusual};
+use super::checks::{memory, targets};
 use super::component::{Component, Makers};
 use super::config::figure::Metric;
 use super::config::{Config, SCHEDULES};
@@ -287,17 +288,6 @@ impl Session {
     /// Returns the components, by name.
     pub fn components(&self) -> impl Iterator<Item = (&str, &dyn Component)> {
         self.components.iter().map(|(name, component)| (name.as_str(), &**component))
-    }
-
-    /// Returns notices for the user before the run begins.
-    pub fn notices(&self) -> Vec<Notice> {
-        let mut notices = self.data.notices();
-        notices.extend(kernels::notice());
-        notices.extend(self.resumed.clone());
-        notices.extend(outlook::standstill(self.schedulers.lr(), self.length(), self.step));
-        notices.extend(unusual::notices(&self.config, self.schedulers.lr(), self.length(), self.step));
-        notices.extend(self.interval_notices());
-        notices
     }
 
     /// Returns the number of updates made, which is the number of the next one.
