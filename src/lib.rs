@@ -85,6 +85,8 @@ pub mod plain;
 #[cfg(feature = "trainer")]
 pub mod proof;
 #[cfg(feature = "trainer")]
+mod protobuf;
+#[cfg(feature = "trainer")]
 mod read_ahead;
 #[cfg(feature = "trainer")]
 pub mod reference;

@@ -107,6 +107,13 @@ impl Encoding {
         self.columns.iter().map(|column| column.encoding.width()).sum()
     }
 
+    /// Returns the name of each number of a row: that of its column, with the category of a one-hot number, or the place
+    /// in a list.
+    #[cfg(feature = "peers")]
+    pub fn number_names(&self) -> Vec<String> {
+        self.columns.iter().flat_map(|column| column.encoding.number_names(&column.name)).collect()
+    }
+
     /// Returns which numbers of a row are continuous; the others are yes or no, and keep their 0 and 1.
     pub fn measures(&self) -> Vec<bool> {
         self.columns.iter().flat_map(|column| column.encoding.measures()).collect()

@@ -69,6 +69,8 @@ mod picture;
 #[cfg_attr(not(feature = "images"), path = "pixels_absent.rs")]
 mod pixels;
 mod prefetcher;
+#[cfg(feature = "peers")]
+mod preparation;
 mod quotes;
 mod reader;
 mod recalled;
@@ -117,6 +119,8 @@ pub use options::{CategoryEncoding, Channels, Decimal, Label, Missing, TargetCol
 pub use order::{BatchSize, LastBatch, Order};
 pub use own::{DatasetSpec, Stateless, register};
 pub use paths::Paths;
+#[cfg(feature = "peers")]
+pub(crate) use preparation::Preparation;
 pub(crate) use reader::lines_before_rows;
 pub use reader::{ReadRows, RowReader};
 pub(crate) use recalled::Recalled;

@@ -4,7 +4,7 @@ use candle_core::{D, DType, Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ClassWeights, Loss, LossConfig, LossError, Predicted, TargetKind, check_smoothing, sigmoid};
+use super::{ClassWeights, Link, Loss, LossConfig, LossError, Predicted, TargetKind, check_smoothing, sigmoid};
 use crate::ops::loss::{check_targets, weighted_binary_cross_entropy};
 
 /// Binary cross-entropy of a single logit against two classes, or of a logit for each of several values, which are
@@ -106,6 +106,13 @@ impl Loss for BinaryCrossEntropy {
         }
         let right = predicted.eq(&targets.gt(0.5f64)?)?.min(D::Minus1)?.to_dtype(DType::U8)?;
         Ok(Some(right.to_vec1::<u8>()?.into_iter().map(usize::from).sum()))
+    }
+
+    fn link(&self, targets: TargetKind) -> Option<Link> {
+        Some(match targets {
+            TargetKind::Values { .. } => Link::SigmoidOfEach,
+            TargetKind::Classes { .. } => Link::Sigmoid,
+        })
     }
 
     /// One output is the logit of class 1 against a logit of 0.

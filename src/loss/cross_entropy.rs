@@ -4,7 +4,7 @@ use candle_core::{D, DType, Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ClassWeights, Loss, LossConfig, LossError, Predicted, TargetKind, check_smoothing};
+use super::{ClassWeights, Link, Loss, LossConfig, LossError, Predicted, TargetKind, check_smoothing};
 use crate::ops::loss::{RowWeights, cross_entropy, soft_cross_entropy, weighted_cross_entropy};
 
 /// Cross-entropy with one logit per class: [`cross_entropy`], or with weights [`weighted_cross_entropy`].
@@ -95,6 +95,10 @@ impl Loss for CrossEntropy {
 
     fn correct(&self, outputs: &Tensor, targets: &Tensor) -> Result<Option<usize>> {
         super::count_equal(&outputs.argmax(D::Minus1)?, targets).map(Some)
+    }
+
+    fn link(&self, _targets: TargetKind) -> Option<Link> {
+        Some(Link::Softmax)
     }
 
     fn interpret(&self, outputs: Vec<Vec<f32>>) -> Predicted {

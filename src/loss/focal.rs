@@ -4,7 +4,7 @@ use candle_core::{D, Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ClassWeights, Loss, LossConfig, LossError, Predicted, TargetKind};
+use super::{ClassWeights, Link, Loss, LossConfig, LossError, Predicted, TargetKind};
 use crate::ops::loss::focal;
 
 /// Focal loss with one logit per class, which gives less weight to rows that are right already: [`focal`]. The mean is
@@ -64,6 +64,10 @@ impl Loss for Focal {
 
     fn correct(&self, outputs: &Tensor, targets: &Tensor) -> Result<Option<usize>> {
         super::count_equal(&outputs.argmax(D::Minus1)?, targets).map(Some)
+    }
+
+    fn link(&self, _targets: TargetKind) -> Option<Link> {
+        Some(Link::Softmax)
     }
 
     fn interpret(&self, outputs: Vec<Vec<f32>>) -> Predicted {

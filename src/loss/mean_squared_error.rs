@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, LossError, TargetKind, check_smoothing};
+use super::{Link, Loss, LossError, TargetKind, check_smoothing};
 use crate::ops::loss::mean_squared_error;
 
 /// Mean squared error for values: [`mean_squared_error`].
@@ -33,5 +33,9 @@ impl Loss for MeanSquaredError {
 
     fn forward(&self, outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
         mean_squared_error(outputs, targets)
+    }
+
+    fn link(&self, _targets: TargetKind) -> Option<Link> {
+        Some(Link::Identity)
     }
 }

@@ -10,6 +10,7 @@ mod config;
 mod cross_entropy;
 mod custom;
 mod focal;
+mod link;
 mod mean_squared_error;
 mod of_values;
 mod predicted;
@@ -27,6 +28,7 @@ pub use config::LossConfig;
 pub use cross_entropy::CrossEntropy;
 pub use custom::Custom;
 pub use focal::Focal;
+pub use link::Link;
 pub use mean_squared_error::MeanSquaredError;
 pub use of_values::{AbsoluteError, Huber, Poisson};
 pub use predicted::Predicted;
@@ -160,6 +162,12 @@ pub trait Loss: Debug + Send + Sync + 'static {
     /// Like [`Loss::interpret`], for a loss whose outputs mean something else for other targets.
     fn interpret_for(&self, _targets: TargetKind, outputs: Vec<Vec<f32>>) -> Predicted {
         self.interpret(outputs)
+    }
+
+    /// Returns how the outputs of a row with such a target become a prediction, so that other programs can compute it;
+    /// `None` if it is another function than these, as [`Loss::interpret_for`] of a loss of your own may be.
+    fn link(&self, _targets: TargetKind) -> Option<Link> {
+        None
     }
 
     /// Whether a setting depends on the number of training rows of each class.

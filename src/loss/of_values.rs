@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Loss, LossError, Predicted, TargetKind};
+use super::{Link, Loss, LossError, Predicted, TargetKind};
 use crate::ops::loss::{check_targets, huber, mean_absolute_error, poisson};
 
 fn one_for_each(targets: TargetKind) -> std::result::Result<usize, LossError> {
@@ -26,6 +26,10 @@ impl Loss for AbsoluteError {
 
     fn forward(&self, outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
         mean_absolute_error(outputs, targets)
+    }
+
+    fn link(&self, _targets: TargetKind) -> Option<Link> {
+        Some(Link::Identity)
     }
 }
 
@@ -58,6 +62,10 @@ impl Loss for Huber {
     fn forward(&self, outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
         huber(outputs, targets, self.delta)
     }
+
+    fn link(&self, _targets: TargetKind) -> Option<Link> {
+        Some(Link::Identity)
+    }
 }
 
 /// Poisson loss for counts: [`poisson`]. An output is the logarithm of the expected count; predictions and metrics are
@@ -86,6 +94,10 @@ impl Loss for Poisson {
 
     fn values(&self, outputs: &Tensor) -> Result<Tensor> {
         outputs.exp()
+    }
+
+    fn link(&self, _targets: TargetKind) -> Option<Link> {
+        Some(Link::Exp)
     }
 
     fn interpret(&self, outputs: Vec<Vec<f32>>) -> Predicted {

@@ -1,6 +1,7 @@
 //! A convolutional network: blocks of convolution, norm, activation, pooling and dropout, followed by linear layers.
 
 mod config;
+mod graph;
 mod spec;
 
 use candle_core::{Device, Tensor};

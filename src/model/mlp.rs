@@ -10,7 +10,9 @@ use super::error::check_dropout;
 use super::layers::{Builder, Linear};
 use super::lora::LoraConfig;
 use super::outline::product;
-use super::{Activation, Activations, LayerFlops, Mode, Model, ModelError, ModelSpec, Outline, Policy};
+use super::{
+    Activation, Activations, Graph, LayerFlops, Mode, Model, ModelError, ModelSpec, Operation, Outline, Policy,
+};
 use crate::model::Input;
 use crate::ops;
 use crate::parameters::Parameters;
@@ -102,6 +104,24 @@ impl ModelSpec for MlpConfig {
             LayerFlops::new((2 * index).to_string(), &[pair[0] as u64, pair[1] as u64])
         };
         Ok(widths.windows(2).enumerate().map(layer).collect())
+    }
+
+    fn graph(&self, input: &Input) -> std::result::Result<Option<Graph>, ModelError> {
+        let (mut graph, mut x) = (Graph::new(), Graph::INPUT);
+        if input.shape().len() > 1 {
+            x = graph.then(x, Operation::Flatten);
+        }
+        let earlier = |name: String| {
+            self.tied.iter().find(|[later, _]| *later == name).map_or(name, |[_, earlier]| earlier.clone())
+        };
+        for layer in 0..=self.hidden.len() {
+            let [weight, bias] = ["weight", "bias"].map(|part| earlier(format!("{}.{part}", 2 * layer)));
+            x = graph.then(x, Operation::Linear { weight, bias });
+            if layer < self.hidden.len() {
+                x = graph.then(x, Operation::Activation(self.activation));
+            }
+        }
+        Ok(Some(graph))
     }
 
     fn resumable(&self) -> &'static [&'static str] {

@@ -1,5 +1,7 @@
 //! A residual network for small images: He et al., "Deep residual learning for image recognition", CVPR 2016.
 
+mod graph;
+
 use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +10,7 @@ use super::images::image;
 use super::layers::{BatchNorm, Builder, Conv, Linear};
 use super::lora::LoraConfig;
 use super::outline::product;
-use super::{Activation, Activations, LayerFlops, Mode, Model, ModelError, ModelSpec, Outline, Policy, flops};
+use super::{Activation, Activations, Graph, LayerFlops, Mode, Model, ModelError, ModelSpec, Outline, Policy, flops};
 use crate::model::Input;
 use crate::ops::{self, After, Conv2d};
 use crate::parameters::Parameters;
@@ -77,6 +79,10 @@ impl ModelSpec for ResNetConfig {
 
     fn outline(&self, input: &Input, outputs: usize) -> Result<Option<Outline>, ModelError> {
         Outline::counted(self, self.activations(input.shape(), outputs), input, outputs).map(Some)
+    }
+
+    fn graph(&self, input: &Input) -> Result<Option<Graph>, ModelError> {
+        graph::graph(self, input).map(Some)
     }
 
     fn flops(&self, input: &Input, outputs: usize) -> Result<Vec<LayerFlops>, ModelError> {

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use candle_core::Device;
 
-use super::{LayerFlops, Model, ModelConfig, ModelError, Outline, Policy};
+use super::{Graph, LayerFlops, Model, ModelConfig, ModelError, Outline, Policy};
 use crate::model::Input;
 
 /// A model before it is built. Its fields are the settings of the `[model]` table.
@@ -111,6 +111,15 @@ pub trait ModelSpec: Debug + Send + Sync + 'static {
     /// As [`ModelSpec::build`].
     fn flops(&self, _input: &Input, _outputs: usize) -> Result<Vec<LayerFlops>, ModelError> {
         Ok(Vec::new())
+    }
+
+    /// Returns the steps that the model computes in evaluation for rows of `input`, so that it can be written for other
+    /// programs, such as ONNX; `None` if it cannot be said in these steps.
+    ///
+    /// # Errors
+    /// As [`ModelSpec::build`].
+    fn graph(&self, _input: &Input) -> Result<Option<Graph>, ModelError> {
+        Ok(None)
     }
 
     /// Returns the settings that can change on a resume. All others determine the shape of the weights.

@@ -14,7 +14,7 @@ use crate::cpu::{Half, Real};
 use crate::cuda::Place;
 
 /// Pooling windows, the same in both directions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool2d {
     /// Side of a window, in pixels.
     pub kernel: usize,

@@ -74,6 +74,17 @@ pub enum TrainedError {
         /// The cause.
         source: io::Error,
     },
+    /// Rows that come through stdin cannot be kept.
+    #[error(
+        "the rows of stdin cannot be kept in {}: {source}{}; TMPDIR names another folder",
+        folder.display(), remedy::after(source)
+    )]
+    Stdin {
+        /// The folder of temporary files.
+        folder: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// Rows at another path are not in a file.
     #[error("--data {}: is {kind}, and the rows are read from a file; name one in the format of the run's data", path.display())]
     NotAFile {
@@ -115,7 +126,7 @@ pub enum TrainedError {
         what: String,
     },
     /// The ending of an output's name is not a known format.
-    #[error("the name of {} does not show its format; let it end with .csv or .parquet", path.display())]
+    #[error("the name of {} does not show its format; let it end with .csv, .jsonl or .parquet", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,

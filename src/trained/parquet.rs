@@ -10,8 +10,8 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
-use super::table::Columns;
-use super::{Predicted, PredictedRows};
+use super::PredictedRows;
+use super::columns::Columns;
 use crate::atomic_file::AtomicFile;
 
 /// Number of rows kept in memory before they are written as a group.
@@ -22,8 +22,8 @@ pub(super) struct ParquetTable {
     columns: Columns,
     file: SerializedFileWriter<BufWriter<AtomicFile>>,
     names: Vec<ByteArray>,
-    classes: Vec<u32>,
-    /// One list per column.
+    /// One list per column, as are the numbers.
+    classes: Vec<Vec<u32>>,
     numbers: Vec<Vec<f32>>,
     rows: usize,
 }
@@ -33,23 +33,18 @@ impl ParquetTable {
         let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
         let schema = Arc::new(schema(&columns).map_err(failed)?);
         let file = SerializedFileWriter::new(BufWriter::new(file), schema, Arc::new(properties.build()));
-        let numbers = vec![Vec::new(); columns.numbers.len()];
-        Ok(Self { columns, file: file.map_err(failed)?, names: Vec::new(), classes: Vec::new(), numbers, rows: 0 })
+        let [classes, numbers] = [columns.classes.len(), columns.numbers.len()];
+        let (classes, numbers) = (vec![Vec::new(); classes], vec![Vec::new(); numbers]);
+        Ok(Self { columns, file: file.map_err(failed)?, names: Vec::new(), classes, numbers, rows: 0 })
     }
 
     pub fn write(&mut self, rows: &PredictedRows) -> io::Result<()> {
-        let numbers = match &rows.predicted {
-            Predicted::Classes { classes, probabilities } => {
-                self.classes.extend(classes);
-                probabilities
-            }
-            Predicted::Values(values) => values,
-        };
-        for row in numbers {
-            self.numbers.iter_mut().zip(row).for_each(|(column, &number)| column.push(number));
+        for row in self.columns.rows(rows) {
+            self.classes.iter_mut().zip(row.classes).for_each(|(column, class)| column.push(class));
+            self.numbers.iter_mut().zip(row.numbers).for_each(|(column, number)| column.push(number));
+            self.names.extend(row.file.map(ByteArray::from));
+            self.rows += 1;
         }
-        self.names.extend(rows.names.iter().flatten().map(|name| ByteArray::from(name.as_str())));
-        self.rows += numbers.len();
         if self.rows >= GROUP { self.write_group().map_err(failed) } else { Ok(()) }
     }
 
@@ -64,17 +59,18 @@ impl ParquetTable {
             column.typed::<ByteArrayType>().write_batch(&self.names, None, None)?;
             column.close()?;
         }
-        if let Some(names) = &self.columns.classes {
+        for classes in &mut self.classes {
             let mut column = group.next_column()?.ok_or_else(missing)?;
             if self.columns.are_words {
-                let word = |&class: &u32| ByteArray::from(names[class as usize].as_str());
-                let words: Vec<ByteArray> = self.classes.iter().map(word).collect();
+                let words: Vec<ByteArray> =
+                    classes.iter().map(|&class| ByteArray::from(self.columns.name_of(class))).collect();
                 column.typed::<ByteArrayType>().write_batch(&words, None, None)?;
             } else {
-                let classes: Vec<i64> = self.classes.iter().map(|&class| class.into()).collect();
-                column.typed::<Int64Type>().write_batch(&classes, None, None)?;
+                let numbers: Vec<i64> = classes.iter().map(|&class| class.into()).collect();
+                column.typed::<Int64Type>().write_batch(&numbers, None, None)?;
             }
             column.close()?;
+            classes.clear();
         }
         for numbers in &mut self.numbers {
             let mut column = group.next_column()?.ok_or_else(missing)?;
@@ -83,7 +79,7 @@ impl ParquetTable {
             numbers.clear();
         }
         group.close()?;
-        (self.names, self.classes, self.rows) = (Vec::new(), Vec::new(), 0);
+        (self.names, self.rows) = (Vec::new(), 0);
         Ok(())
     }
 
@@ -103,10 +99,10 @@ fn schema(columns: &Columns) -> Result<Type, ParquetError> {
     if columns.has_names {
         fields.push(text("file")?);
     }
-    if columns.classes.is_some() {
+    for name in &columns.classes {
         fields.push(match columns.are_words {
-            true => text("class")?,
-            false => column("class", PhysicalType::INT64, ConvertedType::NONE)?,
+            true => text(name)?,
+            false => column(name, PhysicalType::INT64, ConvertedType::NONE)?,
         });
     }
     for name in &columns.numbers {

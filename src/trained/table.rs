@@ -1,11 +1,13 @@
 //! Predictions as a table: a column for the class and one for the probability of each class, or one for each value.
+//! `columns.rs` says which.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Predicted, PredictedRows, Trained, TrainedError};
+use super::columns::Columns;
+use super::json_lines::JsonLines;
+use super::{PredictedRows, Trained, TrainedError};
 use crate::atomic_file::AtomicFile;
-use crate::data::{Format, TargetKind};
 
 /// File formats of predictions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +15,8 @@ use crate::data::{Format, TargetKind};
 pub enum TableFormat {
     /// Comma-separated values with the column names in the first line.
     Csv,
+    /// A JSON object for each row, on a line.
+    JsonLines,
     /// Parquet, if this program is built with the feature `parquet`.
     Parquet,
 }
@@ -25,48 +29,14 @@ impl TableFormat {
     pub fn of(path: &Path) -> Result<Self, TrainedError> {
         match path.extension() {
             Some(ending) if ending.eq_ignore_ascii_case("csv") => Ok(Self::Csv),
+            Some(ending) if ending.eq_ignore_ascii_case("jsonl") || ending.eq_ignore_ascii_case("ndjson") => {
+                Ok(Self::JsonLines)
+            }
             Some(ending) if ending.eq_ignore_ascii_case("parquet") => match cfg!(feature = "parquet") {
                 true => Ok(Self::Parquet),
                 false => Err(TrainedError::NoParquet { path: path.to_owned() }),
             },
             _ => Err(TrainedError::UnknownFormat { path: path.to_owned() }),
-        }
-    }
-}
-
-/// The columns of predictions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Columns {
-    /// Whether each row is named by a file.
-    pub has_names: bool,
-    /// The names of the classes, if there are classes.
-    pub classes: Option<Vec<String>>,
-    /// Whether the names are words, not just numbers.
-    pub are_words: bool,
-    /// Names of the number columns: probabilities or values.
-    pub numbers: Vec<String>,
-}
-
-impl Columns {
-    fn of(trained: &Trained) -> Self {
-        let classes = trained.class_names();
-        let labels = trained.label_names().unwrap_or_default();
-        let numbers = match (&classes, trained.schema.targets) {
-            (Some(names), _) => names.iter().map(|name| format!("p_{name}")).collect(),
-            (None, TargetKind::Values { width }) if labels.len() == width => {
-                let prefix = if trained.loss.takes_labels() { "p" } else { "value" };
-                labels.iter().map(|label| format!("{prefix}_{label}")).collect()
-            }
-            (None, TargetKind::Values { width: 1 }) => vec!["value".to_owned()],
-            (None, TargetKind::Values { width } | TargetKind::Classes { count: width }) => {
-                (0..width).map(|place| format!("value_{place}")).collect()
-            }
-        };
-        Self {
-            has_names: trained.config.data.format == Some(Format::Images),
-            are_words: trained.schema.names.classes.is_some(),
-            classes,
-            numbers,
         }
     }
 }
@@ -80,29 +50,50 @@ pub struct TableWriter {
 enum Writer {
     Csv(CsvTable<Box<dyn Write>>),
     CsvFile(CsvTable<AtomicFile>),
+    JsonLines(JsonLines<Box<dyn Write>>),
+    JsonLinesFile(JsonLines<AtomicFile>),
     #[cfg(feature = "parquet")]
     Parquet(Box<super::parquet::ParquetTable>),
 }
 
 impl TableWriter {
-    /// Writes CSV to `out`.
+    /// Writes to `out`: all classes of each row with their probabilities, or the `top_k` most probable ones.
     ///
     /// # Errors
-    /// The column names cannot be written.
-    pub fn to(trained: &Trained, out: Box<dyn Write>) -> io::Result<Self> {
-        Ok(Self { writer: Writer::Csv(CsvTable::new(Columns::of(trained), out)?), place: None })
+    /// There are no classes to choose the most probable ones from, the column names cannot be written, or the format
+    /// cannot be written to a stream.
+    pub fn to(
+        trained: &Trained,
+        format: TableFormat,
+        top_k: Option<usize>,
+        out: Box<dyn Write>,
+    ) -> Result<Self, TrainedError> {
+        let columns = Columns::of(trained, top_k)?;
+        let writer = match format {
+            TableFormat::Csv => {
+                Writer::Csv(CsvTable::new(columns, out).map_err(|source| TrainedError::Stdout { source })?)
+            }
+            TableFormat::JsonLines => Writer::JsonLines(JsonLines::new(columns, out)),
+            TableFormat::Parquet => {
+                let source = io::Error::other("Parquet is written to a file; name one with --output");
+                return Err(TrainedError::Stdout { source });
+            }
+        };
+        Ok(Self { writer, place: None })
     }
 
     /// Writes a file at `path`, in the format of its ending.
     ///
     /// # Errors
-    /// The format is unknown, or the file cannot be created.
-    pub fn create(trained: &Trained, path: &Path) -> Result<Self, TrainedError> {
+    /// The format is unknown, or as [`TableWriter::to`], or the file cannot be created.
+    pub fn create(trained: &Trained, path: &Path, top_k: Option<usize>) -> Result<Self, TrainedError> {
         let format = TableFormat::of(path)?;
+        let columns = Columns::of(trained, top_k)?;
         let unwritten = |source| TrainedError::Write { path: path.to_owned(), source };
-        let (columns, file) = (Columns::of(trained), AtomicFile::create(path).map_err(unwritten)?);
+        let file = AtomicFile::create(path).map_err(unwritten)?;
         let writer = match format {
             TableFormat::Csv => Writer::CsvFile(CsvTable::new(columns, file).map_err(unwritten)?),
+            TableFormat::JsonLines => Writer::JsonLinesFile(JsonLines::new(columns, file)),
             #[cfg(feature = "parquet")]
             TableFormat::Parquet => {
                 Writer::Parquet(Box::new(super::parquet::ParquetTable::new(columns, file).map_err(unwritten)?))
@@ -121,6 +112,8 @@ impl TableWriter {
         let written = match &mut self.writer {
             Writer::Csv(table) => table.write(rows),
             Writer::CsvFile(table) => table.write(rows),
+            Writer::JsonLines(table) => table.write(rows),
+            Writer::JsonLinesFile(table) => table.write(rows),
             #[cfg(feature = "parquet")]
             Writer::Parquet(table) => table.write(rows),
         };
@@ -135,6 +128,8 @@ impl TableWriter {
         let finished = match self.writer {
             Writer::Csv(table) => table.finish().and_then(|mut out| out.flush()),
             Writer::CsvFile(table) => table.finish().and_then(AtomicFile::finish),
+            Writer::JsonLines(table) => table.finish().and_then(|mut out| out.flush()),
+            Writer::JsonLinesFile(table) => table.finish().and_then(AtomicFile::finish),
             #[cfg(feature = "parquet")]
             Writer::Parquet(table) => table.finish().and_then(AtomicFile::finish),
         };
@@ -159,26 +154,20 @@ impl<W: Write> CsvTable<W> {
     fn new(columns: Columns, out: W) -> io::Result<Self> {
         let mut out = csv::Writer::from_writer(BufWriter::new(out));
         let names = columns.has_names.then_some("file").into_iter();
-        let class = columns.classes.as_ref().map(|_| "class");
-        let numbers = columns.numbers.iter().map(String::as_str);
-        out.write_record(names.chain(class).chain(numbers)).map_err(cause)?;
+        let others = columns.classes.iter().chain(&columns.numbers).map(String::as_str);
+        out.write_record(names.chain(others)).map_err(cause)?;
         Ok(Self { columns, out })
     }
 
     fn write(&mut self, rows: &PredictedRows) -> io::Result<()> {
-        let numbers = match &rows.predicted {
-            Predicted::Classes { probabilities, .. } => probabilities,
-            Predicted::Values(values) => values,
-        };
-        for (row, numbers) in numbers.iter().enumerate() {
+        for row in self.columns.rows(rows) {
             if self.columns.has_names {
-                let name = rows.names.as_ref().and_then(|names| names.get(row));
-                self.out.write_field(name.map_or("", String::as_str)).map_err(cause)?;
+                self.out.write_field(row.file.unwrap_or_default()).map_err(cause)?;
             }
-            if let (Predicted::Classes { classes, .. }, Some(names)) = (&rows.predicted, &self.columns.classes) {
-                self.out.write_field(&names[classes[row] as usize]).map_err(cause)?;
+            for class in &row.classes {
+                self.out.write_field(self.columns.name_of(*class)).map_err(cause)?;
             }
-            for number in numbers {
+            for number in &row.numbers {
                 // The shortest text that reads back as the same number.
                 self.out.write_field(format!("{number:?}")).map_err(cause)?;
             }

@@ -8,6 +8,8 @@ mod cases;
 mod continues;
 mod docs;
 mod export;
+mod hugging_face;
 mod inspects;
+mod onnx;
 mod program;
 mod refusals;

@@ -104,6 +104,71 @@ fn classes_have_the_names_that_the_run_knows() {
 }
 
 #[test]
+fn the_most_probable_classes_are_those_of_the_whole_table() {
+    let lab = lab();
+    let all = predict(&lab, "data.csv");
+    let told = lab.train(&["predict", "run", "--data", "data.csv", "--top-k", "2"]).well();
+    let lines: Vec<Vec<&str>> = told.stdout.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(lines[0], ["class_1", "class_2", "p_1", "p_2"]);
+    assert_eq!(lines.len(), all.len());
+    for (line, all) in lines[1..].iter().zip(&all[1..]) {
+        assert_eq!(line[0], all[0]);
+        let p: Vec<f64> = all[1..].iter().map(|p| p.parse().unwrap()).collect();
+        let of = |class: &str| all[1 + class.parse::<usize>().unwrap()].as_str();
+        assert_eq!((line[2], line[3]), (of(line[0]), of(line[1])));
+        let second = line[3].parse::<f64>().unwrap();
+        assert_eq!(p.iter().filter(|&&other| other > second).count(), 1, "{line:?} of {all:?}");
+    }
+    lab.train(&["predict", "run", "--data", "data.csv", "--top-k", "0"]).refusal();
+}
+
+#[test]
+fn json_lines_have_the_same_numbers_by_the_names_of_classes() {
+    let lab = lab();
+    let all = predict(&lab, "data.csv");
+    let told = lab.train(&["predict", "run", "--data", "data.csv", "--json"]).well();
+    let lines: Vec<Value> = told.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len() + 1, all.len());
+    for (line, all) in lines.iter().zip(&all[1..]) {
+        assert_eq!(line["class"].to_string(), all[0]);
+        for class in 0..3 {
+            assert_eq!(line["probabilities"][class.to_string()].to_string(), all[1 + class], "{line}");
+        }
+    }
+    lab.train(&["predict", "run", "--data", "data.csv", "--top-k", "1", "-o", "top.jsonl"]).well();
+    let written = fs::read_to_string(lab.path("top.jsonl")).unwrap();
+    let first: Value = serde_json::from_str(written.lines().next().unwrap()).unwrap();
+    assert_eq!(first["probabilities"].as_object().unwrap().len(), 1);
+    assert_eq!(first["probabilities"][all[1][0].as_str()], lines[0]["probabilities"][all[1][0].as_str()]);
+    let refusal = lab.train(&["predict", "run", "--data", "data.csv", "-o", "top.txt"]).refusal();
+    assert!(refusal.contains(".csv, .jsonl or .parquet"), "{refusal}");
+}
+
+#[test]
+fn rows_may_come_through_a_pipe() {
+    use std::io::Write;
+    use std::process::Stdio;
+    let lab = lab();
+    let expected = lab.train(&["predict", "run", "--data", "data.csv"]).well().stdout;
+    let through = |content: &str| {
+        let mut command = lab.command(&["predict", "run", "--data", "-"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        process.stdin.take().unwrap().write_all(content.as_bytes()).unwrap();
+        let output = process.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(through(&table()), (Some(0), expected.clone(), String::new()));
+    let (code, out, err) = through("a,b,c\n1,two,3\n");
+    assert!(code == Some(2) && out.is_empty(), "{err}");
+    assert!(err.contains("line 2, column `b`: \"two\" is not a number"), "{err}");
+    assert_eq!(through("").0, Some(2));
+    let file = fs::File::open(lab.path("data.csv")).unwrap();
+    let output = lab.command(&["predict", "run", "--data", "-"]).stdin(file).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+}
+
+#[test]
 fn what_is_half_written_is_not_left_behind() {
     let lab = lab();
     fs::write(lab.path("out.csv"), "of an earlier run").unwrap();

@@ -1,4 +1,4 @@
-//! `inspect export`: a run, written as another trainer resumes it.
+//! `inspect export`: a run, written as another trainer resumes it, or its model, as another program uses it.
 
 use std::path::PathBuf;
 
@@ -14,15 +14,16 @@ use crate::Answer;
 pub struct Export {
     /// A run directory, a folder of checkpoints, or one checkpoint; the newest valid one is exported
     checkpoint: PathBuf,
-    /// The trainer that continues it
+    /// The trainer that continues it, or the program that uses its model
     #[arg(long, value_enum)]
     to: To,
-    /// The file to write; for transformers and PEFT the folder
+    /// The file to write; for transformers, hugging-face and PEFT the folder
     #[arg(long, short, value_name = "PATH")]
     output: PathBuf,
-    /// The weights to export: `trained`, or those of an average, `ema` or `swa`
-    #[arg(long, value_name = "WEIGHTS", default_value = "trained")]
-    weights: Weights,
+    /// The weights to export: `trained`, or those of an average, `ema` or `swa` [default: `trained`; for onnx and
+    /// hugging-face those that validations use]
+    #[arg(long, value_name = "WEIGHTS")]
+    weights: Option<Weights>,
     /// The attribute of the LightningModule that holds the model, such as `net` [default: the module is the model]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     attribute: String,
@@ -44,6 +45,10 @@ enum To {
     /// The adapters of LoRA: a folder of PEFT
     #[value(alias = "lora")]
     Peft,
+    /// The model for runtimes of ONNX, with standardization, probabilities and names of classes: one file
+    Onnx,
+    /// A GPT with its tokenizer, for `from_pretrained` of transformers: a directory
+    HuggingFace,
 }
 
 /// Exports a checkpoint, and says how to load it.
@@ -55,8 +60,11 @@ pub fn export_run(arguments: &Export) -> Result<Answer> {
         To::Lightning => Target::Lightning { attribute: arguments.attribute.clone() },
         To::Safetensors => Target::Safetensors,
         To::Peft => Target::Peft,
+        To::Onnx => Target::Onnx,
+        To::HuggingFace => Target::HuggingFace,
     };
-    let exported = export_weights(&checkpoint, &target, &arguments.weights, &arguments.output)?;
+    let exported =
+        export_weights(&checkpoint, &target, &arguments.weights.clone().unwrap_or_default(), &arguments.output)?;
     if arguments.json {
         return Ok(Answer::good(serde_json::to_string_pretty(&exported)? + "\n"));
     }

@@ -84,7 +84,7 @@ enum Command {
     Serve(serve::Serve),
     /// Make a run of another trainer's checkpoint, which `train --resume` continues
     Import(import::Import),
-    /// Write a run as another trainer resumes it
+    /// Write a run as another trainer resumes it, or its model for other programs
     Export(export::Export),
     /// Average the weights of several checkpoints
     Average(average::Average),

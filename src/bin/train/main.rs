@@ -9,6 +9,7 @@ mod memory;
 mod on_device;
 mod opening;
 mod output;
+mod piped;
 mod plan;
 mod predict;
 mod prove;

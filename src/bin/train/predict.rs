@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use clap::Args;
 use rekindle::figures::counted;
 use rekindle::train::{Console, Control, Sink, Stake};
-use rekindle::trained::{PredictedRows, TableWriter, TrainedError};
+use rekindle::trained::{PredictedRows, TableFormat, TableWriter, TrainedError};
 
 use crate::on_device::OnDevice;
+use crate::piped::Rows;
 use crate::which::Which;
 use crate::{listening, stopped_by};
 
@@ -23,12 +24,18 @@ pub struct Predict {
     run: PathBuf,
     #[command(flatten)]
     which: Which,
-    /// The rows: a file in the format of the run's data, an image, or a folder of images.
+    /// The rows: a file in the format of the run's data, an image, or a folder of images; `-` for stdin.
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
-    /// Output file for predictions, with the ending .csv or .parquet; CSV on stdout by default.
+    /// Output file for predictions, with the ending .csv, .jsonl or .parquet; CSV on stdout by default.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Write the most probable classes, this many, in place of all: `class_1`, `class_2`, …, `p_1`, `p_2`, ….
+    #[arg(long, value_name = "K")]
+    top_k: Option<usize>,
+    /// Print JSON lines in place of CSV.
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
     /// Lines to skip at the start of a CSV file. Default: as many as in the run's own file, or fewer if the header
     /// (without one, the first row) comes earlier.
     #[arg(long, value_name = "LINES")]
@@ -46,16 +53,18 @@ pub fn predict(arguments: &Predict, console: &mut Console) -> Result<ExitCode, T
     let (trained, messages) = arguments.which.open(&arguments.run, &arguments.device.with(&arguments.settings)?)?;
     messages.iter().for_each(|message| console.message(message));
     let trained = trained.skipping(arguments.skip_lines);
-    let mut rows = trained.predict(&arguments.data)?;
+    let data = Rows::at(&arguments.data)?;
+    let mut rows = trained.predict(&data.path)?;
     // From here on a signal ends this cleanly, so that an incomplete file is removed.
     control.put_at_stake(Stake {
         in_order: "stopping after these rows".to_owned(),
         at_once: "an incomplete file may be left".to_owned(),
         save: String::new(),
     });
+    let format = if arguments.json { TableFormat::JsonLines } else { TableFormat::Csv };
     let table = match &arguments.output {
-        Some(path) => TableWriter::create(&trained, path)?,
-        None => TableWriter::to(&trained, Box::new(io::stdout())).map_err(|source| TrainedError::Stdout { source })?,
+        Some(path) => TableWriter::create(&trained, path, arguments.top_k)?,
+        None => TableWriter::to(&trained, format, arguments.top_k, Box::new(io::stdout()))?,
     };
     let written = write(&mut rows, table, &control);
     rows.notices().iter().for_each(|notice| console.message(&notice.to_string()));

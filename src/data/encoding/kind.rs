@@ -107,6 +107,20 @@ impl Kind {
         }
     }
 
+    /// Returns the names of its numbers, in a column of this name.
+    #[cfg(feature = "peers")]
+    pub fn number_names(&self, column: &str) -> Vec<String> {
+        let marked = |indicator: bool| indicator.then(|| format!("{column} is missing"));
+        match self {
+            Self::Number { indicator, .. } => [column.to_owned()].into_iter().chain(marked(*indicator)).collect(),
+            Self::OneHot { categories } => categories.iter().map(|category| format!("{column}={category}")).collect(),
+            Self::Ordinal { .. } => vec![column.to_owned()],
+            Self::List { width, indicator, .. } => {
+                (0..*width).map(|place| format!("{column}[{place}]")).chain(marked(*indicator)).collect()
+            }
+        }
+    }
+
     /// Returns which of its numbers are continuous.
     pub fn measures(&self) -> Vec<bool> {
         match self {

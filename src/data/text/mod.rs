@@ -1,10 +1,12 @@
 //! Text: windows of tokens, each with the following tokens as targets.
 //!
 //! 1. `vocabulary.rs`: characters, bytes or a tokenizer, and decoding to text; it is saved in checkpoints.
-//!    `tokenizer.rs`: tokenization with a `tokenizer.json`.
+//!    `tokenizer.rs`: tokenization with a `tokenizer.json`; `as_tokenizer.rs`: any vocabulary as one.
 //! 2. `source.rs`: a text of any length, in pieces.
 //! 3. `cache.rs`: its tokens, computed once and kept in a memory-mapped file.
 
+#[cfg(feature = "peers")]
+mod as_tokenizer;
 mod cache;
 mod source;
 mod tokenizer;

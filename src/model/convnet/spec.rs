@@ -4,9 +4,10 @@ use candle_core::Device;
 
 use super::ConvNet;
 use super::config::{ConvBlock, ConvNetConfig};
+use super::graph::graph;
 use crate::model::Input;
 use crate::model::error::check_dropout;
-use crate::model::{Activations, LayerFlops, LoraConfig, Model, ModelConfig, ModelError, ModelSpec};
+use crate::model::{Activations, Graph, LayerFlops, LoraConfig, Model, ModelConfig, ModelError, ModelSpec};
 use crate::model::{Outline, Policy, flops};
 
 impl ModelSpec for ConvNetConfig {
@@ -57,6 +58,10 @@ impl ModelSpec for ConvNetConfig {
     fn flops(&self, input: &Input, outputs: usize) -> Result<Vec<LayerFlops>, ModelError> {
         let outline = Outline::counted(self, Activations::default(), input, outputs)?;
         Ok(flops::of_weights(&outline, self.pixels(input.shape()).into_iter().chain(std::iter::repeat(1))))
+    }
+
+    fn graph(&self, input: &Input) -> Result<Option<Graph>, ModelError> {
+        graph(self, input).map(Some)
     }
 
     fn resumable(&self) -> &'static [&'static str] {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::remedy;
+use crate::trained::TrainedError;
 
 /// A run that cannot be written for another trainer.
 #[derive(Debug, Error)]
@@ -30,6 +31,9 @@ pub enum ExportError {
         /// The part.
         what: String,
     },
+    /// The checkpoint's model cannot be opened.
+    #[error(transparent)]
+    Trained(Box<TrainedError>),
     /// The other trainer has no such thing.
     #[error("{thing}: {reason}")]
     Refused {
@@ -38,6 +42,12 @@ pub enum ExportError {
         /// The reason, with the remedy.
         reason: String,
     },
+}
+
+impl From<TrainedError> for ExportError {
+    fn from(error: TrainedError) -> Self {
+        Self::Trained(Box::new(error))
+    }
 }
 
 impl ExportError {

@@ -45,6 +45,22 @@ pub(super) fn merged(
     Ok(merged)
 }
 
+/// Returns the weights of a model with its adapters merged into them, if it has any.
+///
+/// # Errors
+/// As [`merged`].
+pub(super) fn whole(
+    checkpoint: &Checkpoint,
+    mut tensors: BTreeMap<String, HostTensor>,
+) -> Result<BTreeMap<String, HostTensor>, ExportError> {
+    if let Some(lora) = config(checkpoint) {
+        let sums = merged(&lora, &tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect())?;
+        tensors.retain(|name, _| !is_adapter(name));
+        tensors.extend(sums);
+    }
+    Ok(tensors)
+}
+
 /// Computes a weight with its adapter in f64, and rounds the sum once. GPT-2 has its maps `[in, out]`.
 fn with_adapter(
     weight: &HostTensor,

@@ -1,13 +1,15 @@
-//! A run of ours, written as another trainer resumes it.
+//! A run of ours, written as another trainer resumes it, or its model, as another program uses it.
 //!
-//! [`Target`] names the trainer. Everything that it needs is computed before the first file is written, so that a
-//! refusal leaves nothing behind.
+//! [`Target`] names the trainer or the program. Everything that it needs is computed before the first file is written, so
+//! that a refusal leaves nothing behind.
 
 mod classes;
 mod cycles;
 mod error;
+mod hugging_face;
 mod lightning;
 mod lora;
+mod onnx;
 mod optimizer;
 pub(super) mod order;
 mod python;
@@ -32,6 +34,7 @@ use writing::Writing;
 
 use crate::checkpoint::Checkpoint;
 use crate::train::Weights;
+use crate::trained::Trained;
 
 /// A trainer, and its form of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +52,10 @@ pub enum Target {
     Safetensors,
     /// The adapters of LoRA, as a folder of PEFT.
     Peft,
+    /// The model with the preparation of its rows, for runtimes of ONNX: one file.
+    Onnx,
+    /// A GPT for transformers and other programs that load Hugging Face's directories.
+    HuggingFace,
 }
 
 /// An export that is written.
@@ -83,23 +90,30 @@ impl<'a> Parts<'a> {
     }
 }
 
-fn write(source: &Source<'_>, target: &Target, writing: &mut Writing) -> Result<(), ExportError> {
+fn write(
+    checkpoint: &Checkpoint,
+    target: &Target,
+    weights: &Weights,
+    writing: &mut Writing,
+) -> Result<(), ExportError> {
     let continues = matches!(target, Target::Torch | Target::Transformers | Target::Lightning { .. });
-    if continues && lora::config(source.checkpoint).is_some() {
+    if continues && lora::config(checkpoint).is_some() {
         let reason = "the optimizer has only those; export them to PEFT, `--to peft`, or the merged weights, \
                       `--to safetensors`";
         return Err(ExportError::refused("the adapters of `[model.lora]`", reason));
     }
     match target {
-        Target::Torch => torch::write(source, &Parts::of(source, source.groups.clone())?, writing),
-        Target::Transformers => {
+        Target::Torch => write_run(checkpoint, target, weights, writing, |source, writing| {
+            torch::write(source, &Parts::of(source, source.groups.clone())?, writing)
+        }),
+        Target::Transformers => write_run(checkpoint, target, weights, writing, |source, writing| {
             transformers::write(source, &Parts::of(source, transformers::groups(source)?)?, writing)
-        }
-        Target::Lightning { attribute } => {
+        }),
+        Target::Lightning { attribute } => write_run(checkpoint, target, weights, writing, |source, writing| {
             let prefix = if attribute.is_empty() { String::new() } else { format!("{attribute}.") };
             lightning::write(source, &Parts::of(source, source.groups.clone())?, &prefix, writing)
-        }
-        Target::Safetensors => {
+        }),
+        Target::Safetensors => write_run(checkpoint, target, weights, writing, |source, writing| {
             let out = writing.place().to_owned();
             writing.safetensors(&out, &source.weights)?;
             writing.lines.push("import safetensors.torch".to_owned());
@@ -110,12 +124,48 @@ fn write(source: &Source<'_>, target: &Target, writing: &mut Writing) -> Result<
             }
             writing.notes.push("left: everything but the weights".to_owned());
             Ok(())
+        }),
+        Target::Peft => write_run(checkpoint, target, weights, writing, lora::write),
+        Target::Onnx => {
+            let trained = Trained::on_cpu(checkpoint, weights)?;
+            onnx::write(&trained, lora::whole(checkpoint, trained.weights()?.tensors)?, writing)
         }
-        Target::Peft => lora::write(source, writing),
+        Target::HuggingFace => {
+            let trained = Trained::on_cpu(checkpoint, weights)?;
+            hugging_face::write(&trained, lora::whole(checkpoint, trained.weights()?.tensors)?, writing)
+        }
     }
 }
 
-/// Writes the run of `checkpoint` to `out`, as `target` resumes it. If that fails, nothing is left of it.
+/// Writes a run by `form`, with merged adapters unless these are the target, and says which of its weights these are.
+fn write_run(
+    checkpoint: &Checkpoint,
+    target: &Target,
+    weights: &Weights,
+    writing: &mut Writing,
+    form: impl FnOnce(&Source<'_>, &mut Writing) -> Result<(), ExportError>,
+) -> Result<(), ExportError> {
+    let lora = lora::config(checkpoint).filter(|_| *target != Target::Peft);
+    let whole = lora.map(|lora| lora::merged(&lora, &source::tensors(checkpoint, weights)?)).transpose()?;
+    let source = match &whole {
+        Some(whole) => Source::read(checkpoint, weights)?.merged(whole),
+        None => Source::read(checkpoint, weights)?,
+    };
+    form(&source, writing)?;
+    if let (Weights::Evaluated | Weights::Trained, [first, ..]) = (weights, &source::averages(checkpoint)[..]) {
+        writing.notes.push(format!("these are the trained weights; `--weights {first}` exports those of `{first}`"));
+    }
+    let names: Vec<&str> = source.weights.iter().map(|(name, _)| *name).filter(|name| !order::is_known(name)).collect();
+    if let Some(first) = names.first().filter(|_| *target != Target::Peft) {
+        writing.notes.push(format!(
+            "parameters such as `{first}` are in the order of the alphabet, not in that of their registration, which is \
+             not known here: make the optimizer with the groups above"
+        ));
+    }
+    Ok(())
+}
+
+/// Writes the run of `checkpoint` to `out`, as `target` takes it. If that fails, nothing is left of it.
 ///
 /// # Errors
 /// There is something at `out`, the trainer has no such optimizer or schedule, or a file cannot be written.
@@ -123,7 +173,8 @@ pub fn export(checkpoint: &Checkpoint, target: &Target, out: &Path) -> Result<Ex
     export_weights(checkpoint, target, &Weights::Trained, out)
 }
 
-/// The same with other weights of the checkpoint, such as those of its average.
+/// The same with other weights of the checkpoint, such as those of its average. [`Weights::Evaluated`] are those that
+/// validations use for a program that uses the model, and the trained ones for a trainer.
 ///
 /// # Errors
 /// As [`export`]; the checkpoint has no such weights.
@@ -134,25 +185,9 @@ pub fn export_weights(
     out: &Path,
 ) -> Result<Exported, ExportError> {
     let mut writing = Writing::at(out)?;
-    let lora = lora::config(checkpoint).filter(|_| *target != Target::Peft);
-    let whole = lora.map(|lora| lora::merged(&lora, &source::tensors(checkpoint, weights)?)).transpose()?;
-    let source = match &whole {
-        Some(whole) => Source::read(checkpoint, weights)?.merged(whole),
-        None => Source::read(checkpoint, weights)?,
-    };
-    if let Err(error) = write(&source, target, &mut writing) {
+    if let Err(error) = write(checkpoint, target, weights, &mut writing) {
         writing.undo();
         return Err(error);
-    }
-    if let (Weights::Evaluated | Weights::Trained, [first, ..]) = (weights, &source::averages(checkpoint)[..]) {
-        writing.notes.push(format!("these are the trained weights; `--weights {first}` exports those of `{first}`"));
-    }
-    let names: Vec<&str> = source.weights.iter().map(|(name, _)| *name).filter(|name| !order::is_known(name)).collect();
-    if let Some(first) = names.first().filter(|_| *target != Target::Peft) {
-        writing.notes.push(format!(
-            "parameters such as `{first}` are in the order of the alphabet, not in that of their registration, which is \
-             not known here: make the optimizer with the groups above"
-        ));
     }
     let Writing { files, lines, notes, .. } = writing;
     Ok(Exported { path: out.to_owned(), files, python: lines, notes })

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Parts;
 use super::error::ExportError;
+use super::hugging_face;
 use super::python::{self, Form};
 use super::recipe;
 use super::source::{Source, SourceGroup};
@@ -127,29 +128,10 @@ fn config(source: &Source<'_>) -> Option<Value> {
     if !recipe::is_gpt2(source) {
         return None;
     }
-    let model = source.config("/model");
-    let (rows, width) = source.weight("transformer.wte.weight").and_then(|table| two(&table.shape))?;
+    let gpt = hugging_face::gpt(source.config("/model"))?;
+    let (vocabulary, _) = source.weight("transformer.wte.weight").and_then(|table| two(&table.shape))?;
     let (context, _) = source.weight("transformer.wpe.weight").and_then(|table| two(&table.shape))?;
-    let inner = source.weight("transformer.h.0.mlp.c_fc.weight").and_then(|map| two(&map.shape))?.1;
-    let dropout = model["dropout"].as_f64().unwrap_or_default();
-    Some(json!({
-        "architectures": ["GPT2LMHeadModel"],
-        "model_type": "gpt2",
-        "activation_function": "gelu_new",
-        "vocab_size": rows,
-        "n_positions": context,
-        "n_embd": width,
-        "n_layer": model["layers"],
-        "n_head": model["heads"],
-        "n_inner": inner,
-        "embd_pdrop": dropout,
-        "attn_pdrop": dropout,
-        "resid_pdrop": dropout,
-        "layer_norm_epsilon": 1e-5,
-        "tie_word_embeddings": model["tied"].as_bool().unwrap_or(true),
-        "use_cache": false,
-        "dtype": "float32",
-    }))
+    Some(hugging_face::gpt2_config(&gpt, hugging_face::Sizes { context, vocabulary }))
 }
 
 fn two(shape: &[usize]) -> Option<(usize, usize)> {

@@ -76,7 +76,8 @@ impl Writing {
         self.file(path, |out| out.write_all(&bytes))
     }
 
-    fn file(
+    /// Writes a file by `write`.
+    pub fn file(
         &mut self,
         path: &Path,
         write: impl FnOnce(&mut BufWriter<AtomicFile>) -> io::Result<()>,

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::histogram::Histogram;
-use super::protobuf::{Message, take_varint};
+use crate::protobuf::{Message, take_varint};
 use crate::train::record::StepRecord;
 
 /// Fields of an `Event`.

@@ -144,9 +144,9 @@ pub(super) fn named(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
 #[cfg(test)]
 mod tests {
     use super::super::events;
-    use super::super::protobuf::Message;
     use super::super::records::append;
     use super::*;
+    use crate::protobuf::Message;
 
     fn step(step: u64) -> Message {
         events::summary(1.0, step, &[events::scalar("loss", 0.5)])

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::protobuf::Message;
+use crate::protobuf::Message;
 
 /// As many as TensorBoard's own writer makes.
 const BUCKETS: usize = 30;

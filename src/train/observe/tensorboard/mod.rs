@@ -1,14 +1,13 @@
 //! Event files of TensorBoard, in the run directory: `log.tensorboard`.
 //!
-//! `protobuf.rs` has the encoding of messages, `events.rs` the messages, `sheet.rs` a picture of
-//! predicted images, `records.rs` the framing of a file, `files.rs` the files of earlier processes, and `writer.rs` that of
-//! this one. After kills and resumes each step is there once,
-//! for every reader: the old files are cut back to the checkpoint, and steps that they lack are added from `log.jsonl`.
+//! `events.rs` has the messages, which `src/protobuf.rs` encodes, `sheet.rs` a picture of predicted images, `records.rs` the
+//! framing of a file, `files.rs` the files of earlier processes, and `writer.rs` that of this one. After kills and resumes
+//! each step is there once, for every reader: the old files are cut back to the checkpoint, and steps that they lack are
+//! added from `log.jsonl`.
 
 mod events;
 mod files;
 mod histogram;
-mod protobuf;
 mod records;
 #[cfg(feature = "charts")]
 mod sheet;

@@ -2,7 +2,7 @@
 
 /// A message in its encoded form: the fields in the order in which they were added.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Message(Vec<u8>);
+pub(crate) struct Message(Vec<u8>);
 
 /// The types of encoded values.
 const VARINT: u64 = 0;
@@ -56,6 +56,21 @@ impl Message {
         messages.iter().fold(self, |around, message| around.message(inner, message))
     }
 
+    /// Begins bytes, text or a message of this length, which follows in the output: large content is not copied.
+    #[cfg(any(feature = "peers", test))]
+    pub fn begin(mut self, field: u64, length: u64) -> Self {
+        self.varint(field << 3 | WITH_LENGTH);
+        self.varint(length);
+        self
+    }
+
+    /// Adds the fields of another message.
+    #[cfg(any(feature = "peers", test))]
+    pub fn followed_by(mut self, other: &Self) -> Self {
+        self.0.extend(&other.0);
+        self
+    }
+
     pub fn message(self, field: u64, message: &Self) -> Self {
         self.blob(field, &message.0)
     }
@@ -81,7 +96,7 @@ fn length_of_varint(value: u64) -> usize {
 }
 
 /// Takes an integer from the beginning of `bytes`; `None` if it is cut off or too long.
-pub(super) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;
@@ -106,9 +121,11 @@ mod tests {
         let inner = Message::default().integer(1, 150);
         assert_eq!(Message::default().message(3, &inner).0, [0x1a, 0x03, 0x08, 0x96, 0x01]);
         let around = Message::default().message(1, &inner).message(1, &inner);
-        let both = Message::default().messages(3, 1, &[inner.clone(), inner]);
+        let both = Message::default().messages(3, 1, &[inner.clone(), inner.clone()]);
         assert_eq!(both, Message::default().message(3, &around));
         assert_eq!(Message::default().float(1, 1.0).0, [0x0d, 0, 0, 0x80, 0x3f]);
+        let begun = Message::default().begin(3, inner.bytes().len() as u64);
+        assert_eq!(begun.followed_by(&inner).0, Message::default().message(3, &inner).0);
     }
 
     #[test]
