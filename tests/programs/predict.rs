@@ -161,7 +161,7 @@ fn rows_may_come_through_a_pipe() {
     assert_eq!(through(&table()), (Some(0), expected.clone(), String::new()));
     let (code, out, err) = through("a,b,c\n1,two,3\n");
     assert!(code == Some(2) && out.is_empty(), "{err}");
-    assert!(err.contains("line 2, column `b`: \"two\" is not a number"), "{err}");
+    assert!(err.contains("/dev/stdin, line 2, column `b`: \"two\" is not a number"), "{err}");
     assert_eq!(through("").0, Some(2));
     let file = fs::File::open(lab.path("data.csv")).unwrap();
     let output = lab.command(&["predict", "run", "--data", "-"]).stdin(file).output().unwrap();

@@ -10,7 +10,7 @@ use rekindle::train::{Console, Control, Sink, Stake};
 use rekindle::trained::{PredictedRows, TableFormat, TableWriter, TrainedError};
 
 use crate::on_device::OnDevice;
-use crate::piped::Rows;
+use crate::piped::rows_at;
 use crate::which::Which;
 use crate::{listening, stopped_by};
 
@@ -49,12 +49,12 @@ pub struct Predict {
 
 /// Writes the predictions for every row.
 pub fn predict(arguments: &Predict, console: &mut Console) -> Result<ExitCode, TrainedError> {
+    let data = rows_at(&arguments.data)?;
     let control = listening(console)?;
     let (trained, messages) = arguments.which.open(&arguments.run, &arguments.device.with(&arguments.settings)?)?;
     messages.iter().for_each(|message| console.message(message));
     let trained = trained.skipping(arguments.skip_lines);
-    let data = Rows::at(&arguments.data)?;
-    let mut rows = trained.predict(&data.path)?;
+    let mut rows = trained.predict(&data)?;
     // From here on a signal ends this cleanly, so that an incomplete file is removed.
     control.put_at_stake(Stake {
         in_order: "stopping after these rows".to_owned(),

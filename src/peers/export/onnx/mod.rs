@@ -79,7 +79,9 @@ fn tell(trained: &Trained, writing: &mut Writing, element: Element, outputs: &[&
     lines.push("import json, onnxruntime".to_owned());
     lines.push(format!("session = onnxruntime.InferenceSession({path})"));
     lines.push(format!("# rows: numpy {element} [any number, {}]", row.join(", ")));
-    lines.push(format!("{} = session.run(None, {{\"{}\": rows}})", outputs.join(", "), rows::INPUT));
+    // `class` is a word of Python.
+    let variables = outputs.join(", ").replace("class", "numbers");
+    lines.push(format!("{variables} = session.run(None, {{\"{}\": rows}})", rows::INPUT));
     if outputs.contains(&"class") {
         lines.push("names = json.loads(session.get_modelmeta().custom_metadata_map[\"classes\"])".to_owned());
     }
