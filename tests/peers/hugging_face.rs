@@ -22,6 +22,7 @@ const TOKENIZER: &str = r#"{"version": "1.0", "added_tokens": [{"id": 0, "conten
 /// Runs by name: the options of their text, and the settings of their model.
 const RUNS: &[(&str, &str, &str)] = &[
     ("characters", "", "dropout = 0.1"),
+    ("adapted", "", "lora = { rank = 2 }"),
     ("bytes", "tokens = \"bytes\"", "bias = false\nactivation = \"gelu_tanh\"\ntied = false\nhidden = 24"),
     (
         "llama",
@@ -62,7 +63,7 @@ fn file(place: &Workplace, path: &str) -> Value {
 #[test]
 fn a_directory_of_gpt_2_has_its_files_and_zeros_for_absent_biases() {
     let place = place();
-    let (name, data, model) = RUNS[1];
+    let (name, data, model) = RUNS[2];
     let told = exported(&place, name, data, model);
     assert!(told["notes"].to_string().contains("written as zeros"), "{told}");
     let config = file(&place, "bytes.hf/config.json");
@@ -81,7 +82,7 @@ fn a_directory_of_gpt_2_has_its_files_and_zeros_for_absent_biases() {
 #[test]
 fn a_directory_of_llama_has_the_names_of_its_layout_and_the_tokenizer_of_the_run() {
     let place = place();
-    let (name, data, model) = RUNS[3];
+    let (name, data, model) = RUNS[4];
     let told = exported(&place, name, data, model);
     assert!(told["notes"].to_string().contains("the Llama of candle-transformers has none"), "{told}");
     let config = file(&place, "biased.hf/config.json");

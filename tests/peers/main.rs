@@ -11,5 +11,6 @@ mod export;
 mod hugging_face;
 mod inspects;
 mod onnx;
+mod onnx_file;
 mod program;
 mod refusals;
