@@ -12,7 +12,7 @@
 //! 3. [`checkpoint`]: a state as a directory that is complete or absent, on disk or in an object [`store`].
 //! 4. [`train`]: all of these in one loop, [`train::Run`]. [`trained`]: a trained model in use. [`report`]: the results
 //!    of a run. [`proof`]: a test that kills change nothing. [`mod@reference`]: every key of a configuration.
-//!    [`starter`]: a first configuration for your data.
+//!    [`starter`]: a first configuration for your data. [`sweep`]: many runs with other settings.
 //!
 //! The programs `train` and `inspect` are thin wrappers around the last of these. To write your own training loop, use
 //! the others; the repository's `examples/custom_loop.rs` is one. Items that are public for these programs, the tests
@@ -106,6 +106,8 @@ pub mod shell;
 pub mod starter;
 pub mod state;
 pub mod store;
+#[cfg(feature = "trainer")]
+pub mod sweep;
 mod tagged;
 mod tensor_header;
 #[doc(hidden)]

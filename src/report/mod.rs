@@ -32,6 +32,7 @@ pub use follow::{Change, Follower, LogLine};
 pub use kept::{KeptCheckpoint, KeptStatus};
 pub(crate) use layers::text as layers_text;
 pub use layers::{Layer, layers};
+pub(crate) use log::open as open_log;
 pub use log::{LeftOut, LogError, LogFormat, export_log, export_log_to};
 pub use measured::{Measured, Validation};
 pub use plan::{Driven, LrPlan, PlanError};

@@ -18,6 +18,7 @@ use keeper::{Keeper, not_finite};
 
 use super::best::BestCheckpoint;
 use super::config::Config;
+use super::config::every::Interval;
 use super::given::Given;
 use super::joining;
 use super::observe;
@@ -43,6 +44,8 @@ pub struct Run {
     keeper: Option<Keeper>,
     /// Whether it has ended in all of its processes at the same step.
     has_ended_together: bool,
+    /// The step up to which it trains; to its end if `None`.
+    until: Option<Interval>,
 }
 
 impl Run {
@@ -68,12 +71,12 @@ impl Run {
         // Without an end after it, the process was killed. Before there is a run, a file would be in the way of one.
         keeper.directory.record_time("begin", session.step(), 0.0);
         let sinks = observe::configured_sinks(&session, &path);
-        Ok(Self { session, sinks, control, path, keeper: Some(keeper), has_ended_together: false })
+        Ok(Self { session, sinks, control, path, keeper: Some(keeper), has_ended_together: false, until: None })
     }
 
     /// Computes the run in `path` that another process keeps.
     pub(super) fn follow(session: Session, path: PathBuf, control: Control) -> Self {
-        Self { session, sinks: Vec::new(), control, path, keeper: None, has_ended_together: false }
+        Self { session, sinks: Vec::new(), control, path, keeper: None, has_ended_together: false, until: None }
     }
 
     /// Saves checkpoints through `disk` from now on.
@@ -90,6 +93,12 @@ impl Run {
     pub fn with_sink(mut self, sink: Box<dyn Sink>) -> Self {
         self.sinks.push(sink);
         self
+    }
+
+    /// Makes the run save and stop when it has come to this many steps or epochs, counted from its beginning. The schedules
+    /// are those of the whole run, which a resume continues. An interval by the clock has no effect.
+    pub fn until(self, until: Interval) -> Self {
+        Self { until: Some(until), ..self }
     }
 
     /// Trains to the end, or until asked to stop. The state is saved when due and at the end.
@@ -163,6 +172,10 @@ impl Run {
         if let Some(reason) = self.session.ends_early().filter(|_| !is_last) {
             self.end_together();
             return self.finish(Outcome::EndedEarly { reason }, sink);
+        }
+        if self.is_far_enough() && !is_last {
+            self.end_together();
+            return self.finish(Outcome::StepReached, sink);
         }
         self.limit_time();
         let (control, keeps) = (self.control.clone(), self.keeper.is_some());

@@ -29,6 +29,8 @@ pub enum Outcome {
     },
     /// The time of the process was up (`train.max_time`); the state is saved.
     TimeIsUp,
+    /// It has come to the step up to which it was to train ([`Run::until`](super::Run::until)); the state is saved.
+    StepReached,
 }
 
 /// Start of the loop, as reported to sinks.

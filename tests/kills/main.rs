@@ -10,6 +10,7 @@ mod prove;
 mod prove_others;
 mod signals;
 mod supervise;
+mod sweep;
 
 /// Long enough for 40 kills: thousands of updates, and hundreds of saves for the kills to hit.
 const LONG: &str = r#"

@@ -34,6 +34,7 @@ mod sample;
 mod serve_in_browser;
 mod server;
 mod shells;
+mod sweep;
 mod targets;
 mod training_output;
 mod typed_wrong;

@@ -12,6 +12,7 @@ mod prune;
 mod report;
 mod request;
 mod serve;
+mod sweep;
 mod verify;
 mod watch;
 
@@ -80,6 +81,8 @@ enum Command {
     Report(report::Report),
     /// Write a run's log as CSV, Parquet or JSON lines
     Log(log::Log),
+    /// Show the trials of a sweep, the best first, or draw them
+    Sweep(sweep::Sweep),
     /// Show runs in the browser, as they go
     Serve(serve::Serve),
     /// Make a run of another trainer's checkpoint, which `train --resume` continues
@@ -115,6 +118,7 @@ fn main() -> ExitCode {
         (Some(Command::Plot(plot)), _) => plot::draw(plot).map(|()| Answer::good(String::new())),
         (Some(Command::Report(report)), _) => report::write(report).map(|()| Answer::good(String::new())),
         (Some(Command::Log(log)), _) => log::write(log).map(|()| Answer::good(String::new())),
+        (Some(Command::Sweep(arguments)), _) => sweep::show(arguments).map(|()| Answer::good(String::new())),
         (Some(Command::Serve(arguments)), _) => serve::serve(arguments).map(|()| Answer::good(String::new())),
         (Some(Command::Verify(verify)), _) => verify::verify(verify),
         (Some(Command::Diff(arguments)), _) => diff::diff(arguments),
@@ -166,8 +170,11 @@ impl Answer {
     }
 }
 
-/// Shows the status of another trainer's run, a table of runs in a folder, or the status of one run.
+/// Shows the trials of a sweep, the status of another trainer's run, a table of runs in a folder, or the status of one run.
 fn show(path: &Path, cli: &Cli) -> anyhow::Result<String> {
+    if sweep::is_sweep(path) {
+        return sweep::told(path, cli.json);
+    }
     if let Some(peer) = peer::open(path)? {
         return peer::show(peer, cli);
     }

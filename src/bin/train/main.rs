@@ -19,6 +19,8 @@ mod request;
 mod sample;
 mod summary;
 mod supervise;
+mod sweep;
+mod until;
 mod warnings;
 mod which;
 
@@ -44,6 +46,7 @@ use self::on_device::OnDevice;
 use self::output::Output;
 use self::ranks::{Ended, Ranks};
 use self::summary::summarize;
+use self::until::Until;
 
 /// Train a model so that the run survives being killed: after a resume it has the same bits as without the
 /// interruption.
@@ -76,6 +79,8 @@ struct Arguments {
     /// Save and stop before this time is over, as `2h`; --resume continues.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     max_time: Option<Duration>,
+    #[command(flatten)]
+    until: Until,
     /// Show the run, its memory and its time, without training.
     #[arg(long, conflicts_with = "resume")]
     plan: bool,
@@ -105,6 +110,8 @@ enum Command {
     Prove(prove::Prove),
     /// Start a run, and start it again when it is killed or fails.
     Supervise(supervise::Supervise),
+    /// Make many runs with other settings, several at once, and find the best.
+    Sweep(sweep::Sweep),
     /// Evaluate a trained model on the run's rows, or on others.
     Eval(eval::Eval),
     /// Predict classes with their probabilities, or values, for new rows.
@@ -164,6 +171,9 @@ fn main() -> ExitCode {
     if let Some(Command::Supervise(arguments)) = &arguments.command {
         return supervise::run(arguments, &settled, &mut console).unwrap_or_else(|error| failed(&error, &mut console));
     }
+    if let Some(Command::Sweep(arguments)) = &arguments.command {
+        return sweep::run(arguments, &settled, &mut console).unwrap_or_else(|error| failed(&error, &mut console));
+    }
     if let Err(error) = threads::start() {
         console.message(&format!("error: {error}"));
         return ExitCode::from(2);
@@ -206,7 +216,7 @@ fn main() -> ExitCode {
         Some(Command::Prove(arguments)) => {
             return prove::run(arguments, &mut console).unwrap_or_else(|error| failed(&error, &mut console));
         }
-        Some(Command::Supervise(_)) | None => {}
+        Some(Command::Supervise(_) | Command::Sweep(_)) | None => {}
     }
     if let (true, Some(config)) = (arguments.plan, &arguments.config) {
         return plan::plan(config, &arguments, &console).unwrap_or_else(|error| failed(&error, &mut console));
@@ -232,7 +242,7 @@ fn keep(arguments: &Arguments, ranks: &Ranks, console: &mut Console) -> Ended {
             if console.shows_progress() {
                 opening::plan(&run).iter().for_each(|line| console.message(line));
             }
-            let mut run = with_hooks(run, arguments.hooks, console);
+            let mut run = arguments.until.limit(with_hooks(run, arguments.hooks, console));
             ranks.line().iter().chain(&opening::lines(&run)).for_each(|line| console.message(line));
             let code = train(&mut run, arguments.output.records(), console);
             let together = ranks::is_together(&run);

@@ -139,7 +139,7 @@ pub fn follow(arguments: &Arguments, ranks: &Ranks) -> Ended {
     let rank = ranks.communicator().rank();
     let Ok(control) = Control::from_signals(|_| {}) else { return Ended::alone(1) };
     let mut run = match prepare(arguments, ranks, control) {
-        Ok(resumed) => resumed.run,
+        Ok(resumed) => arguments.until.limit(resumed.run),
         // The first one prints it.
         Err(error) => return Ended::together(code_of(&error)),
     };
@@ -174,7 +174,7 @@ pub fn code_of(error: &TrainError) -> u8 {
 /// Returns the exit code after training.
 pub fn code_after(outcome: &Outcome) -> u8 {
     match outcome {
-        Outcome::Finished | Outcome::EndedEarly { .. } | Outcome::TimeIsUp => 0,
+        Outcome::Finished | Outcome::EndedEarly { .. } | Outcome::TimeIsUp | Outcome::StepReached => 0,
         Outcome::Stopped { signal } => u8::try_from(128 + signal).unwrap_or(1),
     }
 }

@@ -15,7 +15,7 @@ const LOG: u64 = 16 << 20;
 /// run does not wait for a long log, which is read only at the end of a run.
 fn lowest_unsaved(run: &Run, best: Option<&BestCheckpoint>, outcome: &Outcome) -> Option<Validation> {
     let is_short = || fs::metadata(run.path().join("log.jsonl")).is_ok_and(|log| log.len() <= LOG);
-    if matches!(outcome, Outcome::Stopped { .. } | Outcome::TimeIsUp) && !is_short() {
+    if matches!(outcome, Outcome::Stopped { .. } | Outcome::TimeIsUp | Outcome::StepReached) && !is_short() {
         return None;
     }
     if store::is_url(run.path()) || best.is_some_and(|best| best.metric != Metric::ValidationLoss) {
@@ -46,8 +46,12 @@ pub fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, 
         Outcome::EndedEarly { reason } => {
             console.message(&format!("ended early after step {step} of {total}: {reason}"));
         }
-        Outcome::Stopped { .. } | Outcome::TimeIsUp => {
-            let why = if *outcome == Outcome::TimeIsUp { ", because its time was up" } else { "" };
+        Outcome::Stopped { .. } | Outcome::TimeIsUp | Outcome::StepReached => {
+            let why = match outcome {
+                Outcome::TimeIsUp => ", because its time was up",
+                Outcome::StepReached => ", as --until says",
+                _ => "",
+            };
             console.message(&format!(
                 "stopped after step {step} of {total}{why}: {} in {seconds:.1} s{speed}",
                 counted(made, "step")
@@ -77,6 +81,8 @@ pub fn summarize(run: &Run, outcome: &Outcome, first_step: u64, began: Instant, 
         Outcome::EndedEarly { .. } => console.message(&format!(
             "to continue nevertheless: train --resume {run} --set early_stopping=, or with another `patience` or `target`"
         )),
-        Outcome::Stopped { .. } | Outcome::TimeIsUp => console.message(&format!("to continue: train --resume {run}")),
+        Outcome::Stopped { .. } | Outcome::TimeIsUp | Outcome::StepReached => {
+            console.message(&format!("to continue: train --resume {run}"));
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! `train supervise`: starts a run, and starts it again when it is killed or fails.
 
-mod history;
-mod process;
+pub mod history;
+pub mod process;
 mod request;
-mod verdict;
+pub mod verdict;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -63,6 +63,11 @@ impl Canvas {
         self.put(&format!("<text {place} {style}>{}</text>", escaped(words)));
     }
 
+    /// Draws a whole drawing with its left upper corner at `(x, y)`.
+    pub fn drawing(&mut self, x: f64, y: f64, svg: &str) {
+        self.put(&format!("<g transform=\"translate({x:.1},{y:.1})\">\n{svg}</g>"));
+    }
+
     fn put(&mut self, element: &str) {
         self.0.push_str(element);
         self.0.push('\n');

@@ -12,10 +12,14 @@ mod canvas;
 mod png;
 mod sample;
 #[cfg(feature = "charts")]
+mod sheet;
+#[cfg(feature = "charts")]
 mod svg;
 mod text;
 
 use axis::Axis;
+#[cfg(feature = "charts")]
+pub use sheet::Sheet;
 
 /// A chart. The default is an empty chart with linear axes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -86,6 +90,8 @@ pub enum Shape {
     /// Steps: each value holds until the next one, and the last for as long as the one before it; a single one holds
     /// for 1. For example a rate, which has a value for each update and none in between.
     Steps,
+    /// Not at all, for measurements that have no order.
+    Points,
 }
 
 /// A named stretch of the horizontal axis, such as `warmup`. Parts outside the chart are cut off.

@@ -22,10 +22,11 @@ pub fn lines(series: &Series, x: &Axis, y: &Axis, columns: usize) -> Vec<Line> {
     let mut line = Line::new();
     let mut end_line = |line: &mut Line, end: Option<f64>| {
         let points = std::mem::take(line);
-        lines.push(match series.shape {
-            Shape::Line => points,
-            Shape::Steps => staircase(&points, end),
-        });
+        match series.shape {
+            Shape::Line => lines.push(points),
+            Shape::Steps => lines.push(staircase(&points, end)),
+            Shape::Points => lines.extend(points.into_iter().map(|point| vec![point])),
+        }
     };
     for points in placed.chunk_by(|a, b| column(a.0) == column(b.0)) {
         let gap = |point: Option<&(f64, Option<f64>)>| point.filter(|point| point.1.is_none()).map(|point| point.0);

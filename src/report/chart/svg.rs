@@ -3,7 +3,7 @@
 use super::axis::{Axis, Tick};
 use super::canvas::Canvas;
 use super::sample::{self, Line};
-use super::{Chart, text};
+use super::{Chart, Shape, text};
 use crate::typeface;
 
 const SHADES: [&str; 2] = ["#F4F6FA", "#E7EBF3"];
@@ -67,12 +67,12 @@ impl Chart {
             if left + width > room && left > plot.left {
                 if row + 1 == plot.rows {
                     let name = format!("and {} more", self.series.len() - number);
-                    entries.push(Entry { series: None, name, left, row });
+                    entries.push(Entry { series: None, shape: series.shape, name, left, row });
                     break;
                 }
                 (left, row) = (plot.left, row + 1);
             }
-            entries.push(Entry { series: Some(number), name, left, row });
+            entries.push(Entry { series: Some(number), shape: series.shape, name, left, row });
             left += width;
         }
         entries
@@ -223,6 +223,7 @@ impl Plot {
 /// An entry of the legend; without a series it is a note.
 struct Entry {
     series: Option<usize>,
+    shape: Shape,
     name: String,
     left: f64,
     row: usize,
@@ -231,8 +232,10 @@ struct Entry {
 impl Entry {
     fn draw(&self, canvas: &mut Canvas, top: f64) {
         let y = top + 22.0 * self.row as f64;
-        if let Some(number) = self.series {
-            canvas.line(&format!("M{:.1},{y:.1}h26", self.left), number);
+        match (self.series, self.shape) {
+            (Some(number), Shape::Points) => canvas.dot(self.left + 20.0, y, number),
+            (Some(number), _) => canvas.line(&format!("M{:.1},{y:.1}h26", self.left), number),
+            (None, _) => {}
         }
         let indent = if self.series.is_some() { 34.0 } else { 0.0 };
         canvas.text(self.left + indent, y + 4.0, SMALL, "start", INK, &self.name);

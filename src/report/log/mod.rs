@@ -52,7 +52,7 @@ impl LeftOut {
 }
 
 /// Opens the log of the run at `run`, a directory or a URL, or the log itself.
-pub(super) fn open(run: &Path) -> Result<Box<dyn Read + Send>, LogError> {
+pub(crate) fn open(run: &Path) -> Result<Box<dyn Read + Send>, LogError> {
     let unread = |source| LogError::Unread { path: run.to_owned(), source };
     if run.is_file() {
         return Ok(Box::new(ReadAhead::new(regular::open(run).map_err(unread)?)));

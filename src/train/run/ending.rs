@@ -28,7 +28,13 @@ impl Run {
     pub(super) fn end_after_step(&self, asked: Requests) -> Option<Outcome> {
         let early = self.session.ends_early().map(|reason| Outcome::EndedEarly { reason });
         let stop = if self.session.world() == 1 { self.control.stop_requested() } else { asked.stop };
-        early.or_else(|| stop.map(stopped))
+        early.or_else(|| stop.map(stopped)).or_else(|| self.is_far_enough().then_some(Outcome::StepReached))
+    }
+
+    /// Whether the run has come to the step up to which it was to train. All processes know it.
+    pub(super) fn is_far_enough(&self) -> bool {
+        let until = self.until.and_then(|until| until.in_steps(self.session.steps_per_epoch()));
+        until.is_some_and(|until| self.session.step() >= until)
     }
 
     /// Limits the time of this process as the configuration says, if it keeps the run.

@@ -253,7 +253,7 @@ impl Keeper {
         self.await_save(session, sink)?;
         match outcome {
             Outcome::Finished | Outcome::EndedEarly { .. } => self.attend_to_log(PATIENCE, sink),
-            Outcome::Stopped { .. } | Outcome::TimeIsUp => self.log.leave_examination(),
+            Outcome::Stopped { .. } | Outcome::TimeIsUp | Outcome::StepReached => self.log.leave_examination(),
         }
         if self.is_behind(session) {
             sink.saving(session.step());

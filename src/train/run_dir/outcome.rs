@@ -72,6 +72,9 @@ impl RunEnd {
                 Self { reason: Some(format!("ended early: {reason}")), ..end(Ending::Finished, 0) }
             }
             Ok(Outcome::TimeIsUp) => Self { reason: Some("its time was up".to_owned()), ..end(Ending::Stopped, 0) },
+            Ok(Outcome::StepReached) => {
+                Self { reason: Some("it was to train up to this step (--until)".to_owned()), ..end(Ending::Stopped, 0) }
+            }
             Err(error) => {
                 // It may be noticed some steps later.
                 let step = if let TrainError::NotFinite { step, .. } = error { *step } else { step };
@@ -88,6 +91,11 @@ impl RunEnd {
         }
         let error = "a process of the run was lost: the others had not finished the step when a signal came";
         Self { outcome: Ending::Failed, error: Some(error.to_owned()), ..self }
+    }
+
+    /// Whether the run failed because a number was not finite: it would fail there again.
+    pub fn is_diverged(&self) -> bool {
+        self.outcome == Ending::Failed && self.error.as_ref().is_some_and(|error| error.contains("not finite"))
     }
 
     /// Reads the file in the run directory, or at the URL, `run`; `None` if there is none, or none that can be read.

@@ -23,7 +23,7 @@ const STOPPING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 const SAVING: [i32; 2] = [SIGUSR1, SIGUSR2];
 
 /// A signal to this process.
-struct Heard {
+pub struct Heard {
     signal: i32,
     /// Whether the terminal has sent it, to all processes of its foreground group.
     is_for_all: bool,
@@ -59,6 +59,13 @@ impl Signals {
         self.asked
     }
 
+    /// Waits for the next signal, at most for this time.
+    pub fn hear(&mut self, patience: Duration) -> Option<Heard> {
+        let heard = self.heard.recv_timeout(patience).ok()?;
+        self.note(&heard);
+        Some(heard)
+    }
+
     /// Waits while there is no process, and returns the signal that asked to stop, before or meanwhile.
     pub fn wait_for(&mut self, pause: Duration) -> Option<i32> {
         let began = Instant::now();
@@ -92,12 +99,18 @@ impl Process {
     /// Starts a command, without the variables `settled` of this process. It has the same stdin, stdout and stderr. On
     /// Linux it gets a SIGTERM if this process is killed.
     pub fn start(words: &[OsString], settled: &[&str]) -> Result<Self> {
+        Self::start_with(words, settled, |_| ())
+    }
+
+    /// As [`Process::start`], after `prepare` has changed streams or variables of the command.
+    pub fn start_with(words: &[OsString], settled: &[&str], prepare: impl FnOnce(&mut Command)) -> Result<Self> {
         let (program, arguments) = words.split_first().context("the command has no words")?;
         let mut command = Command::new(program);
         command.args(arguments);
         for variable in settled {
             command.env_remove(variable);
         }
+        prepare(&mut command);
         #[cfg(target_os = "linux")]
         stops_with_us(&mut command);
         let child = command.spawn().map_err(|error| cannot_start(program, &error))?;
@@ -109,18 +122,27 @@ impl Process {
         /// A SIGCHLD tells of the end at once. This is how long it takes if that is lost.
         const LOOK: Duration = Duration::from_secs(10);
         loop {
-            if let Some(status) = self.child.try_wait().context("cannot wait for the command")? {
+            if let Some(status) = self.ended()? {
                 return Ok(status);
             }
-            if let Ok(heard) = signals.heard.recv_timeout(LOOK) {
-                signals.note(&heard);
+            if let Some(heard) = signals.hear(LOOK) {
                 self.pass_on(&heard);
             }
         }
     }
 
-    /// The process has not been waited for, so its number is still its own.
-    fn pass_on(&self, heard: &Heard) {
+    /// Returns its exit status if it has ended.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().context("cannot wait for the command")
+    }
+
+    /// Asks it to save and stop.
+    pub fn stop(&self) {
+        self.pass_on(&Heard { signal: SIGTERM, is_for_all: false });
+    }
+
+    /// Passes a signal on. The process has not been waited for, so its number is still its own.
+    pub fn pass_on(&self, heard: &Heard) {
         if heard.is_for_all || heard.signal == SIGCHLD {
             return;
         }

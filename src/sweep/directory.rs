@@ -1,0 +1,263 @@
+//! The directory of a sweep: its file, a configuration and a run directory for each trial, and the ledger.
+//!
+//! All configurations are written, each complete, before the first trial starts, and `sweep.toml` last: from then on the
+//! sweep depends on no file outside the directory but the data, and an edited configuration does not change trials.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::error::SweepError;
+use super::plan::{Plan, read_if_there};
+use super::points;
+use crate::atomic_file::AtomicFile;
+use crate::train::{Config, Setting, TrainError, from_file};
+use crate::{shell, store};
+
+/// The directory of a sweep, which no other process sweeps meanwhile.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Directory {
+    /// Begins the sweep in the file at `file`, in the directory `out`; or continues it, if it is there.
+    ///
+    /// # Errors
+    /// The file is wrong, a trial's configuration is wrong, the directory holds something else, or it cannot be written.
+    /// The first two change nothing.
+    pub fn begin(file: &Path, out: &Path) -> Result<(Self, Plan), SweepError> {
+        let (plan, text) = Plan::read(file)?;
+        let configs = configs(file, &plan)?;
+        refuse_others(out, &plan)?;
+        let folder = out.join("configs");
+        for folder in [&folder, &out.join("trials")] {
+            fs::create_dir_all(folder).map_err(SweepError::write(folder, "be made"))?;
+        }
+        let directory = Self::locked(out)?;
+        for (number, config) in configs.iter().enumerate() {
+            directory.write_config(number, &plan, config)?;
+        }
+        let path = out.join("sweep.toml");
+        if fs::read_to_string(&path).is_ok_and(|old| old == text) {
+            return Ok((directory, plan));
+        }
+        put(&path, &text)?;
+        Ok((directory, plan))
+    }
+
+    /// Continues the sweep in the directory at `path`.
+    ///
+    /// # Errors
+    /// There is no sweep, another process sweeps there, or it cannot be read.
+    pub fn resume(path: &Path) -> Result<(Self, Plan), SweepError> {
+        let plan = require_sweep(path)?;
+        Ok((Self::locked(path)?, plan))
+    }
+
+    fn locked(path: &Path) -> Result<Self, SweepError> {
+        let file = path.join("lock");
+        let failed = SweepError::write(&file, "be locked");
+        let lock = File::options().create(true).truncate(false).write(true).open(&file);
+        match lock.and_then(|lock| lock.try_lock().map(|()| lock).map_err(of_lock)) {
+            Ok(lock) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let reason = "is swept by another process; wait for its end, or stop it".to_owned();
+                Err(SweepError::Directory { path: path.to_owned(), reason })
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Returns the directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the configuration of a trial.
+    pub fn config(&self, trial: usize) -> PathBuf {
+        self.path.join(format!("configs/{trial:04}.toml"))
+    }
+
+    /// Returns the run directory of a trial.
+    pub fn run(&self, trial: usize) -> PathBuf {
+        run_of(&self.path, trial)
+    }
+
+    /// Returns the file of what the processes of a trial say.
+    pub fn output(&self, trial: usize) -> PathBuf {
+        self.path.join(format!("trials/{trial:04}.txt"))
+    }
+
+    /// Returns the file of the trials' ends.
+    pub(super) fn ledger(&self) -> PathBuf {
+        ledger_of(&self.path)
+    }
+
+    /// Writes the configuration of a trial, or sees that it is the one that is there.
+    fn write_config(&self, number: usize, plan: &Plan, config: &Config) -> Result<(), SweepError> {
+        let file = self.config(number);
+        let body = complete(config, &self.path.join("configs"))?;
+        let text = format!("# Trial {number} of a sweep: {}\n{body}", told(&parameters(plan, number)));
+        match fs::read_to_string(&file) {
+            Ok(old) if old == text => Ok(()),
+            Ok(_) => {
+                let reason = format!(
+                    "is not what {} gives now, so that has changed since the sweep began: continue with the \
+                     configurations of then, `train sweep --resume {}`, or choose another directory with --out",
+                    shell::path(&plan.config),
+                    shell::path(&self.path)
+                );
+                Err(SweepError::Directory { path: file, reason })
+            }
+            Err(_) => put(&file, &text),
+        }
+    }
+
+    /// Writes `best.toml`, the configuration of a trial, with the line `why` above it.
+    pub(super) fn write_best(&self, trial: usize, why: &str) -> Result<PathBuf, SweepError> {
+        let config = from_file(&self.config(trial), &[])?;
+        let file = self.path.join("best.toml");
+        put(&file, &format!("# {why}\n{}", complete(&config, &self.path)?))?;
+        Ok(file)
+    }
+}
+
+/// Returns the run directory of a trial in the sweep at `path`.
+pub(super) fn run_of(path: &Path, trial: usize) -> PathBuf {
+    path.join(format!("trials/{trial:04}"))
+}
+
+pub(super) fn ledger_of(path: &Path) -> PathBuf {
+    path.join("trials.jsonl")
+}
+
+/// Reads the plan of the sweep at `path`.
+pub(super) fn require_sweep(path: &Path) -> Result<Plan, SweepError> {
+    read_if_there(&path.join("sweep.toml"))?.ok_or_else(|| {
+        let reason = "is not the directory of a sweep: it has no sweep.toml; start one with `train sweep SWEEP.toml`";
+        SweepError::Directory { path: path.to_owned(), reason: reason.to_owned() }
+    })
+}
+
+/// Refuses a directory that holds something other than this sweep.
+fn refuse_others(out: &Path, plan: &Plan) -> Result<(), SweepError> {
+    let refuse = |reason: String| Err(SweepError::Directory { path: out.to_owned(), reason });
+    if store::is_url(out) {
+        return refuse("is a URL; a sweep is kept in a local directory".to_owned());
+    }
+    match read_if_there(&out.join("sweep.toml"))? {
+        Some(old) if !old.continues_as(plan) => refuse(format!(
+            "holds another sweep, with other parameters, metric, search or early ending: choose another directory with \
+             --out, or continue that one, `train sweep --resume {}`",
+            shell::path(out)
+        )),
+        Some(_) => Ok(()),
+        None => {
+            let is_begun = out.join("configs").is_dir();
+            let is_empty = fs::read_dir(out).map_or(true, |mut entries| entries.next().is_none());
+            if is_begun || is_empty {
+                return Ok(());
+            }
+            refuse("holds other files; choose another directory with --out".to_owned())
+        }
+    }
+}
+
+/// Returns the configuration of every trial.
+fn configs(file: &Path, plan: &Plan) -> Result<Vec<Config>, SweepError> {
+    (0..plan.trials())
+        .map(|trial| {
+            let wrong = |error| placed(error, file, trial);
+            let settings: Vec<String> = settings(plan, trial);
+            let settings: Result<Vec<Setting>, TrainError> = settings.iter().map(|text| Setting::parse(text)).collect();
+            let config = settings.and_then(|settings| from_file(&plan.config, &settings)).map_err(wrong)?;
+            require_metric(&config, plan).map_err(|reason| SweepError::File {
+                origin: file.display().to_string(),
+                reason: format!("metric = \"{}\": {reason}", metric_name(plan)),
+            })?;
+            Ok(config)
+        })
+        .collect()
+}
+
+/// Refuses a metric that the configuration does not compute.
+fn require_metric(config: &Config, plan: &Plan) -> Result<(), String> {
+    let mut following = config.clone();
+    following.train.metric = Some(plan.metric);
+    match following.validate() {
+        Err(TrainError::Field { rule, .. }) => return Err(rule),
+        Err(error) => return Err(error.to_string()),
+        Ok(()) => {}
+    }
+    let data = serde_json::to_value(&config.data).unwrap_or_default();
+    let is_given = |value: &Value| !value.is_null() && value.as_f64() != Some(0.0);
+    let splits = |(key, value): (&String, &Value)| (key.starts_with("validation") || key == "fold") && is_given(value);
+    if plan.metric.is_of_validation() && !data.as_object().is_some_and(|data| data.iter().any(splits)) {
+        return Err("there are no validation rows; set `data.validation` to a share of the rows".to_owned());
+    }
+    Ok(())
+}
+
+/// Says where in the sweep a wrong setting is.
+fn placed(error: TrainError, file: &Path, trial: usize) -> SweepError {
+    let file = file.to_owned();
+    match error {
+        TrainError::Config { origin, field, reason } if origin.starts_with("--set") => {
+            SweepError::Parameter { file, trial, field, reason }
+        }
+        TrainError::Setting { text, reason } => SweepError::Parameter { file, trial, field: text, reason },
+        other => SweepError::Config(other),
+    }
+}
+
+fn settings(plan: &Plan, trial: usize) -> Vec<String> {
+    let values = points::values(plan, trial);
+    plan.parameters.iter().zip(values).map(|(parameter, value)| format!("{}={value}", parameter.key)).collect()
+}
+
+/// Returns the values of a trial by the keys of the parameters.
+pub(super) fn parameters(plan: &Plan, trial: usize) -> Map<String, Value> {
+    let values = points::values(plan, trial).into_iter();
+    let values = values.map(|value| serde_json::to_value(value).unwrap_or_default());
+    plan.parameters.iter().map(|parameter| parameter.key.clone()).zip(values).collect()
+}
+
+/// Formats the values of a trial: `optimizer.lr = 0.1, seed = 3`.
+pub(super) fn told(parameters: &Map<String, Value>) -> String {
+    let each: Vec<String> = parameters.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    each.join(", ")
+}
+
+/// Returns the full name of the metric.
+pub(super) fn metric_name(plan: &Plan) -> String {
+    serde_json::to_value(plan.metric).ok().and_then(|name| Some(name.as_str()?.to_owned())).unwrap_or_default()
+}
+
+/// Returns the complete configuration as a file in `folder`.
+fn complete(config: &Config, folder: &Path) -> Result<String, SweepError> {
+    config.relative_to(folder).to_complete_toml().map_err(|error| SweepError::File {
+        origin: folder.display().to_string(),
+        reason: format!("a configuration cannot be written as TOML: {error}"),
+    })
+}
+
+/// Writes a file that is there whole or not at all.
+pub(super) fn put(path: &Path, text: &str) -> Result<(), SweepError> {
+    let write = || {
+        let mut file = AtomicFile::create(path)?;
+        file.write_all(text.as_bytes())?;
+        file.finish()
+    };
+    write().map_err(SweepError::write(path, "be written"))
+}
+
+fn of_lock(error: TryLockError) -> std::io::Error {
+    match error {
+        TryLockError::WouldBlock => ErrorKind::WouldBlock.into(),
+        TryLockError::Error(error) => error,
+    }
+}
