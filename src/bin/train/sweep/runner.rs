@@ -71,12 +71,14 @@ pub struct Runner<'a> {
     attempts: BTreeMap<usize, Attempts>,
     /// Whether a trial waits for a pause, or for an earlier process in its run directory.
     is_delayed: bool,
+    /// The trials that have been said to wait for such a process.
+    waits_for: Vec<usize>,
 }
 
 impl<'a> Runner<'a> {
     pub fn new(directory: &'a Directory, progress: Progress, settled: &'a [&'a str], room: Room) -> Self {
         let (children, attempts) = Default::default();
-        Self { directory, progress, settled, room, children, attempts, is_delayed: false }
+        Self { directory, progress, settled, room, children, attempts, is_delayed: false, waits_for: Vec::new() }
     }
 
     /// Returns the number of trials that have ended.
@@ -145,7 +147,12 @@ impl<'a> Runner<'a> {
             }
             if let Next::Trains { until } = self.progress.next(number) {
                 let is_paused = self.attempts.get(&number).is_some_and(|of| of.not_before > Instant::now());
-                if is_paused || RunDirectory::holder(&self.directory.run(number)).is_some() {
+                let holder = RunDirectory::holder(&self.directory.run(number));
+                if let Some(holder) = holder.as_ref().filter(|_| !self.waits_for.contains(&number)) {
+                    self.waits_for.push(number);
+                    console.message(&format!("trial {number} waits for {holder}, which still trains in its directory"));
+                }
+                if is_paused || holder.is_some() {
                     self.is_delayed = true;
                 } else {
                     self.start(number, until)?;
@@ -169,7 +176,7 @@ impl<'a> Runner<'a> {
             }
             words.extend([self.directory.config(number).into(), "--out".into(), run.into()]);
         }
-        words.extend(until.iter().flat_map(|until| ["--until".into(), until.to_string().into()]));
+        words.extend(until.iter().flat_map(|until| [OsString::from("--until"), until.to_string().into()]));
         let output = self.directory.output(number);
         let opened = OpenOptions::new().create(true).append(true).open(&output);
         let streams = opened.and_then(|file| Ok((file.try_clone()?, file)));
