@@ -14,7 +14,7 @@ use super::plan::{Plan, read_if_there};
 use super::points;
 use crate::atomic_file::AtomicFile;
 use crate::train::{Config, Setting, TrainError, from_file};
-use crate::{shell, store};
+use crate::{figures, shell, store};
 
 /// The directory of a sweep, which no other process sweeps meanwhile.
 #[derive(Debug)]
@@ -228,7 +228,11 @@ pub(super) fn parameters(plan: &Plan, trial: usize) -> Map<String, Value> {
 
 /// Formats the values of a trial: `optimizer.lr = 0.1, seed = 3`.
 pub(super) fn told(parameters: &Map<String, Value>) -> String {
-    let each: Vec<String> = parameters.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    let shown = |value: &Value| match value.as_f64().filter(|_| value.is_f64()) {
+        Some(number) => figures::exact(number),
+        None => value.to_string(),
+    };
+    let each: Vec<String> = parameters.iter().map(|(key, value)| format!("{key} = {}", shown(value))).collect();
     each.join(", ")
 }
 

@@ -256,7 +256,7 @@ fn in_plain_words(message: &str) -> String {
         Some((name, known)) if message.starts_with("unknown variant") => {
             format!("there is no `{name}`; there are `{}`", known.join("`, `"))
         }
-        _ => message,
+        _ => message.clone(),
     }
 }
 
