@@ -15,8 +15,8 @@
 //!    [`starter`]: a first configuration for your data. [`sweep`]: many runs with other settings.
 //!
 //! The programs `train` and `inspect` are thin wrappers around the last of these. To write your own training loop, use
-//! the others; the repository's `examples/custom_loop.rs` is one. Items that are public for these programs, the tests
-//! and the fuzz targets alone are hidden from these pages and may change at any time.
+//! [`Trainer`], a loop for any model, or the others; `docs/library.md` teaches both. Items that are public for these
+//! programs, the tests and the fuzz targets alone are hidden from these pages and may change at any time.
 //!
 //! # Features
 //!
@@ -116,6 +116,7 @@ pub mod threads;
 pub mod train;
 #[cfg(feature = "trainer")]
 pub mod trained;
+pub mod trainer;
 #[cfg(feature = "charts")]
 mod typeface;
 #[cfg(feature = "cli")]
@@ -127,3 +128,9 @@ pub use cuda::kernel_launches;
 #[cfg(feature = "trainer")]
 pub use notice::Notice;
 pub use registry::{Chosen, KindError};
+pub use trainer::Trainer;
+
+/// The programs of `docs/library.md`, which the tests compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/library.md")]
+mod library_page {}

@@ -4,6 +4,8 @@
 //! [`State`] and loads it. Nothing here depends on files, devices or Candle, so a schedule can have memory without a
 //! tensor library.
 
+mod shared;
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;

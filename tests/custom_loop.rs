@@ -1,5 +1,5 @@
-//! The library in a user's training loop: `examples/custom_loop.rs`, killed and run again, has the same bits. The
-//! only test that needs no feature: `.ci/check` runs it without any.
+//! The library in a user's training loop: `examples/custom_loop.rs` and `examples/gan.rs`, killed and run again, have the
+//! same bits. The only tests that need no feature: `.ci/check` runs them without any.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -8,15 +8,15 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// `cargo test` builds examples beside the tests' own folder.
-fn example() -> PathBuf {
+fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(2).unwrap().join("examples/custom_loop");
+    let path = test.ancestors().nth(2).unwrap().join("examples").join(name);
     assert!(path.is_file(), "{} is missing; build it with `cargo build --release --examples`", path.display());
     path
 }
 
-fn command(folder: &Path) -> Command {
-    let mut command = Command::new(example());
+fn command(name: &str, folder: &Path) -> Command {
+    let mut command = Command::new(example(name));
     command.arg(folder).stdout(Stdio::null());
     command
 }
@@ -40,23 +40,36 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
-#[test]
-fn a_user_loop_killed_and_run_again_has_the_same_bits() {
+/// Runs an example whole, and again while it is killed; a whole run leaves this number of files.
+#[track_caller]
+fn assert_kills_change_nothing(name: &str, files: usize) {
     let folder = tempfile::tempdir().unwrap();
     let (whole, killed) = (folder.path().join("whole"), folder.path().join("killed"));
     let began = Instant::now();
-    assert!(command(&whole).status().unwrap().success());
+    assert!(command(name, &whole).status().unwrap().success());
     let duration = began.elapsed();
 
     let mut kills = 0;
     for _ in 0..6 {
-        let mut child = command(&killed).spawn().unwrap();
+        let mut child = command(name, &killed).spawn().unwrap();
         std::thread::sleep(Duration::from_secs_f64(duration.as_secs_f64() * 0.12));
         child.kill().unwrap();
         kills += u32::from(child.wait().unwrap().signal() == Some(9));
     }
     assert!(kills >= 2, "only {kills} of 6 kills found the loop running");
-    assert!(command(&killed).status().unwrap().success());
-    assert_eq!(contents(&whole).len(), 60, "20 checkpoints of 3 files");
+    assert!(command(name, &killed).status().unwrap().success());
+    assert_eq!(contents(&whole).len(), files);
     assert!(contents(&whole) == contents(&killed), "the killed run has other bits");
+}
+
+/// 20 checkpoints of 3 files.
+#[test]
+fn a_user_loop_killed_and_run_again_has_the_same_bits() {
+    assert_kills_change_nothing("custom_loop", 60);
+}
+
+/// 20 checkpoints with a document, two models and two optimizers.
+#[test]
+fn a_loop_with_two_optimizers_and_two_schedules_killed_and_run_again_has_the_same_bits() {
+    assert_kills_change_nothing("gan", 100);
 }

@@ -121,8 +121,9 @@ impl MeasuredGradients {
         Err(OptimError::NotFinite(bad.map(|(name, _)| name.to_owned()).collect()))
     }
 
-    /// Returns the factor of clipping and of [`MeasuredGradients::unscaled`]; 1 without both.
-    pub(super) fn scale(&self) -> f64 {
+    /// Returns the factor that an update multiplies each gradient by: that of clipping and of
+    /// [`MeasuredGradients::unscaled`]; 1 without both.
+    pub fn scale(&self) -> f64 {
         self.scale
     }
 

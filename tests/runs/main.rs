@@ -22,6 +22,7 @@ mod loaders;
 mod matrix;
 mod notebook;
 mod objectives;
+mod own_loops;
 mod own_optimizer;
 mod own_parts;
 mod pictures;
