@@ -1,5 +1,6 @@
 //! The data of a training loop: a data set with its split and its order, which determine the batch of any step.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use candle_core::Device;
@@ -11,8 +12,8 @@ use super::files::Counts;
 use super::prefetcher::Prefetcher;
 use super::sampling::Sampler;
 use super::{
-    Augment, Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Order, Recalled, RowSet, Sampling, Schema,
-    Split, TargetKind, format,
+    Augment, Batch, BatchSizes, DataConfig, DataError, Dataset, Fingerprint, Input, Order, Recalled, RowSet, Sampling,
+    Schema, Split, TargetKind, format,
 };
 use crate::Notice;
 use crate::distributed;
@@ -58,18 +59,20 @@ impl Data {
         recalled: Option<Recalled<'_>>,
     ) -> Result<Self, DataError> {
         let (source, split) = format::open(config, seed, device, recalled)?;
-        Self::of(source, split, config, seed, device)
+        Self::of(source, split, config, seed, device, recalled.and_then(|recalled| recalled.batch_sizes))
     }
 
-    /// Uses rows that a program passes as a value, with all other options from `config`.
+    /// Uses rows that a program passes as a value, with all other options from `config`; a run that continues has
+    /// `batch_sizes`.
     pub(crate) fn of_source(
         source: Box<dyn Source>,
         config: &DataConfig,
         seed: u64,
         device: &Device,
+        batch_sizes: Option<BatchSizes<'_>>,
     ) -> Result<Self, DataError> {
         let split = Split::of(config, Counts { train: source.len(), ..Counts::default() }, seed)?;
-        Self::of(source, split, config, seed, device)
+        Self::of(source, split, config, seed, device, batch_sizes)
     }
 
     fn of(
@@ -78,8 +81,12 @@ impl Data {
         config: &DataConfig,
         seed: u64,
         device: &Device,
+        batch_sizes: Option<BatchSizes<'_>>,
     ) -> Result<Self, DataError> {
-        let order = Order::new(split.train().len(), config.batch_size, config.last_batch(), config.shuffle_seed(seed))?;
+        let (rows, now) = (split.train().len(), config.batch_size);
+        let (first, later) = batch_sizes.map_or_else(|| (now, Vec::new()), |sizes| sizes.of_run(now));
+        let order = Order::new(rows, first, config.last_batch(), config.shuffle_seed(seed))?;
+        let order = later.into_iter().try_fold(order, |order, (step, size)| order.changed_at(step, size))?;
         let data = Self::new(source, split, order)?.on(device);
         let data = match &config.sampling {
             Some(sampling) if config.shuffle == Some(false) => {
@@ -278,9 +285,34 @@ impl<D: Dataset> Data<D> {
         self.gathering.order.epoch_of(step)
     }
 
-    /// Returns the number of updates per epoch.
+    /// Returns the step at which the epoch of update number `step` began.
+    pub fn epoch_began(&self, step: u64) -> u64 {
+        self.gathering.order.epoch_began(step)
+    }
+
+    /// Returns the number of updates per epoch, of those that begin with the present batch size.
     pub fn steps_per_epoch(&self) -> u64 {
         self.gathering.order.steps_per_epoch()
+    }
+
+    /// Returns the number of updates in the first `epochs` epochs.
+    pub fn steps_of(&self, epochs: u64) -> u64 {
+        self.gathering.order.steps_of(epochs)
+    }
+
+    /// Returns the steps of a whole epoch with the present batch size.
+    pub(crate) fn whole_epoch(&self) -> Range<u64> {
+        self.gathering.order.whole_epoch()
+    }
+
+    /// Returns the number of rows in a full batch.
+    pub(crate) fn full_batch(&self) -> u64 {
+        self.gathering.order.batch_size() as u64
+    }
+
+    /// Returns steps whose batches have every number of rows that is still to come.
+    pub(crate) fn various_steps(&self) -> [u64; 4] {
+        self.gathering.order.various_steps()
     }
 
     /// Returns the number of rows in batch number `step`, also of those that other processes need.

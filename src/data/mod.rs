@@ -26,6 +26,7 @@
 //! 9. `error`: all errors of data.
 
 mod augment;
+mod batch_sizes;
 mod batches;
 mod class_counts;
 mod classes;
@@ -98,6 +99,7 @@ mod written;
 pub use crate::loss::TargetKind;
 pub use crate::model::{EVALUATION_ROWS, Input};
 pub use augment::{Augment, Colour, Erase, Mix, Normalize, Probability, RandomCrop, Rotate};
+pub(crate) use batch_sizes::BatchSizes;
 pub(crate) use batches::Share;
 pub(crate) use class_counts::class_counts;
 pub use config::DataConfig;

@@ -44,12 +44,40 @@ pub enum LastBatch {
 }
 
 /// The order in which the rows `0..rows` are visited, for all steps. Steps and epochs are counted from 0.
-#[derive(Clone, Copy, Debug)]
+///
+/// The size of a batch can change from a step on. The position in the data is then kept in rows: the next batch begins
+/// with the row after the last one that was visited, in the order of the epoch that has begun.
+#[derive(Clone, Debug)]
 pub struct Order {
     rows: usize,
-    batch_size: usize,
-    steps_per_epoch: usize,
+    last: LastBatch,
     shuffle: Option<Stream>,
+    /// The batch sizes, from the first on.
+    spans: Vec<Span>,
+}
+
+/// The steps from one on with batches of one size.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    batch_size: usize,
+    /// The first of the steps.
+    step: u64,
+    /// Its epoch, the step at which that began, and the rows of it that were visited before.
+    epoch: u64,
+    began: u64,
+    visited: usize,
+    /// The rows of all batches before.
+    samples: u64,
+}
+
+/// The place of a batch.
+struct Place {
+    span: Span,
+    epoch: u64,
+    /// The step at which the epoch began.
+    began: u64,
+    /// The position of its first row in the epoch.
+    start: usize,
 }
 
 impl Order {
@@ -67,19 +95,30 @@ impl Order {
         if rows == 0 {
             return Err(DataError::NothingToVisit);
         }
+        let shuffle = shuffle_seed.map(|seed| Stream::new(seed, "shuffle"));
+        Self { rows, last, shuffle, spans: Vec::new() }.with(Span::default(), batch_size)
+    }
+
+    /// Returns the same order with batches of another size from `step` on, which is not before an earlier change.
+    ///
+    /// # Errors
+    /// There are fewer rows than one batch, and the last batch is dropped.
+    pub fn changed_at(self, step: u64, batch_size: BatchSize) -> Result<Self, DataError> {
+        let Place { epoch, began, start, .. } = self.place(step);
+        let samples = self.samples_before(step);
+        self.with(Span { batch_size: 0, step, epoch, began, visited: start, samples }, batch_size)
+    }
+
+    fn with(mut self, span: Span, batch_size: BatchSize) -> Result<Self, DataError> {
         let batch_size = match batch_size {
-            BatchSize::All => rows,
+            BatchSize::All => self.rows,
             BatchSize::Rows(size) => size.get(),
         };
-        let steps_per_epoch = match last {
-            LastBatch::Keep => rows.div_ceil(batch_size),
-            LastBatch::Drop => rows / batch_size,
-        };
-        if steps_per_epoch == 0 {
-            return Err(DataError::NoFullBatch { batch_size, rows });
+        self.spans.push(Span { batch_size, ..span });
+        if self.steps_per_epoch() == 0 {
+            return Err(DataError::NoFullBatch { batch_size, rows: self.rows });
         }
-        let shuffle = shuffle_seed.map(|seed| Stream::new(seed, "shuffle"));
-        Ok(Self { rows, batch_size, steps_per_epoch, shuffle })
+        Ok(self)
     }
 
     /// Returns the number of rows to visit.
@@ -87,14 +126,51 @@ impl Order {
         self.rows
     }
 
-    /// Returns the number of updates per epoch.
+    /// Returns the number of updates per epoch, of those that begin with the last batch size.
     pub fn steps_per_epoch(&self) -> u64 {
-        self.steps_per_epoch as u64
+        self.batches(self.last_span().batch_size, 0)
+    }
+
+    /// Returns the number of updates in the first `epochs` epochs; if the last change is in a later one, those before it.
+    pub fn steps_of(&self, epochs: u64) -> u64 {
+        let span = self.last_span();
+        match epochs.checked_sub(span.epoch.saturating_add(1)) {
+            None => span.began.min(span.step),
+            Some(later) => {
+                let rest = self.batches(span.batch_size, span.visited);
+                span.step.saturating_add(rest).saturating_add(later.saturating_mul(self.steps_per_epoch()))
+            }
+        }
+    }
+
+    /// Returns the steps of a whole epoch: the first one that begins with the last batch size.
+    pub fn whole_epoch(&self) -> Range<u64> {
+        let span = self.last_span();
+        let rest = if span.visited == 0 { 0 } else { self.batches(span.batch_size, span.visited) };
+        let first = span.step.saturating_add(rest);
+        first..first.saturating_add(self.steps_per_epoch())
+    }
+
+    /// Returns the largest number of rows in a batch from the last change on.
+    pub fn batch_size(&self) -> usize {
+        self.last_span().batch_size.min(self.rows)
+    }
+
+    /// Returns steps whose batches have every number of rows that there is from the last change on.
+    pub fn various_steps(&self) -> [u64; 4] {
+        let span = self.last_span();
+        let (rest, whole) = (self.batches(span.batch_size, span.visited), self.steps_per_epoch());
+        [0, rest.saturating_sub(1), rest, rest.saturating_add(whole) - 1].map(|later| span.step.saturating_add(later))
     }
 
     /// Returns the epoch of `step`.
     pub fn epoch_of(&self, step: u64) -> u64 {
-        step / self.steps_per_epoch()
+        self.place(step).epoch
+    }
+
+    /// Returns the step at which the epoch of `step` began.
+    pub fn epoch_began(&self, step: u64) -> u64 {
+        self.place(step).began
     }
 
     /// Returns the rows of batch number `step`.
@@ -104,12 +180,13 @@ impl Order {
 
     /// Returns the number of rows in batch number `step`.
     pub fn batch_rows(&self, step: u64) -> usize {
-        self.batch_size.min(self.rows - self.batch_in_epoch(step) * self.batch_size)
+        let Place { span, start, .. } = self.place(step);
+        span.batch_size.min(self.rows - start)
     }
 
     /// Returns the positions in the epoch of these places of batch number `step`.
     pub(super) fn positions_within(&self, step: u64, places: Range<usize>) -> Range<usize> {
-        let start = self.batch_in_epoch(step) * self.batch_size;
+        let start = self.place(step).start;
         start + places.start..start + places.end
     }
 
@@ -127,18 +204,55 @@ impl Order {
 
     /// Returns the number of rows in all batches before number `step`: the samples seen after `step` updates.
     pub fn samples_before(&self, step: u64) -> u64 {
-        let per_epoch = self.steps_per_epoch.saturating_mul(self.batch_size).min(self.rows) as u64;
-        let in_epoch = (self.batch_in_epoch(step) * self.batch_size) as u64;
-        self.epoch_of(step).saturating_mul(per_epoch).saturating_add(in_epoch)
+        let Place { span, epoch, start, .. } = self.place(step);
+        let of_epoch = |visited: usize| match self.last {
+            LastBatch::Keep => (self.rows - visited) as u64,
+            LastBatch::Drop => self.batches(span.batch_size, visited).saturating_mul(span.batch_size as u64),
+        };
+        let here = match epoch.checked_sub(span.epoch.saturating_add(1)) {
+            None => (start - span.visited) as u64,
+            Some(whole) => {
+                of_epoch(span.visited).saturating_add(whole.saturating_mul(of_epoch(0))).saturating_add(start as u64)
+            }
+        };
+        span.samples.saturating_add(here)
     }
 
     /// Whether every batch is all rows in ascending order, so that gathering them once is enough for every step.
     pub fn is_whole(&self) -> bool {
-        self.shuffle.is_none() && self.batch_size >= self.rows
+        self.shuffle.is_none() && self.spans.iter().all(|span| span.batch_size >= self.rows)
     }
 
-    fn batch_in_epoch(&self, step: u64) -> usize {
-        (step % self.steps_per_epoch()) as usize
+    fn last_span(&self) -> Span {
+        self.spans.last().copied().unwrap_or_default()
+    }
+
+    /// Returns the number of batches in an epoch of which so many rows are visited already.
+    fn batches(&self, batch_size: usize, visited: usize) -> u64 {
+        let (rows, size) = (self.rows - visited, batch_size.max(1));
+        match self.last {
+            LastBatch::Keep => rows.div_ceil(size) as u64,
+            LastBatch::Drop => (rows / size) as u64,
+        }
+    }
+
+    fn place(&self, step: u64) -> Place {
+        let later = self.spans.partition_point(|span| span.step <= step);
+        let span = self.spans.get(later.saturating_sub(1)).copied().unwrap_or_default();
+        let (rest, whole) = (self.batches(span.batch_size, span.visited), self.batches(span.batch_size, 0).max(1));
+        let within = step - span.step;
+        match within.checked_sub(rest) {
+            None => {
+                let start = span.visited + within as usize * span.batch_size;
+                Place { span, epoch: span.epoch, began: span.began, start }
+            }
+            Some(later) => Place {
+                span,
+                epoch: span.epoch.saturating_add(1).saturating_add(later / whole),
+                began: span.step + rest + later / whole * whole,
+                start: (later % whole) as usize * span.batch_size,
+            },
+        }
     }
 }
 
@@ -188,6 +302,46 @@ mod tests {
         for text in ["0", "-1", "1.5", "\"most\""] {
             let error = serde_json::from_str::<BatchSize>(text).unwrap_err().to_string();
             assert!(error.starts_with("`batch_size` is a positive number of rows, or \"all\""), "{text}: {error}");
+        }
+    }
+
+    /// Ten rows in batches of 4, and of 3 from step 4 on, which is in the second epoch, after 4 of its rows.
+    #[test]
+    fn another_batch_size_keeps_the_position_in_rows() {
+        let changed =
+            |last| order(10, 4, last, None).changed_at(4, BatchSize::Rows(NonZeroUsize::new(3).unwrap())).unwrap();
+        let order = changed(LastBatch::Keep);
+        let rows = |steps: Range<u64>| steps.map(|step| order.rows_of(step)).collect::<Vec<_>>();
+        assert_eq!(rows(2..7), [vec![8, 9], vec![0, 1, 2, 3], vec![4, 5, 6], vec![7, 8, 9], vec![0, 1, 2]]);
+        assert_eq!([3, 4, 5, 6, 9, 10].map(|step| order.epoch_of(step)), [1, 1, 1, 2, 2, 3]);
+        assert_eq!([3, 5, 6, 9, 10].map(|step| order.epoch_began(step)), [3, 3, 6, 6, 10]);
+        assert_eq!([0, 3, 4, 5, 6, 7, 10].map(|step| order.samples_before(step)), [0, 10, 14, 17, 20, 23, 30]);
+        assert_eq!((order.steps_per_epoch(), order.batch_size()), (4, 3));
+        assert_eq!([1, 2, 3, 4].map(|epochs| order.steps_of(epochs)), [3, 6, 10, 14]);
+        let fewest = order.various_steps().map(|step| order.batch_rows(step));
+        assert_eq!((fewest.iter().min(), fewest.iter().max()), (Some(&1), Some(&3)));
+        assert_eq!(order.whole_epoch(), 6..10);
+        // Twice in the same place: the last one counts.
+        let again = order.clone().changed_at(4, BatchSize::All).unwrap();
+        assert_eq!([4, 5].map(|step| again.rows_of(step).len()), [6, 10]);
+        let dropped = changed(LastBatch::Drop);
+        assert_eq!(dropped.rows_of(4), [0, 1, 2]);
+        assert_eq!([4, 5, 7].map(|step| dropped.samples_before(step)), [16, 19, 25]);
+    }
+
+    /// A change to the same size changes nothing, in the middle of an epoch and at its end.
+    #[test]
+    fn a_change_to_the_same_size_changes_nothing() {
+        for (last, step) in [(LastBatch::Keep, 4), (LastBatch::Keep, 6), (LastBatch::Drop, 5), (LastBatch::Drop, 6)] {
+            let whole = order(11, 4, last, Some(2));
+            let size = BatchSize::Rows(NonZeroUsize::new(4).unwrap());
+            let changed = whole.clone().changed_at(step, size).unwrap();
+            for step in 0..20 {
+                assert_eq!(whole.rows_of(step), changed.rows_of(step), "{step}");
+                let of = |order: &Order| (order.epoch_of(step), order.epoch_began(step), order.samples_before(step));
+                assert_eq!(of(&whole), of(&changed), "{step}");
+            }
+            assert_eq!(whole.steps_of(9), changed.steps_of(9));
         }
     }
 }

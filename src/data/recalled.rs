@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::{DataConfig, DataError, Fingerprint};
+use super::{BatchSizes, DataConfig, DataError, Fingerprint};
 use crate::state::State;
 
 /// Description of the data in a checkpoint.
@@ -20,6 +20,8 @@ pub(crate) struct Recalled<'a> {
     pub tokenizer_is_given: bool,
     /// Whether the cache folder is given on the command line.
     pub cache_is_given: bool,
+    /// The batch sizes of the run; `None` if its batches are not made.
+    pub batch_sizes: Option<BatchSizes<'a>>,
 }
 
 impl Recalled<'_> {

@@ -162,7 +162,10 @@ impl RunStatus {
             total_steps: number("total_steps"),
             steps_per_epoch,
             epoch: number("epoch"),
-            step_in_epoch: steps_per_epoch.and_then(|steps| step.checked_rem(steps)),
+            step_in_epoch: match number("epoch_began") {
+                Some(began) => step.checked_sub(began),
+                None => steps_per_epoch.and_then(|steps| step.checked_rem(steps)),
+            },
             samples: number("samples"),
             seed: number("seed"),
             schedule: lr.map(|schedule| schedule.to_string()),

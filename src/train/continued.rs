@@ -42,6 +42,6 @@ pub(super) fn continued(checkpoint: &Checkpoint, why: Why, session: &Session, br
         let place = format!("after step {step} of {total} from {why}");
         return Some(format!("continues in {}; {path} is not changed: {place}", out.display()));
     }
-    let epoch = step / session.steps_per_epoch() + 1;
+    let epoch = session.epoch_of(step) + 1;
     (step < total).then(|| format!("continues after step {step} of {total}, in epoch {epoch}, from {why}: {path}"))
 }

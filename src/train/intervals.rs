@@ -197,7 +197,7 @@ pub(super) fn settle(config: &mut Config, data: &Data, lengths: Lengths) -> Opti
 /// Estimates the time of a validation as a multiple of the time of an update.
 pub(super) fn validation_cost(data: &Data) -> f64 {
     // Training has a forward and a backward pass, which together take three times as long per row.
-    data.validation_rows().len() as f64 / data.samples_before(1).max(1) as f64 / 3.0
+    data.validation_rows().len() as f64 / data.full_batch().max(1) as f64 / 3.0
 }
 
 /// Describes the intervals of a run after `done` updates.

@@ -211,7 +211,7 @@ impl Run {
             are_finite?;
             let ema_decay = self.session.ema_decay();
             self.session.update(&gradients, &rates, loss)?;
-            let epoch = step / self.session.steps_per_epoch() + 1;
+            let epoch = self.session.epoch_of(step) + 1;
             let record = StepRecord::new(step, epoch, &rates, loss, gradients.norm()).scaled(scale, skipped);
             let record = record.with_ema_decay(ema_decay);
             match self.conclude_step(record, Some(&gradients), asked, sink)? {

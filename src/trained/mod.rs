@@ -214,6 +214,7 @@ impl Trained {
             memory: Some(&self.memory),
             tokenizer_is_given: self.given.tokenizer,
             cache_is_given: self.given.cache,
+            batch_sizes: None,
         };
         Ok(Data::reopen(&self.config.data, self.config.seed, &self.device, recalled)?)
     }

@@ -44,6 +44,36 @@ fn assert_ends_as_the_whole_run(lab: &Lab, run: &str) {
     assert!(end("whole") == end(run), "{run} ends with other bits");
 }
 
+/// 48 rows in batches of 13: the second epoch has begun with 26 rows after 6 updates. With batches of 7, 22 rows are left
+/// for 4 updates, and an epoch has 7. 3 epochs are then 4 + 2 + 4 + 7 updates.
+#[test]
+fn another_batch_size_continues_with_the_next_row_is_recorded_and_has_one_result_for_any_interruption() {
+    let lab = interrupted();
+    let told = lab.train(&["--resume", "run", "--set", "data.batch_size=7"]).well().stderr;
+    assert!(told.contains("data.batch_size was 13 and is 7 from step 6 on"), "{told}");
+    let run = lab.path("run");
+    let at = |step: u64| state(&checkpoint(&run, step));
+    assert_eq!(steps(&run), (0..=17).collect::<Vec<_>>());
+    let samples = [4, 6, 7, 9, 10, 11, 17].map(|step| at(step)["samples"].as_u64().unwrap());
+    assert_eq!(samples, [48, 74, 81, 95, 96, 103, 144]);
+    let epochs: Vec<u64> = log(&run).iter().map(|line| line["epoch"].as_u64().unwrap()).collect();
+    assert_eq!(epochs, [[1; 4].as_slice(), &[2; 6], &[3; 7]].concat());
+    let changed = json!([{"key": "data.batch_size", "from": 13, "to": 7}]);
+    assert_eq!((&at(7)["history"][0]["step"], &at(7)["history"][0]["changes"]), (&json!(6), &changed));
+    let shown = inspect(&lab, &["run/checkpoints/step-0000000008"]).well().stdout;
+    assert!(shown.contains("1 completed, 4 of 7 updates into the next; 88 samples seen"), "{shown}");
+    for step in [7, 9, 10, 11, 14] {
+        let copy = lab.interrupted_copy("run", &format!("at-{step}"), step);
+        lab.train(&["--resume", &format!("at-{step}")]).well();
+        assert_same_bits(&run, &copy);
+    }
+    // Back again, from a later step on.
+    lab.train(&["--resume", "run/checkpoints/step-0000000009", "--set", "data.batch_size=13", "--out", "back"]).well();
+    let back = lab.path("back");
+    assert_eq!(steps(&back).last(), Some(&14), "one row is left of the epoch, then four batches");
+    assert_eq!(state(&checkpoint(&back, 14))["samples"], 144);
+}
+
 // Where a run continues.
 
 #[test]

@@ -256,8 +256,13 @@ mod tests {
         assert!(message.contains(place), "{message}");
         let memory = Vocabulary::from_file(&json).unwrap().save();
         for cache_is_given in [true, true, false] {
-            let recalled =
-                Recalled { fingerprint: None, memory: Some(&memory), tokenizer_is_given: false, cache_is_given };
+            let recalled = Recalled {
+                fingerprint: None,
+                memory: Some(&memory),
+                tokenizer_is_given: false,
+                cache_is_given,
+                batch_sizes: None,
+            };
             let (data, _) = open(&config, Some(recalled)).unwrap();
             assert_eq!(data.len(), 10 - 3);
             let notice = data.notices()[0].to_string();

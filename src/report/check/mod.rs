@@ -200,7 +200,7 @@ impl ModelCheck {
         let parameters = session.parameters();
         // A model without known operations is no reason to show nothing.
         let flops = session.flops().unwrap_or_default();
-        let rows = session.data().samples_before(1);
+        let rows = session.data().full_batch();
         Self {
             flops_per_step: LayerFlops::of_training(&flops).saturating_mul(rows),
             flops,

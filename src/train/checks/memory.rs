@@ -112,11 +112,11 @@ struct Sizes {
 
 impl Sizes {
     fn of(config: &Config, data: &Data, outline: Outline, device: &Device, purpose: Purpose) -> Self {
-        let rows = data.samples_before(1);
+        let rows = data.full_batch();
         let rows_at_once = pieces(rows as usize, config.train.accumulate.unwrap_or(1)).next().map_or(0, |p| p.len());
         let row_bytes = row_bytes(&data.input(), data.targets());
         let is_large = rows.saturating_mul(row_bytes) >= READ_AHEAD_FROM;
-        let steps = config.total_steps(data.steps_per_epoch());
+        let steps = config.total_steps(data);
         let remembered = config.optimizer.remembered(outline.parameters, outline.shapes());
         Self {
             outline,

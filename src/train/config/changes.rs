@@ -33,7 +33,8 @@ impl Fixed {
 
     /// Whether a setting is among them.
     pub fn has(&self, key: &str) -> bool {
-        let decides_rows = key.starts_with("data.") && !is_data_path(key);
+        // The position in the data is kept in rows, so another batch size continues with the next row.
+        let decides_rows = key.starts_with("data.") && !is_data_path(key) && key != "data.batch_size";
         let decides_shape = key.strip_prefix("model.").is_some_and(|setting| !self.resumable.contains(&setting));
         // Initial weights no longer matter after the start.
         let others = ["seed", "optimizer.kind", "loss.kind"];

@@ -20,7 +20,7 @@ use super::shaping::{self, FreezeConfig, GradientNoise};
 use super::time_budget::TimeBudget;
 use super::validation::ValidationConfig;
 use crate::Notice;
-use crate::data::DataConfig;
+use crate::data::{Data, DataConfig};
 use crate::device::{self, DeviceError, Opened};
 use crate::loss::LossConfig;
 use crate::model::{ModelConfig, Precision};
@@ -313,11 +313,11 @@ impl Config {
         }
     }
 
-    /// Returns the number of updates of the run, with `steps_per_epoch` updates per epoch.
-    pub fn total_steps(&self, steps_per_epoch: u64) -> u64 {
+    /// Returns the number of updates of the run on `data`.
+    pub fn total_steps(&self, data: &Data) -> u64 {
         match (self.train.steps, self.train.epochs) {
             (Some(steps), _) => steps,
-            (None, epochs) => epochs.unwrap_or_default().saturating_mul(steps_per_epoch),
+            (None, epochs) => data.steps_of(epochs.unwrap_or_default()),
         }
     }
 

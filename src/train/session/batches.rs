@@ -13,9 +13,9 @@ use crate::train::config::Config;
 /// the same size except the last of an epoch.
 pub(super) fn refuse_small(config: &Config, data: &Data, fewest: usize) -> Result<(), TrainError> {
     let accumulate = config.train.accumulate.unwrap_or(1);
-    let last = data.steps_per_epoch() - 1;
-    for step in [0, last].into_iter().filter(|&step| step < config.total_steps(data.steps_per_epoch())) {
-        let rows = (data.samples_before(step + 1) - data.samples_before(step)) as usize;
+    let total = config.total_steps(data);
+    for step in data.various_steps().into_iter().filter(|&step| step < total) {
+        let rows = data.batch_rows(step);
         let Some(small) = pieces(rows, accumulate).map(|piece| piece.len()).find(|&piece| piece < fewest) else {
             continue;
         };
@@ -36,7 +36,7 @@ pub(super) fn refuse_small(config: &Config, data: &Data, fewest: usize) -> Resul
 
 /// Returns the amount of data that an update takes, of which the last one of an epoch may take less.
 pub(super) fn taken(data: &Data) -> Taken {
-    let samples = data.samples_before(1);
+    let samples = data.full_batch();
     let tokens = match data.input() {
         Input::Tokens { context, .. } => Some(samples.saturating_mul(context as u64)),
         _ => None,

@@ -49,7 +49,7 @@ impl Session {
     /// training, and find the same bits.
     fn statistics(&self, stop: &dyn Fn() -> bool) -> Result<Option<Parameters>, TrainError> {
         let mut means: Vec<Mean> = Vec::new();
-        for step in 0..self.data.steps_per_epoch() {
+        for step in self.data.whole_epoch() {
             let Some(batch) = self.data.batch_unless(step, stop)? else { return Ok(None) };
             if stop() {
                 return Ok(None);

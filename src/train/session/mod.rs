@@ -139,7 +139,10 @@ impl Session {
             resumed.extend(said);
         }
         let data = match (given.dataset, recalled) {
-            (Some(source), _) => Data::of_source(source, &config.data, config.seed, &device)?,
+            (Some(source), recalled) => {
+                let batch_sizes = recalled.and_then(|recalled| recalled.batch_sizes);
+                Data::of_source(source, &config.data, config.seed, &device, batch_sizes)?
+            }
             (None, Some(recalled)) => Data::reopen(&config.data, config.seed, &device, recalled)?,
             (None, None) => Data::open(&config.data, config.seed, &device)?,
         };
@@ -190,9 +193,9 @@ impl Session {
             optimizer.refuse_unmatched(&parameters).map_err(Into::into),
         )?);
         let steps_per_epoch = data.steps_per_epoch();
-        let lengths = Lengths { total: config.total_steps(steps_per_epoch), epoch: steps_per_epoch };
+        let lengths = Lengths { total: config.total_steps(&data), epoch: steps_per_epoch };
         let validations = super::intervals::settle(&mut config, &data, lengths);
-        let length = RunLength { total_steps: Some(config.total_steps(steps_per_epoch)), steps_per_epoch };
+        let length = RunLength { total_steps: Some(lengths.total), steps_per_epoch };
         let freezing = Freezing::new(&config, &parameters, lengths)?;
         let schedulers = Schedulers::new(&config, &optimizer, length, batches::taken(&data))?;
         let components = Makers { config: &config, parameters: &parameters, buffers: &buffers, lengths }.all()?;
@@ -313,10 +316,15 @@ impl Session {
 
     /// Returns the number of updates in the run.
     pub fn total_steps(&self) -> u64 {
-        self.config.total_steps(self.data.steps_per_epoch())
+        self.config.total_steps(&self.data)
     }
 
-    /// Returns the number of updates per epoch.
+    /// Returns the epoch of update number `step`, from 0.
+    pub fn epoch_of(&self, step: u64) -> u64 {
+        self.data.epoch_of(step)
+    }
+
+    /// Returns the number of updates per epoch, of those that begin with the present batch size.
     pub fn steps_per_epoch(&self) -> u64 {
         self.data.steps_per_epoch()
     }

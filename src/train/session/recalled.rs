@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::checkpoint::Checkpoint;
-use crate::data::{Data, Recalled};
+use crate::data::{BatchSizes, Data, Recalled};
 use crate::train::config::Config;
 use crate::train::{Setting, TrainError};
 
@@ -23,6 +23,11 @@ pub(crate) fn recalled<'a>(checkpoint: &'a Checkpoint, settings: &[Setting]) -> 
         memory: checkpoint.state(data_part(checkpoint)),
         tokenizer_is_given: is_given("data.tokenizer"),
         cache_is_given: is_given("data.cache"),
+        batch_sizes: Some(BatchSizes {
+            step: checkpoint.step(),
+            saved: checkpoint.field("config").map(|config| &config["data"]["batch_size"]),
+            history: checkpoint.field("history"),
+        }),
     }
 }
 

@@ -56,6 +56,10 @@ impl Session {
         let measured = checkpoint.field("metrics").map(Measured::deserialize);
         session.measured = measured.and_then(Result::ok).unwrap_or_default();
         session.unvalidated = unvalidated(checkpoint)?;
+        if session.unvalidated.is_none() && session.data.epoch_began(session.step) == session.step {
+            // With larger batches, an epoch that drops its last rows can end at once; its mean was not reported.
+            session.epoch_mean.take();
+        }
         session.check_steps(checkpoint.path())?;
         let saved_history = checkpoint.field("history").and_then(Value::as_array);
         session.history = saved_history.cloned().unwrap_or_default();
@@ -70,9 +74,7 @@ impl Session {
     pub(super) fn check_steps(&self, path: &Path) -> Result<(), TrainError> {
         let schedulers = self.schedulers.all().map(|(part, scheduler)| (part, scheduler.t()));
         // The mean of a finished epoch is kept until the validation at its end is made.
-        let in_epoch = self.logged() % self.data.steps_per_epoch() + (self.step - self.logged());
-        let epoch_began = self.step - in_epoch;
-        let mean = epoch_began.saturating_add(self.epoch_mean.updates());
+        let mean = self.data.epoch_began(self.logged()).saturating_add(self.epoch_mean.updates());
         let unvalidated = self.unvalidated.iter().map(|line| ("unvalidated", line.step.saturating_add(1)));
         let updates = self.optimizer.updates().saturating_add(self.optimizer.skipped());
         let parts = [("optimizer", updates), ("epoch_mean", mean)];
@@ -101,7 +103,7 @@ impl Session {
         let config = value("config", &self.config.relative_to(folder).complete())?;
         let fingerprint = value("data", &self.data.fingerprint())?;
         let snapshot = snapshot
-            .field("epoch", self.step / self.data.steps_per_epoch())?
+            .field("epoch", self.data.epoch_of(self.step))?
             .field("samples", self.data.samples_before(self.step))?
             .field("steps_per_epoch", self.data.steps_per_epoch())?
             .field("total_steps", self.total_steps())?
@@ -111,6 +113,12 @@ impl Session {
             .field("schema", value("schema", &self.data.schema())?)?
             .field("history", self.history.clone())?
             .field("metrics", value("metrics", &self.measured)?)?;
+        // Only after a change of the batch size it does not follow from the number of updates in an epoch.
+        let began = self.data.epoch_began(self.step);
+        let snapshot = match began == self.step - self.step % self.data.steps_per_epoch() {
+            true => snapshot,
+            false => snapshot.field("epoch_began", began)?,
+        };
         let snapshot = match &self.unvalidated {
             Some(record) => snapshot.field("unvalidated", value("unvalidated", record)?)?,
             None => snapshot,

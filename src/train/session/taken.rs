@@ -81,7 +81,7 @@ impl Session {
         if let Some((scale, saved)) = self.loss_scale.as_mut().zip(loss_scale) {
             put("loss_scale", scale, &mut |state| state.json = saved.clone())?;
         }
-        self.epoch_mean.miss(step % self.data.steps_per_epoch());
+        self.epoch_mean.miss(step - self.data.epoch_began(step));
         (self.step, self.first_step) = (step, step);
         self.freeze();
         self.history.push(origin);

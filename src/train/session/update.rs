@@ -327,7 +327,7 @@ impl Session {
 
     /// Returns the mean loss at the end of an epoch, and reports it to the schedule.
     pub(in crate::train) fn end_epoch_when_due(&mut self) -> Option<f64> {
-        if !self.step.is_multiple_of(self.data.steps_per_epoch()) {
+        if self.data.epoch_began(self.step) != self.step {
             return None;
         }
         let mean = self.epoch_mean.take();
