@@ -27,6 +27,7 @@ mod policy;
 mod precision;
 mod resnet;
 mod spec;
+mod stochastic_depth;
 
 use candle_core::{Result, Tensor};
 

@@ -70,6 +70,7 @@ fn convolutional_networks() {
         assert_on_tape(&format!("kind = 'convnet', {blocks}{more}"), &input, &x);
     }
     assert_on_tape("kind = 'resnet', widths = [4, 6], depths = [1, 2]", &input, &x);
+    assert_on_tape("kind = 'resnet', widths = [4, 6], depths = [1, 2], stochastic_depth = 0.2", &input, &x);
 }
 
 #[test]
@@ -81,7 +82,7 @@ fn decoders() {
         "dropout = 0.1",
         "activation = 'gelu_tanh', tied = false",
         "positions = 'rotary', activation = 'swiglu', norm = 'rms', kv_heads = 1, bias = false, dropout = 0.1",
-        "checkpoint_activations = true, dropout = 0.1",
+        "checkpoint_activations = true, dropout = 0.1, stochastic_depth = 0.3",
     ] {
         assert_on_tape(&format!("{gpt}, {more}"), &input, &tokens);
     }

@@ -10,6 +10,7 @@ use super::images::image;
 use super::layers::{BatchNorm, Builder, Conv, Linear};
 use super::lora::LoraConfig;
 use super::outline::product;
+use super::stochastic_depth::{self, BlockDrop};
 use super::{Activation, Activations, Graph, LayerFlops, Mode, Model, ModelError, ModelSpec, Outline, Policy, flops};
 use crate::model::Input;
 use crate::ops::{self, After, Conv2d};
@@ -31,6 +32,11 @@ pub struct ResNetConfig {
     /// Adapters of low rank beside the linear layer, which are trained in place of the weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora: Option<LoraConfig>,
+    /// Probability in `[0, 1)` that training drops the residual branch of the last block, for a row: stochastic depth. It
+    /// grows evenly from 0 at the first block, and what is kept is divided by the probability of that, as in timm.
+    #[serde(default)]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    pub stochastic_depth: f64,
 }
 
 /// The widths of the paper's section 4.2, for CIFAR-10.
@@ -45,7 +51,7 @@ fn default_depths() -> Vec<usize> {
 
 impl Default for ResNetConfig {
     fn default() -> Self {
-        Self { widths: default_widths(), depths: default_depths(), lora: None }
+        Self { widths: default_widths(), depths: default_depths(), lora: None, stochastic_depth: 0.0 }
     }
 }
 
@@ -59,7 +65,12 @@ impl ModelSpec for ResNetConfig {
             let rule = format!("each of the {} stages of `widths` needs at least one block", self.widths.len());
             return Err(ModelError::field("depths", value(&self.depths), rule));
         }
-        self.lora.iter().try_for_each(LoraConfig::validate)
+        self.lora.iter().try_for_each(LoraConfig::validate)?;
+        stochastic_depth::check(self.stochastic_depth, self.blocks())
+    }
+
+    fn resumable(&self) -> &'static [&'static str] {
+        &["stochastic_depth"]
     }
 
     fn build(&self, input: &Input, outputs: usize, seed: u64, device: &Device) -> Result<Box<dyn Model>, ModelError> {
@@ -101,6 +112,10 @@ impl ModelSpec for ResNetConfig {
 }
 
 impl ResNetConfig {
+    fn blocks(&self) -> usize {
+        self.depths.iter().fold(0, |blocks, depth| blocks.saturating_add(*depth))
+    }
+
     /// Estimates the memory of activations for an image of this shape and `outputs` numbers.
     fn activations(&self, image: &[usize], outputs: usize) -> Activations {
         let &[_, mut height, mut width] = image else { return Activations::default() };
@@ -112,9 +127,10 @@ impl ResNetConfig {
                 (height, width) = (height.div_ceil(2), width.div_ceil(2));
             }
             let changes = stage > 0 || inputs != channels;
-            // Two convolutions and two norms; also a convolution and a norm if the shape changes. A model whose number
-            // of blocks reaches this limit has too many tensors anyway.
-            let results = depth.saturating_mul(4).saturating_add(2 * usize::from(changes)).min(1 << 20);
+            // Two convolutions and two norms; with stochastic depth also a branch and a sum; also a convolution and a norm
+            // if the shape changes. A model whose number of blocks reaches this limit has too many tensors anyway.
+            let of_block = if self.stochastic_depth > 0.0 { 6 } else { 4 };
+            let results = depth.saturating_mul(of_block).saturating_add(2 * usize::from(changes)).min(1 << 20);
             steps.extend(std::iter::repeat_n(product(&[channels, height, width]), results));
             inputs = channels;
         }
@@ -145,6 +161,7 @@ struct Block {
     first: (Conv, BatchNorm),
     second: (Conv, BatchNorm),
     downsample: Option<(Conv, BatchNorm)>,
+    drop: BlockDrop,
 }
 
 impl ResNet {
@@ -185,7 +202,8 @@ impl ResNet {
             for block in 0..depth {
                 let stride = if stage > 0 && block == 0 { 2 } else { 1 };
                 let name = format!("layer{}.{block}", stage + 1);
-                blocks.push(Block::new(&mut builder, &name, inputs, outputs, stride)?);
+                let drop = BlockDrop::new(config.stochastic_depth, blocks.len(), config.blocks());
+                blocks.push(Block::new(&mut builder, &name, [inputs, outputs, stride], drop)?);
                 (inputs, height, width) = (outputs, height.div_ceil(stride), width.div_ceil(stride));
             }
         }
@@ -205,9 +223,8 @@ impl Block {
     fn new(
         builder: &mut Builder<'_>,
         name: &str,
-        inputs: usize,
-        outputs: usize,
-        stride: usize,
+        [inputs, outputs, stride]: [usize; 3],
+        drop: BlockDrop,
     ) -> candle_core::Result<Self> {
         let mut pair = |conv: &str, norm: &str, shape: [usize; 3], options: Conv2d| {
             let conv = builder.conv_kaiming(&format!("{name}.{conv}"), shape, options)?;
@@ -218,7 +235,7 @@ impl Block {
         let changes = stride != 1 || inputs != outputs;
         let options = Conv2d { stride, ..Conv2d::default() };
         let downsample = changes.then(|| pair("downsample.0", "downsample.1", [inputs, outputs, 1], options));
-        Ok(Self { first, second, downsample: downsample.transpose()? })
+        Ok(Self { first, second, downsample: downsample.transpose()?, drop })
     }
 
     fn forward(&self, x: &Tensor, mode: Mode<'_>) -> candle_core::Result<Tensor> {
@@ -228,7 +245,15 @@ impl Block {
             Some(pair) => apply(pair, x, After::default())?,
             None => x.clone(),
         };
-        apply(&self.second, &inner, After { add: Some(&around), relu: true })
+        let draws = match mode {
+            Mode::Train(draws) => self.drop.in_training(Some(draws)),
+            Mode::Evaluate => None,
+        };
+        if draws.is_none() {
+            return apply(&self.second, &inner, After { add: Some(&around), relu: true });
+        }
+        let branch = apply(&self.second, &inner, After::default())?;
+        ops::relu(&ops::add(&self.drop.of(branch, draws, "branch")?, &around)?)
     }
 }
 
@@ -267,7 +292,7 @@ mod tests {
     use crate::model::ModelConfig;
 
     fn resnet(widths: &[usize], depths: &[usize]) -> ResNet {
-        let config = ResNetConfig { widths: widths.to_vec(), depths: depths.to_vec(), lora: None };
+        let config = ResNetConfig { widths: widths.to_vec(), depths: depths.to_vec(), ..ResNetConfig::default() };
         ResNet::new(&config, &Input::Numbers(vec![3, 8, 8]), 10, 0, &Device::Cpu).unwrap()
     }
 

@@ -15,6 +15,7 @@ const CONVNET: &str = "{ kind = 'convnet', hidden = [7], blocks = [{ channels = 
      { channels = 5, padding = 1, batch_norm = true, pool = 'max' }, \
      { channels = 6, kernel = 2, padding = 1, pool = 'average', pool_stride = 1 }] }";
 const RESNET: &str = "{ kind = 'resnet', widths = [4, 6], depths = [1, 2] }";
+const STOCHASTIC_DEPTH: &str = "{ kind = 'resnet', widths = [4, 6], depths = [1, 2], stochastic_depth = 0.5 }";
 
 fn reference(file: &str) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(reference_path(file), &Device::Cpu).unwrap()
@@ -104,7 +105,8 @@ const WITH_DROPOUT: &str = "{ kind = 'convnet', hidden = [9], activation = 'gelu
 
 const AUGMENT: &str = "{ flip = true, shift = 2, normalize = { mean = [0.1], std = [0.9] } }";
 
-const MATRIX: [(&str, &str); 3] = [(CONVNET, "{}"), (WITH_DROPOUT, AUGMENT), (RESNET, "{ flip = true }")];
+const MATRIX: [(&str, &str); 4] =
+    [(CONVNET, "{}"), (WITH_DROPOUT, AUGMENT), (RESNET, "{ flip = true }"), (STOCHASTIC_DEPTH, "{}")];
 
 /// Batches of 13 of 48 rows: the last of an epoch has 9. A batch norm after the second convolution sees a single number
 /// of each channel in a row; that of the third model sees four.

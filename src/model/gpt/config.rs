@@ -95,6 +95,11 @@ pub struct GptConfig {
     #[serde(default)]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: f64,
+    /// Probability in `[0, 1)` that training drops each of the two parts of the last block, for a row: stochastic depth.
+    /// It grows evenly from 0 at the first block, and what is kept is divided by the probability of that, as in timm.
+    #[serde(default)]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    pub stochastic_depth: f64,
     /// Whether the intermediate results of blocks are recomputed in the backward pass instead of kept: the same bits
     /// with less memory, at the cost of another forward pass.
     #[serde(default)]
@@ -129,6 +134,7 @@ impl GptConfig {
             bias: true,
             tied: true,
             dropout: 0.0,
+            stochastic_depth: 0.0,
             checkpoint_activations: false,
             lora: None,
         }
@@ -178,6 +184,10 @@ impl GptConfig {
         let of_row = |numbers: u64| numbers.saturating_mul(context as u64);
         // The results of three dropouts in each block.
         let dropped = if self.dropout > 0.0 { layers.saturating_mul(width).saturating_mul(3) } else { 0 };
+        let dropped = match self.stochastic_depth > 0.0 {
+            true => dropped.saturating_add(layers.saturating_mul(width).saturating_mul(2)),
+            false => dropped,
+        };
         let passing = widest.saturating_mul(3).saturating_add(dropped);
         Activations { kept: of_row(blocks.saturating_add(ends)), widest: of_row(widest), passing: of_row(passing) }
     }

@@ -13,6 +13,7 @@ pub use config::{GptActivation, GptConfig, GptNorm, Positions};
 use weights::{BlockWeights, GptBuilder, Norm, Qkv};
 
 use super::layers::{Builder, Linear, Weight};
+use super::stochastic_depth::BlockDrop;
 use super::{Mode, Model, ModelError, ModelSpec, Policy};
 use crate::ops::dropout::{Mask, dropout};
 use crate::ops::{self, Heads};
@@ -79,7 +80,10 @@ impl Gpt {
         let builder = Builder::new(seed, device, policy).adapting(config.lora.as_ref())?;
         let mut maker = GptBuilder { config: &config, builder };
         let (tokens, positions) = maker.embeddings(vocabulary, longest)?;
-        let block = |index| Ok(Arc::new(Block { config: config.clone(), index, weights: maker.block(index)? }));
+        let block = |index| {
+            let drop = BlockDrop::new(config.stochastic_depth, index, config.layers);
+            Ok(Arc::new(Block { config: config.clone(), index, drop, weights: maker.block(index)? }))
+        };
         let blocks = (0..config.layers).map(block).collect::<Result<_>>()?;
         let (norm, head) = (maker.last_norm()?, maker.head(outputs)?);
         maker.builder.check()?;
@@ -146,15 +150,18 @@ impl Model for Gpt {
 struct Block {
     config: GptConfig,
     index: usize,
+    drop: BlockDrop,
     weights: BlockWeights,
 }
 
 impl Block {
     fn forward(&self, x: &Tensor, draws: Option<StepRng>) -> Result<Tensor> {
         let attended = self.attention(&self.weights.attention_norm.forward(x)?, draws)?;
-        let x = ops::add(x, &self.drop_some(attended, draws, "projection")?)?;
+        let attended = self.drop_some(attended, draws, "projection")?;
+        let x = ops::add(x, &self.drop.of(attended, draws.as_ref(), "attention")?)?;
         let transformed = self.mlp(&self.weights.mlp_norm.forward(&x)?)?;
-        ops::add(&x, &self.drop_some(transformed, draws, "mlp")?)
+        let transformed = self.drop_some(transformed, draws, "mlp")?;
+        ops::add(&x, &self.drop.of(transformed, draws.as_ref(), "mlp")?)
     }
 
     fn attention(&self, x: &Tensor, draws: Option<StepRng>) -> Result<Tensor> {

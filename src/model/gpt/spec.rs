@@ -6,6 +6,7 @@ use super::Gpt;
 use super::config::{GptConfig, Positions};
 use crate::model::Input;
 use crate::model::error::check_dropout;
+use crate::model::stochastic_depth;
 use crate::model::{Activations, LayerFlops, LoraConfig, Model, ModelConfig, ModelError, ModelSpec};
 use crate::model::{Outline, Policy, flops};
 
@@ -41,7 +42,8 @@ impl ModelSpec for GptConfig {
             return Err(ModelError::field("rotary_base", self.rotary_base, "must be a finite number above 1"));
         }
         self.lora.iter().try_for_each(LoraConfig::validate)?;
-        check_dropout(self.dropout)
+        check_dropout(self.dropout)?;
+        stochastic_depth::check(self.stochastic_depth, self.layers)
     }
 
     fn build(&self, input: &Input, outputs: usize, seed: u64, device: &Device) -> Result<Box<dyn Model>, ModelError> {
@@ -100,7 +102,7 @@ impl ModelSpec for GptConfig {
     }
 
     fn resumable(&self) -> &'static [&'static str] {
-        &["dropout", "activation", "checkpoint_activations"]
+        &["dropout", "stochastic_depth", "activation", "checkpoint_activations"]
     }
 
     fn complete(&self, context: Option<usize>) -> Option<ModelConfig> {
