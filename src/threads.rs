@@ -99,6 +99,17 @@ pub fn builder(name: &str) -> Builder {
     builder
 }
 
+/// [`builder`] of a thread whose stack is as large as that of a program's first thread usually is, for the graphs of deep
+/// models.
+pub(crate) fn deep_builder(name: &str) -> Builder {
+    let builder = builder(name);
+    #[cfg(test)]
+    if starved::is_starved() {
+        return builder;
+    }
+    builder.stack_size(8 << 20)
+}
+
 /// For tests, a system without free threads: the requested stacks do not fit into memory.
 #[cfg(test)]
 pub(crate) mod starved {

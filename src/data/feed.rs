@@ -320,6 +320,11 @@ impl<D: Dataset> Data<D> {
         self.gathering.order.batch_rows(step)
     }
 
+    /// Returns how many rows of a batch of `rows` this process computes.
+    pub(crate) fn own_rows(&self, rows: usize) -> usize {
+        self.gathering.share.map_or(rows, |share| share.rows(rows).len())
+    }
+
     /// Returns the number of samples seen after `step` updates.
     pub fn samples_before(&self, step: u64) -> u64 {
         self.gathering.order.samples_before(step)

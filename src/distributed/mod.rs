@@ -8,6 +8,7 @@
 //! Your own training loop does what [`train::Session`](crate::train::Session) does: it makes a [`GradientSum`] for
 //! each batch, adds the gradients of the micro-batches that are its own, and measures the gradients of the whole batch.
 
+mod in_step;
 mod launcher;
 mod message;
 #[cfg(feature = "mpi")]
@@ -21,6 +22,7 @@ use std::error::Error;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use in_step::{InStepError, Place, in_step};
 pub use launcher::Launched;
 pub use message::Message;
 #[cfg(feature = "mpi")]

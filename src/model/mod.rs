@@ -77,8 +77,9 @@ impl Mode<'_> {
     }
 }
 
-/// A model with named parameters that maps a batch of inputs to outputs.
-pub trait Model {
+/// A model with named parameters that maps a batch of inputs to outputs. Several threads may compute micro-batches with it at
+/// the same time.
+pub trait Model: Send + Sync {
     /// Computes the outputs for a batch of inputs; the batch is the first dimension of both.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ mod testing;
 mod widened;
 
 pub use attention::{Heads, attention, attention_packed};
-pub use batch_norm::{After, BatchNorm, Seen, collect_seen};
+pub use batch_norm::{After, BatchNorm, Seen, collect_seen, synchronized};
 pub(crate) use cast::cast;
 pub use conv::{Conv2d, conv2d};
 pub use drop_path::drop_path;

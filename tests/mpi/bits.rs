@@ -48,7 +48,18 @@ fn augmented_images_are_the_same_ones() {
 /// Running statistics move as in one process, micro-batch after micro-batch.
 #[test]
 fn batch_norm_has_the_same_statistics() {
-    let config = SHARED
+    assert_same_with_batch_norms(&SHARED.replace("accumulate = 7", "accumulate = 5"));
+}
+
+/// Each micro-batch is normalized by the statistics of all, which its processes exchange in both passes.
+#[test]
+fn synchronized_batch_norms_have_the_same_bits() {
+    assert_same_with_batch_norms(&SHARED.replace("accumulate = 7", "accumulate = 5, sync_batch_norm = true"));
+}
+
+#[track_caller]
+fn assert_same_with_batch_norms(config: &str) {
+    let config = config
         .replace(
             "kind = \"mlp\"\n    hidden = [32, 32]\n    dropout = 0.3",
             "kind = \"resnet\"\n    widths = [4, 6]\n    depths = [1, 1]",

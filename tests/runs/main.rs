@@ -33,5 +33,6 @@ mod resume_data;
 mod resume_equivalence;
 mod shaped_gradients;
 mod sinks;
+mod synchronized;
 mod tensorboard;
 mod tensorboard_images;

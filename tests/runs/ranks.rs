@@ -19,10 +19,10 @@ pub struct Rank {
     to: Vec<Sender<Vec<u8>>>,
     from: Vec<Receiver<Vec<u8>>>,
     /// The exchanges after which it fails.
-    exchanges: Cell<usize>,
+    pub exchanges: Cell<usize>,
 }
 
-fn ranks(world: usize) -> Vec<Rank> {
+pub fn ranks(world: usize) -> Vec<Rank> {
     let mut ranks: Vec<Rank> = (0..world)
         .map(|rank| Rank { rank, to: Vec::new(), from: Vec::new(), exchanges: Cell::new(usize::MAX) })
         .collect();
@@ -127,7 +127,7 @@ pub fn train_together(
     })
 }
 
-fn well(results: Vec<Result<Outcome, TrainError>>) {
+pub fn well(results: Vec<Result<Outcome, TrainError>>) {
     for result in results {
         result.unwrap();
     }

@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use candle_core::WithDType;
+use candle_core::{Result, WithDType};
 
 use super::channels::{Channel, Dims};
 use crate::cpu::{Loads, Real, TwoSums, filled, vectorized};
@@ -78,6 +78,19 @@ pub(super) struct Gradients<T, X> {
 }
 
 impl Normalization {
+    /// Returns the moments of each channel of `x`.
+    pub fn moments<T: Real, X: Loads<T>>(&self, x: &[X]) -> Vec<Moments> {
+        let nothing: [&mut [MaybeUninit<X>]; 2] = [&mut [], &mut []];
+        self.dims.for_channels(nothing, |channel, _| self.moments_of_channel::<T, X>(x, channel))
+    }
+
+    fn moments_of_channel<T: Real, X: Loads<T>>(&self, x: &[X], channel: usize) -> Moments {
+        vectorized(
+            #[inline(always)]
+            || Moments::of::<T, X>(self.dims, x, channel),
+        )
+    }
+
     /// Returns the result and the moments of each channel: those of `x`, or those `given`.
     pub fn forward<T: Real, X: Loads<T>>(
         &self,
@@ -89,12 +102,7 @@ impl Normalization {
         let mut moments = Vec::new();
         let fill = |y: &mut [MaybeUninit<X>]| {
             moments = self.dims.for_channels([y, &mut []], |channel, [y, _]| {
-                let of_x = || {
-                    vectorized(
-                        #[inline(always)]
-                        || Moments::of::<T, X>(self.dims, x, channel),
-                    )
-                };
+                let of_x = || self.moments_of_channel::<T, X>(x, channel);
                 let moments = given.map_or_else(of_x, |given| given[channel]);
                 let scale = T::from_f64(moments.inverse(self.eps)) * weight[channel];
                 let (mean, bias) = (T::from_f64(moments.mean), bias[channel]);
@@ -148,13 +156,16 @@ impl Normalization {
         moments: &[Moments],
         needed: [bool; 2],
     ) -> Gradients<T, X> {
-        let mut of_weights = Vec::new();
-        let lens = [needed[0], needed[1] && self.relu].map(|needed| if needed { x.len() } else { 0 });
+        let mut sums = Vec::new();
+        let lens = self.lens(x, needed);
         let mut added = Vec::new();
         let fill = |dx: &mut [MaybeUninit<X>]| {
             let fill = |dadded: &mut [MaybeUninit<X>]| {
-                of_weights = self.dims.for_channels([dx, dadded], |channel, targets| {
-                    self.gradients_of_channel(channel, x, weight[channel], output, moments[channel], targets)
+                sums = self.dims.for_channels([dx, dadded], |channel, [dx, dadded]| {
+                    let sums = self.sums_of_channel::<T, X>(channel, x, output, moments[channel].mean, dadded);
+                    let along = self.along(moments[channel], sums, self.dims.count());
+                    self.write_gradient(channel, x, weight[channel], output, along, dx);
+                    sums
                 });
             };
             // SAFETY: as below.
@@ -162,65 +173,152 @@ impl Normalization {
         };
         // SAFETY: every plane of every channel is written, and their sizes make up that of `x`.
         let x = unsafe { filled(lens[0], fill) };
-        let (weight, bias) = of_weights.into_iter().unzip();
+        self.gradients(x, added, moments, &sums)
+    }
+
+    /// [`Normalization::backward`] of a micro-batch whose moments are those of several, over `count` values of a channel.
+    /// `sums_of_all` gets the sums of this one, and returns those of all.
+    #[allow(clippy::too_many_arguments, reason = "those of the backward pass, and two more")]
+    pub fn backward_of_all<T: Real, X: Loads<T>>(
+        &self,
+        x: &[X],
+        weight: &[T],
+        output: Output<'_, X>,
+        moments: &[Moments],
+        needed: [bool; 2],
+        count: usize,
+        sums_of_all: impl FnOnce(&[[f64; 2]]) -> Result<Vec<[f64; 2]>>,
+    ) -> Result<Gradients<T, X>> {
+        let mut own = Vec::new();
+        let lens = self.lens(x, needed);
+        let fill = |dadded: &mut [MaybeUninit<X>]| {
+            own = self.dims.for_channels([&mut [], dadded], |channel, [_, dadded]| {
+                self.sums_of_channel::<T, X>(channel, x, output, moments[channel].mean, dadded)
+            });
+        };
+        // SAFETY: as below.
+        let added = unsafe { filled(lens[1], fill) };
+        let sums = sums_of_all(&own)?;
+        let fill = |dx: &mut [MaybeUninit<X>]| {
+            self.dims.for_channels([dx, &mut []], |channel, [dx, _]| {
+                let along = self.along(moments[channel], sums[channel], count);
+                self.write_gradient(channel, x, weight[channel], output, along, dx);
+            });
+        };
+        // SAFETY: every plane of every channel is written, and their sizes make up that of `x`.
+        let x = unsafe { filled(lens[0], fill) };
+        Ok(self.gradients(x, added, moments, &own))
+    }
+
+    /// Returns the numbers of elements of the gradients of `x` and of what was added to it.
+    fn lens<X>(&self, x: &[X], needed: [bool; 2]) -> [usize; 2] {
+        [needed[0], needed[1] && self.relu].map(|needed| if needed { x.len() } else { 0 })
+    }
+
+    fn gradients<T: Real, X>(
+        &self,
+        x: Vec<X>,
+        added: Vec<X>,
+        moments: &[Moments],
+        sums: &[[f64; 2]],
+    ) -> Gradients<T, X> {
+        let of_weights = moments.iter().zip(sums).map(|(moments, [sum_dy, sum_dy_xmu])| {
+            (T::from_f64(sum_dy_xmu * moments.inverse(self.eps)), T::from_f64(*sum_dy))
+        });
+        let (weight, bias) = of_weights.unzip();
         Gradients { x, added, weight, bias }
     }
 
-    /// Writes the gradients of a channel of `x` and of what was added to it, and returns those of weight and bias.
-    fn gradients_of_channel<T: Real, X: Loads<T>>(
+    /// Returns the sums of `dy` and of `dy (x - mean)` over a channel, and writes the gradient of what was added to it.
+    fn sums_of_channel<T: Real, X: Loads<T>>(
         &self,
         channel: usize,
         x: &[X],
-        weight: T,
         Output { y, dy }: Output<'_, X>,
-        moments: Moments,
-        [mut dx, mut dadded]: [Channel<'_, X>; 2],
-    ) -> (T, T) {
-        let (dims, relu, mean, inverse) = (self.dims, self.relu, moments.mean, moments.inverse(self.eps));
-        let through_relu = |dy: X, y: X| if y.load() <= T::zero() { X::store(T::zero()) } else { dy };
+        mean: f64,
+        mut dadded: Channel<'_, X>,
+    ) -> [f64; 2] {
+        let (dims, relu) = (self.dims, self.relu);
         let along_x = move |x: X, dy: X| wide::<T, X>(dy) * (wide::<T, X>(x) - mean);
-        let [sum_dy, sum_dy_xmu] = vectorized(
+        vectorized(
             #[inline(always)]
             move || {
                 let mut sums = TwoSums::new();
                 for row in 0..dims.rows {
                     let [x, dy, y] = dims.planes([x, dy, y], row, channel);
                     if dadded.is_needed() {
-                        dadded.write(row, [dy, y, y], move |dy, y, _| through_relu(dy, y));
+                        dadded.write(row, [dy, y, y], move |dy, y, _| through_relu::<T, X>(dy, y));
                     }
                     if relu {
-                        let dy_of = move |_, dy, y| wide::<T, X>(through_relu(dy, y));
-                        sums.add([x, dy, y], dy_of, move |x, dy, y| along_x(x, through_relu(dy, y)));
+                        let dy_of = move |_, dy, y| wide::<T, X>(through_relu::<T, X>(dy, y));
+                        sums.add([x, dy, y], dy_of, move |x, dy, y| along_x(x, through_relu::<T, X>(dy, y)));
                     } else {
                         sums.add([x, dy, dy], |_, dy, _| wide::<T, X>(dy), move |x, dy, _| along_x(x, dy));
                     }
                 }
                 sums.totals()
             },
-        );
-        if dx.is_needed() {
-            // The gradient through mean and variance is subtracted: the mean of `dy`, and its projection on `x`.
-            let count = dims.count() as f64;
-            let [mean, along_x, mean_dy] = match self.of_batch {
-                true => [mean, sum_dy_xmu * inverse * inverse / count, sum_dy / count],
-                false => [0.0; 3],
-            };
-            let [mean, along_x, mean_dy] = [mean, along_x, mean_dy].map(T::from_f64);
-            let scale = T::from_f64(inverse) * weight;
-            let gradient = move |x: X, dy: X| X::store((dy.load() - mean_dy - (x.load() - mean) * along_x) * scale);
-            vectorized(
-                #[inline(always)]
-                move || {
-                    for row in 0..dims.rows {
-                        let [x, dy, y] = dims.planes([x, dy, y], row, channel);
-                        match relu {
-                            true => dx.write(row, [x, dy, y], move |x, dy, y| gradient(x, through_relu(dy, y))),
-                            false => dx.write(row, [x, dy, dy], move |x, dy, _| gradient(x, dy)),
-                        };
-                    }
-                },
-            );
-        }
-        (T::from_f64(sum_dy_xmu * inverse), T::from_f64(sum_dy))
+        )
     }
+
+    /// Returns what the gradient of a channel is computed from. The gradient through mean and variance is subtracted: the
+    /// mean of `dy`, and its projection on `x`.
+    fn along(&self, moments: Moments, [sum_dy, sum_dy_xmu]: [f64; 2], count: usize) -> Along {
+        let (inverse, count) = (moments.inverse(self.eps), count as f64);
+        match self.of_batch {
+            true => Along {
+                mean: moments.mean,
+                along_x: sum_dy_xmu * inverse * inverse / count,
+                mean_dy: sum_dy / count,
+                inverse,
+            },
+            false => Along { mean: 0.0, along_x: 0.0, mean_dy: 0.0, inverse },
+        }
+    }
+
+    /// Writes the gradient of a channel of `x`.
+    fn write_gradient<T: Real, X: Loads<T>>(
+        &self,
+        channel: usize,
+        x: &[X],
+        weight: T,
+        Output { y, dy }: Output<'_, X>,
+        along: Along,
+        mut dx: Channel<'_, X>,
+    ) {
+        if !dx.is_needed() {
+            return;
+        }
+        let (dims, relu) = (self.dims, self.relu);
+        let [mean, along_x, mean_dy] = [along.mean, along.along_x, along.mean_dy].map(T::from_f64);
+        let scale = T::from_f64(along.inverse) * weight;
+        let gradient = move |x: X, dy: X| X::store((dy.load() - mean_dy - (x.load() - mean) * along_x) * scale);
+        vectorized(
+            #[inline(always)]
+            move || {
+                for row in 0..dims.rows {
+                    let [x, dy, y] = dims.planes([x, dy, y], row, channel);
+                    match relu {
+                        true => dx.write(row, [x, dy, y], move |x, dy, y| gradient(x, through_relu::<T, X>(dy, y))),
+                        false => dx.write(row, [x, dy, dy], move |x, dy, _| gradient(x, dy)),
+                    };
+                }
+            },
+        );
+    }
+}
+
+/// What the gradient of a channel of `x` is computed from.
+#[derive(Clone, Copy)]
+struct Along {
+    mean: f64,
+    along_x: f64,
+    mean_dy: f64,
+    inverse: f64,
+}
+
+/// The gradient `dy` of what became `y`, before a ReLU.
+#[inline(always)]
+fn through_relu<T: Real, X: Loads<T>>(dy: X, y: X) -> X {
+    if y.load() <= T::zero() { X::store(T::zero()) } else { dy }
 }

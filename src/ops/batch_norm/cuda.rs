@@ -23,7 +23,7 @@ impl Normalize {
         let launch = launch.output(&variances)?.output(&inverses)?;
         let launch = launch.count(dims.rows).count(dims.channels).count(dims.plane).double(self.eps);
         launch.rows(dims.channels)?;
-        self.keep(means.into_tensor(), variances.into_tensor());
+        self.keep(means.into_tensor(), variances.into_tensor(), None);
         Ok(())
     }
 }

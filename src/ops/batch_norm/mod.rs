@@ -5,6 +5,7 @@ mod cpu;
 mod cuda;
 mod half;
 mod running;
+mod synchronized;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use crate::cuda::Place;
 use channels::Dims;
 use cpu::{Gradients, Moments, Normalization, Output};
 pub use running::{Seen, collect_seen};
+pub use synchronized::synchronized;
 
 /// Batch normalization: each channel is normalized to mean 0 and variance 1, then scaled and shifted, like
 /// `torch.nn.BatchNorm1d` and `BatchNorm2d`.
@@ -69,19 +71,20 @@ impl BatchNorm {
     /// # Errors
     /// As [`BatchNorm::train`].
     pub fn train_then(&self, x: &Tensor, weight: &Tensor, bias: &Tensor, after: After<'_>) -> Result<Tensor> {
-        let count = self.check(x, weight, bias)?.count();
-        if count < 2 {
-            bail!(
-                "batch norm needs more than one value of each channel to train on, and a batch of {:?} has {count}; \
-                 take larger batches (`data.batch_size`) in fewer pieces (`train.accumulate`), or leave a last one of \
-                 a single row out (`data.drop_last = true`)",
-                x.dims()
-            );
+        let (count, is_synchronized) = (self.check(x, weight, bias)?.count(), synchronized::is_on());
+        if !is_synchronized {
+            require_several(count, x)?;
         }
         let statistics = Mutex::new(None);
         let normalize = Arc::new(Normalize { eps: self.eps, of_batch: true, relu: after.relu, statistics });
         let y = apply_normalize(Arc::clone(&normalize), [x, weight, bias], after.add)?;
-        let Statistics { mean, variance } = normalize.statistics()?;
+        let Statistics { mean, variance, of_all } = normalize.statistics()?;
+        let count = match (of_all, is_synchronized) {
+            (Some(of_all), _) => of_all,
+            (None, false) => count,
+            (None, true) => bail!("batch norm is synchronized over micro-batches on the CPU only"),
+        };
+        require_several(count, x)?;
         let (running_mean, running_variance) = (self.mean.clone(), self.variance.clone());
         Seen { running_mean, running_variance, mean, variance, count, momentum: self.momentum }.settle()?;
         Ok(y)
@@ -102,7 +105,8 @@ impl BatchNorm {
     pub fn evaluate_then(&self, x: &Tensor, weight: &Tensor, bias: &Tensor, after: After<'_>) -> Result<Tensor> {
         self.check(x, weight, bias)?;
         // Detached: the running statistics receive no gradient.
-        let running = Statistics { mean: self.mean.as_detached_tensor(), variance: self.variance.as_detached_tensor() };
+        let (mean, variance) = (self.mean.as_detached_tensor(), self.variance.as_detached_tensor());
+        let running = Statistics { mean, variance, of_all: None };
         let statistics = Mutex::new(Some(running));
         let normalize = Normalize { eps: self.eps, of_batch: false, relu: after.relu, statistics };
         apply_normalize(Arc::new(normalize), [x, weight, bias], after.add)
@@ -111,6 +115,19 @@ impl BatchNorm {
     fn check(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Dims> {
         dims(x, &[&self.mean, &self.variance, weight, bias])
     }
+}
+
+/// Refuses a batch with one value of each channel.
+fn require_several(count: usize, x: &Tensor) -> Result<()> {
+    if count < 2 {
+        bail!(
+            "batch norm needs more than one value of each channel to train on, and a batch of {:?} has {count}; take \
+             larger batches (`data.batch_size`) in fewer pieces (`train.accumulate`), or leave a last one of a single \
+             row out (`data.drop_last = true`)",
+            x.dims()
+        );
+    }
+    Ok(())
 }
 
 /// Applies it. If `x` has another type than the weight, it is normalized in the type of the weight.
@@ -146,6 +163,8 @@ fn dims(x: &Tensor, of_channels: &[&Tensor]) -> Result<Dims> {
 struct Statistics {
     mean: Tensor,
     variance: Tensor,
+    /// The number of values of a channel over all micro-batches, if these are synchronized.
+    of_all: Option<usize>,
 }
 
 /// The gradients of `x` and of what was added to it, and those of weight and bias.
@@ -170,8 +189,9 @@ impl Normalize {
         }
     }
 
-    fn keep(&self, mean: Tensor, variance: Tensor) {
-        *self.statistics.lock().unwrap_or_else(PoisonError::into_inner) = Some(Statistics { mean, variance });
+    fn keep(&self, mean: Tensor, variance: Tensor, of_all: Option<usize>) {
+        let statistics = Statistics { mean, variance, of_all };
+        *self.statistics.lock().unwrap_or_else(PoisonError::into_inner) = Some(statistics);
     }
 
     /// Returns the kernel of the CPU for an input of these sizes.
@@ -181,7 +201,7 @@ impl Normalize {
 
     /// Returns the statistics as numbers.
     fn moments(&self) -> Result<Vec<Moments>> {
-        let Statistics { mean, variance } = self.statistics()?;
+        let Statistics { mean, variance, .. } = self.statistics()?;
         let values = |x: Tensor| x.to_dtype(DType::F64)?.to_vec1::<f64>();
         let both = values(mean)?.into_iter().zip(values(variance)?);
         Ok(both.map(|(mean, variance)| Moments { mean, variance }).collect())
@@ -194,12 +214,21 @@ impl Normalize {
         weights: [&[T]; 2],
         added: Option<&[X]>,
     ) -> Result<Vec<X>> {
-        let given = if self.of_batch { None } else { Some(self.moments()?) };
-        let (y, moments) = self.on_cpu(x.dims()).forward(x.elements, weights, added, given.as_deref());
+        let kernel = self.on_cpu(x.dims());
+        let (given, of_all) = match self.of_batch {
+            false => (Some(self.moments()?), None),
+            true if synchronized::is_on() => {
+                let own = kernel.moments::<T, X>(x.elements);
+                let (moments, count) = synchronized::moments_of_all(&own, kernel.dims.count())?;
+                (Some(moments), Some(count))
+            }
+            true => (None, None),
+        };
+        let (y, moments) = kernel.forward(x.elements, weights, added, given.as_deref());
         if self.of_batch {
             let tensor = |values: Vec<f64>| Tensor::from_vec(values, moments.len(), &Device::Cpu);
             let of_each = |value: fn(&Moments) -> f64| tensor(moments.iter().map(value).collect());
-            self.keep(of_each(|moments| moments.mean)?, of_each(|moments| moments.variance)?);
+            self.keep(of_each(|moments| moments.mean)?, of_each(|moments| moments.variance)?, of_all);
         }
         Ok(y)
     }
@@ -215,7 +244,19 @@ impl Normalize {
         let needed = [x.tracked, added.is_some_and(|added| added.tracked)];
         let output = Output { y: y.elements, dy: dy.elements };
         let kernel = self.on_cpu(x.dims());
-        let found: Gradients<T, X> = kernel.backward(x.elements, weight, output, &self.moments()?, needed);
+        let moments = self.moments()?;
+        let found: Gradients<T, X> = match self.statistics()?.of_all {
+            None => kernel.backward(x.elements, weight, output, &moments, needed),
+            Some(count) => kernel.backward_of_all(
+                x.elements,
+                weight,
+                output,
+                &moments,
+                needed,
+                count,
+                synchronized::sums_of_all,
+            )?,
+        };
         let dadded = if self.relu { Gradient::Elements(found.added) } else { Gradient::OfResult };
         Ok(([Gradient::Elements(found.x), dadded], [found.weight, found.bias]))
     }
@@ -259,10 +300,10 @@ impl Op for Normalize {
         let (mean, variance) = if self.of_batch {
             let mean = planes.mean_keepdim((0, 2))?;
             let variance = planes.broadcast_sub(&mean)?.sqr()?.mean_keepdim((0, 2))?;
-            self.keep(mean.flatten_all()?.detach(), variance.flatten_all()?.detach());
+            self.keep(mean.flatten_all()?.detach(), variance.flatten_all()?.detach(), None);
             (mean, variance)
         } else {
-            let Statistics { mean, variance } = self.statistics()?;
+            let Statistics { mean, variance, .. } = self.statistics()?;
             let of_type = |statistic: Tensor| statistic.reshape(of_channels)?.to_dtype(x.dtype());
             (of_type(mean)?, of_type(variance)?)
         };

@@ -54,7 +54,7 @@ impl Seen {
     }
 
     /// Applies it at once, unless it is collected.
-    pub(super) fn settle(self) -> Result<()> {
+    pub(crate) fn settle(self) -> Result<()> {
         let applies = COLLECTED.with_borrow_mut(|collected| match collected {
             Some(all) => {
                 all.push(self);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cpu::workers;
+use crate::distributed::{SingleProcess, in_step};
 use crate::ops::testing::{Reference, assert_same_numbers, check, gradients, numbers, to_vec};
 
 fn norm(channels: usize) -> BatchNorm {
@@ -56,7 +57,7 @@ fn both_norms_have_their_gradients_with_all_that_follows() {
             let inputs = &inputs[..if adds { 4 } else { 3 }];
             check(Normalize { eps: 1e-5, of_batch: true, relu, statistics: Mutex::new(None) }, inputs, 1e-11);
             let BatchNorm { mean, variance, eps, .. } = norm(shape[1]);
-            let running = Statistics { mean: mean.into_inner(), variance: variance.into_inner() };
+            let running = Statistics { mean: mean.into_inner(), variance: variance.into_inner(), of_all: None };
             check(Normalize { eps, of_batch: false, relu, statistics: Mutex::new(Some(running)) }, inputs, 1e-11);
         }
     }
@@ -229,4 +230,63 @@ fn a_single_value_has_no_variance() {
     let [x, weight, bias] = operands(&[4, 3]);
     let message = norm(3).train_then(&x, &weight, &bias, After { add: Some(&numbers(&[4, 1], 5)), relu: true });
     assert!(message.unwrap_err().to_string().contains("is added to a result of [4, 3]"));
+}
+
+/// The result of some rows, its gradients for what has rows, and for weight and bias.
+fn of_rows(norm: &BatchNorm, inputs: &[Tensor], relu: bool, rows: std::ops::Range<usize>) -> Result<[Vec<Tensor>; 2]> {
+    let cut = |x: &Tensor| x.narrow(0, rows.start, rows.len())?.copy();
+    let has_rows = |at: usize| at == 0 || at == 3;
+    let var = |(at, x): (usize, &Tensor)| Var::from_tensor(&if has_rows(at) { cut(x)? } else { x.clone() });
+    let vars = inputs.iter().enumerate().map(var).collect::<Result<Vec<Var>>>()?;
+    let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
+    let y = finished(norm, true, true, &tensors, relu)?;
+    let dy = cut(&numbers(inputs[0].dims(), 7))?;
+    let store = (&y * dy)?.sum_all()?.backward()?;
+    let gradients = vars.iter().enumerate().map(|(at, var)| (has_rows(at), store.get(var).unwrap().clone()));
+    let (of_rows, of_weights): (Vec<_>, Vec<_>) = gradients.partition(|(has_rows, _)| *has_rows);
+    let tensors = |found: Vec<(bool, Tensor)>| found.into_iter().map(|(_, tensor)| tensor);
+    Ok([std::iter::once(y.detach()).chain(tensors(of_rows)).collect(), tensors(of_weights).collect()])
+}
+
+/// In micro-batches of unequal sizes, one of them a single number for each channel.
+#[test]
+fn synchronized_micro_batches_have_the_values_and_gradients_of_the_whole_batch() {
+    for (shape, cuts) in [(&[7, 3, 4, 5][..], [0..3, 3..4, 4..7]), (&[5, 3], [0..1, 1..2, 2..5])] {
+        for (adds, relu) in FINISHES {
+            let [x, weight, bias] = operands(shape);
+            let inputs = [x, weight, bias, numbers(shape, 6)];
+            let inputs = &inputs[..if adds { 4 } else { 3 }];
+            let (whole, norm) = (norm(3), norm(3));
+            let expected = of_rows(&whole, inputs, relu, 0..shape[0]).unwrap();
+            let parts = in_step(&SingleProcess, 0..3, |number, place| {
+                let exchange = move |numbers| place.exchange(numbers);
+                let rows = cuts[number].clone();
+                let (found, seen) = collect_seen(|| synchronized(exchange, || of_rows(&norm, inputs, relu, rows)));
+                found.map(|found| (found, seen))
+            });
+            let (parts, seen): (Vec<_>, Vec<_>) = parts.unwrap().into_iter().unzip();
+            for (at, expected) in expected[0].iter().enumerate() {
+                let found: Vec<&Tensor> = parts.iter().map(|[of_rows, _]| &of_rows[at]).collect();
+                assert_same_numbers(&Tensor::cat(&found, 0).unwrap(), expected, 1e-11);
+            }
+            for (at, expected) in expected[1].iter().enumerate() {
+                let sum = parts.iter().map(|[_, of_weights]| of_weights[at].clone()).reduce(|a, b| (a + b).unwrap());
+                assert_same_numbers(&sum.unwrap(), expected, 1e-11);
+            }
+            let values: Vec<_> = seen.iter().map(|seen| seen[0].values().unwrap()).collect();
+            assert!(values.iter().all(|of_one| *of_one == values[0]));
+            seen[2][0].apply().unwrap();
+            assert_same_numbers(&norm.mean, &whole.mean, 1e-12);
+            assert_same_numbers(&norm.variance, &whole.variance, 1e-12);
+        }
+    }
+}
+
+#[test]
+fn a_device_without_synchronized_batch_norms_says_so() {
+    let [x, weight, bias] = operands(&[4, 3, 5]);
+    let exchange = |_: Vec<f64>| -> Result<_> { panic!("it has no numbers to exchange") };
+    let on_a_gpu = || crate::cuda::host::with_kernels(1, || norm(3).train(&x, &weight, &bias));
+    let error = synchronized(exchange, on_a_gpu).unwrap_err().to_string();
+    assert!(error.starts_with("batch norm is synchronized over micro-batches on the CPU only"), "{error}");
 }

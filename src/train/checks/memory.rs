@@ -97,6 +97,8 @@ struct Sizes {
     /// Number of rows in a batch, and in a micro-batch.
     rows: u64,
     rows_at_once: u64,
+    /// Number of micro-batches that are computed at the same time.
+    at_once: u64,
     /// Number of rows per validation batch; 0 without validation.
     validation_rows: u64,
     /// Bytes of a row and its targets.
@@ -113,7 +115,12 @@ struct Sizes {
 impl Sizes {
     fn of(config: &Config, data: &Data, outline: Outline, device: &Device, purpose: Purpose) -> Self {
         let rows = data.full_batch();
-        let rows_at_once = pieces(rows as usize, config.train.accumulate.unwrap_or(1)).next().map_or(0, |p| p.len());
+        let of_micro_batch = pieces(rows as usize, config.train.accumulate.unwrap_or(1)).next().map_or(0, |p| p.len());
+        // With synchronized batch norms, the micro-batches of a process are computed at the same time.
+        let rows_at_once = match config.train.sync_batch_norm {
+            true => data.own_rows(rows as usize),
+            false => of_micro_batch,
+        };
         let row_bytes = row_bytes(&data.input(), data.targets());
         let is_large = rows.saturating_mul(row_bytes) >= READ_AHEAD_FROM;
         let steps = config.total_steps(data);
@@ -124,6 +131,7 @@ impl Sizes {
             averages: u64::from(config.ema.is_some()) + u64::from(config.swa.is_some()),
             rows,
             rows_at_once: rows_at_once as u64,
+            at_once: rows_at_once.div_ceil(of_micro_batch.max(1)) as u64,
             validation_rows: data.validation_rows().len().min(data.input().evaluation_rows()) as u64,
             row_bytes,
             batches: if is_large { data.batches_held().min(steps) } else { 1 },
@@ -145,10 +153,11 @@ impl Sizes {
         self.outline.parameters
     }
 
-    /// Returns the most sums of gradients that wait at a time for others to be added to, along the tree of micro-batches.
+    /// Returns the most sums of gradients that wait at a time for others to be added to, along the tree of micro-batches;
+    /// those that are computed at the same time all wait.
     fn sums(&self) -> u64 {
         let micro_batches = self.rows.div_ceil(self.rows_at_once.max(1)).max(1);
-        micro_batches.ilog2().max(1).into()
+        u64::from(micro_batches.ilog2()).max(self.at_once).max(1)
     }
 
     /// Returns the bytes of activations besides the gradients. Without accumulation, activations are freed while
@@ -257,7 +266,9 @@ impl Sizes {
             if !is_resumed {
                 rows.push(format!("a smaller `data.batch_size` (a batch has {} rows)", grouped(self.rows)));
             }
-            if self.rows_at_once > 1 && of(&["activations"]) > of(&["batches"]) {
+            if config.train.sync_batch_norm {
+                rows.push("`train.sync_batch_norm = false`, or more processes".to_owned());
+            } else if self.rows_at_once > 1 && of(&["activations"]) > of(&["batches"]) {
                 let pieces = config.train.accumulate.unwrap_or(1).saturating_mul(2);
                 rows.push(format!("micro-batches, `train.accumulate = {pieces}` or more"));
             }

@@ -124,6 +124,11 @@ pub struct TrainConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub accumulate: Option<usize>,
+    /// Whether batch norms take the statistics of the whole batch in place of those of each micro-batch, in any number of
+    /// processes. The micro-batches of a process are then computed at the same time and must fit in memory together. The
+    /// bits are the same for any number of processes; another value is another run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sync_batch_norm: bool,
     /// Maximal global norm of the gradients; larger ones are scaled down to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("exclusiveMinimum" = 0.0))]

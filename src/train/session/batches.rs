@@ -12,7 +12,8 @@ use crate::train::config::Config;
 /// Refuses a run with batches or micro-batches that have fewer rows than the model needs for training. All batches have
 /// the same size except the last of an epoch.
 pub(super) fn refuse_small(config: &Config, data: &Data, fewest: usize) -> Result<(), TrainError> {
-    let accumulate = config.train.accumulate.unwrap_or(1);
+    // The statistics of synchronized batch norms are those of the whole batch.
+    let accumulate = if config.train.sync_batch_norm { 1 } else { config.train.accumulate.unwrap_or(1) };
     let total = config.total_steps(data);
     for step in data.various_steps().into_iter().filter(|&step| step < total) {
         let rows = data.batch_rows(step);

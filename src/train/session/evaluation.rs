@@ -80,12 +80,15 @@ impl Session {
         let own = distributed::share(pieces.len(), rank, world);
         // The batch has only the rows of this process.
         let first = pieces.get(own.start).map_or(0, |piece| piece.start);
-        let (forward, seen) = ops::collect_seen(|| {
-            own.clone().zip(&pieces[own]).try_for_each(|(number, piece)| {
-                let piece = batch.slice(piece.start - first..piece.end - first)?;
-                let draws = StepRng::at(self.config.seed, step).of_micro_batch(number);
-                self.model.forward(&piece.inputs, Mode::Train(&draws)).map(drop).map_err(TrainError::from)
-            })
+        let (model, seed) = (&*self.model, self.config.seed);
+        let compute = |number: usize| {
+            let piece = batch.slice(pieces[number].start - first..pieces[number].end - first)?;
+            let draws = StepRng::at(seed, step).of_micro_batch(number);
+            model.forward(&piece.inputs, Mode::Train(&draws)).map(drop).map_err(TrainError::from)
+        };
+        let (forward, seen) = ops::collect_seen(|| match self.is_synchronized(pieces.len()) {
+            true => self.in_step(own, compute).map(drop),
+            false => own.into_iter().try_for_each(compute),
         });
         forward?;
         if world == 1 {

@@ -5,6 +5,7 @@ mod begun;
 mod evaluation;
 mod examples;
 mod freezing;
+mod in_step;
 mod initial_weights;
 mod intervals;
 mod notices;
@@ -164,6 +165,9 @@ impl Session {
         targets::check(&config, &data, loss.as_ref())?;
         let task = metrics::task(&data, loss.as_ref());
         metrics::check(&config.validation.metrics, &task)?;
+        let communicator = given.joining.communicator();
+        ranks::check(&*communicator, &config)?;
+        let data = ranks::shared(data, &*communicator, &config)?;
         memory::require(&config, &data, outputs, &device, purpose)?;
         let model = match given.model {
             Some(model) => model,
@@ -173,9 +177,6 @@ impl Session {
                 built.map_err(|error| memory::explained(error.into(), &config, &data, outputs, &device, purpose))?
             }
         };
-        let communicator = given.joining.communicator();
-        ranks::check(&*communicator, &config)?;
-        let data = ranks::shared(data, &*communicator, &config)?;
         let parameters = model.parameters().clone();
         let buffers = model.buffers();
         let frozen = model.frozen();
@@ -186,6 +187,7 @@ impl Session {
         } else if purpose == Purpose::Train {
             resumed.extend(initial_weights::of_untrained(&frozen));
         }
+        in_step::check(&config, &device, &buffers)?;
         batches::refuse_small(&config, &data, model.min_batch_rows())?;
         let optimizer = Optimizer::of_begun_run(&parameters, config.optimizer.clone())?;
         resumed.extend(begun.unless(

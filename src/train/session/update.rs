@@ -5,8 +5,9 @@ use candle_core::Tensor;
 use super::Session;
 use crate::data::{Batch, DataError, pieces};
 use crate::distributed::{self, CommunicatorError, GradientSum, SumError};
+use crate::loss::Loss;
 use crate::memory::Need;
-use crate::model::{LayerFlops, Mode};
+use crate::model::{LayerFlops, Mode, Model};
 use crate::ops::{self, Seen, Tape};
 use crate::optim::{CLIP_EPS, Gradients, MeasuredGradients, StepHyperparams};
 use crate::rng::StepRng;
@@ -97,17 +98,27 @@ impl Session {
         let scale = self.loss_scale().unwrap_or(1.0);
         let mut sum = GradientSum::new(&*self.communicator, pieces.len());
         // The batch has only the rows of this process.
-        let first = pieces.get(sum.own().start).map_or(0, |piece| piece.start);
-        for number in sum.own() {
+        let own = sum.own();
+        let first = pieces.get(own.start).map_or(0, |piece| piece.start);
+        let (model, loss, parameters) = (&*self.model, &*self.loss, &self.parameters);
+        let draws = StepRng::at(self.config.seed, self.step);
+        let compute = |number: usize| {
             let piece = pieces[number].start - first..pieces[number].end - first;
             let share = piece.len() as f64 / rows as f64;
             let piece = batch.slice(piece)?;
-            let (loss, tape) = Tape::record(|| self.loss_of(&piece, number));
+            let (loss, tape) = Tape::record(|| loss_of(model, loss, &piece, draws.of_micro_batch(number)));
             let loss = loss?;
+            let mean = loss.detach();
+            Ok::<_, TrainError>((share, mean, Gradients::from_tape(tape, loss, share * scale, parameters)?))
+        };
+        let mut add = |number, (share, loss, gradients)| {
             shares.push(share);
-            losses.push(loss.detach());
-            let gradients = Gradients::from_tape(tape, loss, share * scale, &self.parameters)?;
-            sum.add(number, gradients).map_err(|error| self.not_added(error))?;
+            losses.push(loss);
+            sum.add(number, gradients).map_err(|error| self.not_added(error))
+        };
+        match self.is_synchronized(pieces.len()) {
+            true => own.clone().zip(self.in_step(own, compute)?).try_for_each(|(number, found)| add(number, found))?,
+            false => own.into_iter().try_for_each(|number| add(number, compute(number)?))?,
         }
         let sum = sum.finish(&self.parameters).map_err(|error| self.not_added(error))?;
         Ok((sum, shares, losses))
@@ -133,13 +144,6 @@ impl Session {
             all.asked.save |= save != 0;
         }
         Ok(all)
-    }
-
-    /// The mean loss over the rows of a micro-batch.
-    fn loss_of(&self, batch: &Batch, micro_batch: usize) -> Result<Tensor, TrainError> {
-        let draws = StepRng::at(self.config.seed, self.step).of_micro_batch(micro_batch);
-        let outputs = self.model.forward(&batch.inputs, Mode::Train(&draws))?;
-        Ok(self.loss.forward(&outputs, &batch.targets)?)
     }
 
     /// Returns the objects that take memory in training, in the order in which they are made.
@@ -340,4 +344,10 @@ impl Session {
         }
         Some(mean)
     }
+}
+
+/// The mean loss over the rows of a micro-batch.
+fn loss_of(model: &dyn Model, loss: &dyn Loss, batch: &Batch, draws: StepRng) -> Result<Tensor, TrainError> {
+    let outputs = model.forward(&batch.inputs, Mode::Train(&draws))?;
+    Ok(loss.forward(&outputs, &batch.targets)?)
 }

@@ -18,6 +18,7 @@ fn sizes(purpose: Purpose) -> Sizes {
         averages: 0,
         rows: 8,
         rows_at_once: 8,
+        at_once: 1,
         validation_rows: 5,
         row_bytes: 12,
         batches: 9,
