@@ -10,8 +10,8 @@ use super::error::{CheckpointError, Damaged, During};
 use super::files::is_dir;
 use super::fs::{Disk, LocalDisk};
 use super::name::{
-    dir_name, is_file_of_checkpoint, is_left_by_a_file_manager, is_temporary, number_of_replaced, pin_of, replaced,
-    step_of, temporary_name,
+    dir_name, is_file_of_checkpoint, is_left_by_a_file_manager, is_report_of_share, is_temporary, number_of_replaced,
+    pin_of, replaced, step_of, temporary_name,
 };
 use super::objects::Objects;
 use super::outline::Outline;
@@ -154,6 +154,9 @@ impl Folder {
             if is_left_over(&path) {
                 fs::remove_dir_all(&path).during("remove", &path)?;
                 swept.push(path);
+            } else if path.file_name().and_then(|name| name.to_str()).is_some_and(is_report_of_share) && path.is_file()
+            {
+                fs::remove_file(&path).during("remove", &path)?;
             }
         }
         swept.sort();

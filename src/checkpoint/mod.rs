@@ -63,6 +63,10 @@
 //! the same state; otherwise it exchanges names with the new one and is kept beside it as `step-0000000100.replaced-1`,
 //! until a rule of [`Retention`] deletes it.
 //!
+//! Several processes may write the files together: the first one makes the hidden directory, each writes a share of the
+//! bytes, and the first one goes from there. Each reports the digests of its share beside the hidden directory, in
+//! `.step-0000000100.tmp-<process>-<n>.share-<rank>`.
+//!
 //! In an [object store](crate::store) directories cannot be renamed. There the files are uploaded to their place
 //! directly, and the manifest, created last and only if absent, completes the checkpoint; until then a marker beside
 //! them shows that they are ours to remove.
@@ -94,6 +98,7 @@ mod outline;
 mod read;
 pub mod save;
 mod saver;
+mod shared;
 mod snapshot;
 mod source;
 mod tensors;
@@ -111,6 +116,7 @@ pub use outline::Outline;
 pub use read::Checkpoint;
 pub use save::{Outcome, Saved};
 pub use saver::Saver;
+pub(crate) use shared::{Helper, Staging};
 pub use snapshot::Snapshot;
 pub use tensors::TensorOutline;
 pub use verify::{foreign_files, verify_all};

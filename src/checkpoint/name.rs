@@ -57,6 +57,21 @@ pub(super) fn temporary_name(step: u64) -> String {
     format!(".{}.tmp-{}-{}", dir_name(step), std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
+const SHARE: &str = ".share-";
+
+/// Returns the file beside the hidden directory at `temporary` in which process `rank` reports what it has written there:
+/// `.step-0000000100.tmp-<process>-<n>.share-<rank>`.
+pub(super) fn report_of_share(temporary: &Path, rank: usize) -> PathBuf {
+    let mut name = temporary.as_os_str().to_owned();
+    name.push(format!("{SHARE}{rank}"));
+    name.into()
+}
+
+/// Whether a name is one of [`report_of_share`], finished or not.
+pub(super) fn is_report_of_share(name: &str) -> bool {
+    name.split_once(SHARE).is_some_and(|(temporary, _)| is_temporary(temporary))
+}
+
 /// Whether a name is exactly one that [`temporary_name`] creates.
 pub(crate) fn is_temporary(name: &str) -> bool {
     let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u64>().is_ok();

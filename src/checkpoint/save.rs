@@ -12,6 +12,7 @@ use super::fs::Disk;
 use super::manifest::{FileEntry, Manifest};
 use super::name::{self, dir_name, temporary_name};
 use super::read::Checkpoint;
+use super::shared::Staging;
 use super::snapshot::{Encoded, Snapshot};
 use super::written_by::WrittenBy;
 use crate::{free_name, threads};
@@ -55,6 +56,17 @@ pub fn save(
     snapshot: &Snapshot,
     written_by: &WrittenBy,
 ) -> Result<Saved, CheckpointError> {
+    save_with(disk, folder, snapshot, written_by, None)
+}
+
+/// [`save()`], perhaps together with other processes, which write shares of the files to `staging`.
+pub(super) fn save_with(
+    disk: &dyn Disk,
+    folder: &Path,
+    snapshot: &Snapshot,
+    written_by: &WrittenBy,
+    staging: Option<Staging>,
+) -> Result<Saved, CheckpointError> {
     let files = snapshot.files()?;
     let bytes = files.iter().map(Encoded::bytes).sum();
     let path = folder.join(dir_name(snapshot.step()));
@@ -63,8 +75,7 @@ pub fn save(
         Outcome::Unchanged
     } else {
         create_folder(disk, folder)?;
-        let staged = Staged::create(disk, folder, snapshot.step())?;
-        let entries = files.iter().map(|file| staged.write(file)).collect::<Result<_, _>>()?;
+        let (staged, entries) = staged(disk, folder, snapshot.step(), &files, staging)?;
         staged.finish(manifest(snapshot.step(), entries, written_by)?)?;
         if occupied {
             Outcome::Replaced { aside: staged.replace(&path)? }
@@ -75,6 +86,26 @@ pub fn save(
     };
     again(|| disk.sync_dir(here_if_empty(folder))).during("flush", folder)?;
     Ok(Saved { path, bytes, outcome })
+}
+
+/// Writes all files to a hidden directory, and returns their entries in the manifest.
+fn staged<'a>(
+    disk: &'a dyn Disk,
+    folder: &Path,
+    step: u64,
+    files: &[Encoded<'_>],
+    staging: Option<Staging>,
+) -> Result<(Staged<'a>, Vec<FileEntry>), CheckpointError> {
+    let Some(mut staging) = staging else {
+        let staged = Staged::create(disk, folder, step)?;
+        let entries = files.iter().map(|file| staged.write(file)).collect::<Result<_, _>>()?;
+        return Ok((staged, entries));
+    };
+    let staged = Staged { disk, path: staging.take(), moved: false };
+    let shared = staging.write(files)?;
+    let entries = files.iter().zip(shared).map(|(file, shared)| shared.map_or_else(|| staged.write(file), Ok));
+    let entries = entries.collect::<Result<_, _>>()?;
+    Ok((staged, entries))
 }
 
 /// Repeats a system call that a signal interrupted.

@@ -13,7 +13,8 @@ use super::error::CheckpointError;
 use super::folder::Folder;
 use super::fs::{Disk, LocalDisk};
 use super::keep::{self, Retention};
-use super::save::Saved;
+use super::save::{Saved, save_with};
+use super::shared::Staging;
 use super::snapshot::Snapshot;
 use super::written_by::WrittenBy;
 use crate::threads::Task;
@@ -89,7 +90,26 @@ impl Saver {
     /// If the system refuses a thread, this returns when the snapshot is saved.
     pub fn begin(
         &mut self,
+        snapshot: Snapshot,
+        before: impl FnOnce(&Snapshot) -> Result<(), CheckpointError> + Send + 'static,
+    ) {
+        self.begin_with(snapshot, None, before);
+    }
+
+    /// Makes the hidden directory of a save of `step` in which `world` processes write the tensors of `parts`, for
+    /// [`Saver::begin_with`].
+    ///
+    /// # Errors
+    /// The directory cannot be made.
+    pub(crate) fn stage(&self, step: u64, parts: Vec<String>, world: usize) -> Result<Staging, CheckpointError> {
+        Staging::create(Arc::clone(&self.disk), self.folder.path(), step, parts, world)
+    }
+
+    /// [`Saver::begin`], perhaps together with other processes.
+    pub(crate) fn begin_with(
+        &mut self,
         mut snapshot: Snapshot,
+        staging: Option<Staging>,
         before: impl FnOnce(&Snapshot) -> Result<(), CheckpointError> + Send + 'static,
     ) {
         drop(self.wait());
@@ -99,7 +119,10 @@ impl Saver {
             let save = || {
                 snapshot.finish_copies()?;
                 before(&snapshot)?;
-                let saved = folder.save_on(&*disk, &snapshot, &written_by)?;
+                let saved = match staging {
+                    Some(_) => save_with(&*disk, folder.path(), &snapshot, &written_by, staging)?,
+                    None => folder.save_on(&*disk, &snapshot, &written_by)?,
+                };
                 prune(&*disk, &folder, &keep, snapshot.step());
                 Ok(saved)
             };

@@ -7,6 +7,7 @@ mod hooked;
 mod keeper;
 mod pace;
 mod recording;
+mod sharing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use super::run_dir::outcome::RunEnd;
 use super::session::Session;
 use super::sink::{Beginning, Outcome, Sink, Sinks, flush};
 use super::{RanksError, TrainError};
+use crate::checkpoint::Helper;
 use crate::checkpoint::fs::Disk;
 use crate::optim::{MeasuredGradients, OptimError, StepHyperparams};
 use crate::store;
@@ -42,6 +44,8 @@ pub struct Run {
     path: PathBuf,
     /// The first process of a run has it.
     keeper: Option<Keeper>,
+    /// The shares of saves that another one writes.
+    helper: Helper,
     /// Whether it has ended in all of its processes at the same step.
     has_ended_together: bool,
     /// The step up to which it trains; to its end if `None`.
@@ -71,12 +75,30 @@ impl Run {
         // Without an end after it, the process was killed. Before there is a run, a file would be in the way of one.
         keeper.directory.record_time("begin", session.step(), 0.0);
         let sinks = observe::configured_sinks(&session, &path);
-        Ok(Self { session, sinks, control, path, keeper: Some(keeper), has_ended_together: false, until: None })
+        Ok(Self {
+            session,
+            sinks,
+            control,
+            path,
+            keeper: Some(keeper),
+            helper: Helper::default(),
+            has_ended_together: false,
+            until: None,
+        })
     }
 
     /// Computes the run in `path` that another process keeps.
     pub(super) fn follow(session: Session, path: PathBuf, control: Control) -> Self {
-        Self { session, sinks: Vec::new(), control, path, keeper: None, has_ended_together: false, until: None }
+        Self {
+            session,
+            sinks: Vec::new(),
+            control,
+            path,
+            keeper: None,
+            helper: Helper::default(),
+            has_ended_together: false,
+            until: None,
+        }
     }
 
     /// Saves checkpoints through `disk` from now on.
@@ -260,19 +282,6 @@ impl Run {
             }
             None => Ok(Next::Step(record.next)),
         }
-    }
-
-    fn save_when_due(&mut self, sink: &mut dyn Sink) -> Result<(), TrainError> {
-        match &mut self.keeper {
-            Some(keeper) => {
-                let is_due = keeper.is_due(&self.session);
-                self.session.collect_states(is_due)?;
-                keeper.save_if(is_due, &self.session, sink)?;
-            }
-            None => self.session.collect_states(false)?,
-        }
-        self.session.release_states();
-        Ok(())
     }
 
     fn require_finite(&self, what: &str, value: f64, step: u64, rates: &[StepHyperparams]) -> Result<(), TrainError> {

@@ -1,7 +1,7 @@
 //! The bits of a run do not depend on the number of its processes.
 
 use crate::common::data::{mnist, write};
-use crate::common::{Lab, assert_same_bits, steps};
+use crate::common::{Lab, assert_same_bits, checkpoint, steps};
 use crate::{SHARED, train};
 
 #[test]
@@ -87,6 +87,23 @@ fn a_shared_optimizer_is_saved_like_that_of_one_process() {
         for file in ["checkpoints/step-0000000060/optimizer.safetensors", "log.jsonl"] {
             let bytes = |run: &str| std::fs::read(lab.path(run).join(file)).unwrap();
             assert!(bytes(&name) == bytes("alone"), "{file} of {processes} processes");
+        }
+    }
+}
+
+/// Every process writes a share of each checkpoint.
+#[test]
+fn shared_saves_have_the_files_of_one_process() {
+    let lab = Lab::in_memory(SHARED);
+    lab.start("alone");
+    for processes in [2, 4] {
+        let name = format!("{processes}");
+        train(&lab, processes, &["config.toml", "--out", &name, "--set", "distributed.share_saves=true"]).well();
+        for step in [20, 40, 60] {
+            for file in ["model.safetensors", "optimizer.safetensors"] {
+                let bytes = |run: &str| std::fs::read(checkpoint(&lab.path(run), step).join(file)).unwrap();
+                assert!(bytes(&name) == bytes("alone"), "{file} of step {step}, {processes} processes");
+            }
         }
     }
 }

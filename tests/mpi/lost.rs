@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use rekindle::checkpoint::verify_all;
+
 use crate::common::{Lab, assert_same_bits, checkpoint, log, steps};
 use crate::{SHARED, is_open_mpi, process, send, spawn, train};
 
@@ -26,6 +28,28 @@ fn a_killed_process_costs_no_bit() {
         for step in steps(&run).into_iter().filter(|step| !step.is_multiple_of(100)) {
             fs::remove_dir_all(checkpoint(&run, step)).unwrap();
         }
+        assert_same_bits(&lab.path("alone"), &run);
+    }
+}
+
+/// Each process writes to files of some MB after every step, so it is killed while it does.
+#[test]
+fn a_process_that_is_killed_while_all_save_leaves_whole_checkpoints() {
+    let config = SHARED.replace("hidden = [32, 32]", "hidden = [400, 400]").replace("steps = 60", "steps = 100");
+    let config = config.replace("\"20 steps\" }", "\"1 step\", keep = { last = 3 } }");
+    let lab = Lab::in_memory(&format!("distributed = {{ share_saves = true }}\n{config}"));
+    lab.start("alone");
+    for (victim, processes) in [(1, 2), (0, 3), (2, 1)] {
+        let name = format!("run-{victim}");
+        let run = lab.path(&name);
+        let mut training = spawn(&lab, 3, &["config.toml", "--out", &name]);
+        training.wait_until(|| steps(&run).last().is_some_and(|&step| step >= 20));
+        send(process(&lab, victim).unwrap(), libc::SIGKILL);
+        training.ended();
+        let checkpoints: Vec<_> = steps(&run).into_iter().map(|step| checkpoint(&run, step)).collect();
+        assert!(!checkpoints.is_empty());
+        verify_all(&checkpoints, 1, |path, verified| assert!(verified.is_ok(), "{path:?}: {verified:?}"));
+        train(&lab, processes, &["--resume", &name]).well();
         assert_same_bits(&lab.path("alone"), &run);
     }
 }

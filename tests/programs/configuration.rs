@@ -223,7 +223,8 @@ fn of_every_kind() -> Vec<Value> {
             "evaluate": false},
         "swa": {"start": "75%", "every": "1 epoch", "batch_norm": "recompute", "evaluate": true},
         "early_stopping": {"metric": "validation_loss", "patience": 3, "min_delta": 0.1, "target": 0.5},
-        "train": {"epochs": 3, "accumulate": 2, "clip_norm": 1.0, "clip_eps": 0.0, "initial_weights": "w",
+        "train": {"epochs": 3, "accumulate": 2, "sync_batch_norm": true, "clip_norm": 1.0, "clip_eps": 0.0,
+            "initial_weights": "w",
             "unused_weights": "ignore", "missing_weights": "new", "new_weights": ["*"],
             "rename_weights": [["a", "b"]], "metric": "training_loss", "max_time": "2h", "clip_value": 1.0,
             "gradient_noise": {"eta": 0.1, "gamma": 0.55},
@@ -235,7 +236,7 @@ fn of_every_kind() -> Vec<Value> {
         "log": {"tensorboard": true, "histograms": "500 steps", "images": 4},
         "hooks": {"on_start": ["a"], "on_checkpoint": ["a"], "on_validation": ["a", "b"], "on_end": ["a"],
             "on_failure": ["a"], "timeout": "5 min"},
-        "distributed": {"shard_optimizer": true},
+        "distributed": {"shard_optimizer": true, "share_saves": true},
         // Only user programs have components.
         "components": {},
     });

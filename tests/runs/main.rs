@@ -32,6 +32,7 @@ mod resume_choices;
 mod resume_data;
 mod resume_equivalence;
 mod shaped_gradients;
+mod shared_saves;
 mod sinks;
 mod synchronized;
 mod tensorboard;

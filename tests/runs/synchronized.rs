@@ -1,6 +1,5 @@
 //! Batch norms that take the statistics of the whole batch, in however many micro-batches and processes it is computed.
 
-use std::cell::Cell;
 use std::fs;
 use std::thread;
 
@@ -46,7 +45,10 @@ fn any_number_of_ranks_has_the_bits_of_one_process_also_after_a_resume() {
 #[test]
 fn losses_are_those_of_whole_batches() {
     let losses = |sync: bool, accumulate: &str| {
-        let lab = lab(&format!("sync_batch_norm = {sync}"), EVERY_STEP);
+        let config = config(&format!("sync_batch_norm = {sync}"), EVERY_STEP);
+        // Adam would make much of the rounding of small gradients.
+        let lab = Lab::in_memory(&config.replace(ADAMW, "{ kind = 'sgd', lr = 0.05 }"));
+        write(&lab.path("mnist"), &mnist());
         train(&lab, accumulate, "run", None, NEVER).unwrap();
         let loss = |key: &str| {
             log(&lab.path("run")).iter().filter_map(|line| line[key].as_f64()).take(6).collect::<Vec<f64>>()
@@ -58,7 +60,7 @@ fn losses_are_those_of_whole_batches() {
         assert_eq!(losses.len(), whole.len());
         losses.iter().zip(&whole).map(|(found, whole)| (found - whole).abs() / whole).fold(0.0, f64::max)
     };
-    // Six steps of rounding in f32, against statistics of 3 images or of 9.
+    // Some steps of rounding in f32, against statistics of 3 images or of 9.
     assert!(far(losses(true, "4")) < 1e-3 && far(losses(false, "4")) > 1e-2);
 }
 
@@ -71,8 +73,8 @@ fn a_rank_that_is_lost_at_any_exchange_leaves_the_state_before_the_step() {
     for exchanges in (0..80).step_by(5) {
         let run = format!("lost-{exchanges}");
         thread::scope(|scope| {
-            let [first, second] = ranks(2).try_into().ok().unwrap();
-            let second = Rank { exchanges: Cell::new(6 + exchanges), ..second };
+            let [first, second]: [Rank; 2] = ranks(2).try_into().ok().unwrap();
+            second.exchanges.set(6 + exchanges);
             let (lab, run) = (&lab, &run);
             scope.spawn(move || train(lab, "2", run, Some(second), NEVER).unwrap_err());
             train(lab, "2", run, Some(first), NEVER).unwrap_err();

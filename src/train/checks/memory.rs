@@ -117,7 +117,7 @@ impl Sizes {
         let rows = data.full_batch();
         let of_micro_batch = pieces(rows as usize, config.train.accumulate.unwrap_or(1)).next().map_or(0, |p| p.len());
         // With synchronized batch norms, the micro-batches of a process are computed at the same time.
-        let rows_at_once = match config.train.sync_batch_norm {
+        let rows_at_once = match config.train.has_sync_batch_norm() {
             true => data.own_rows(rows as usize),
             false => of_micro_batch,
         };
@@ -266,7 +266,7 @@ impl Sizes {
             if !is_resumed {
                 rows.push(format!("a smaller `data.batch_size` (a batch has {} rows)", grouped(self.rows)));
             }
-            if config.train.sync_batch_norm {
+            if config.train.has_sync_batch_norm() {
                 rows.push("`train.sync_batch_norm = false`, or more processes".to_owned());
             } else if self.rows_at_once > 1 && of(&["activations"]) > of(&["batches"]) {
                 let pieces = config.train.accumulate.unwrap_or(1).saturating_mul(2);

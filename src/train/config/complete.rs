@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::every::Interval;
-use super::run_config::Config;
+use super::run_config::{Config, TrainConfig};
 use crate::data::{Format, Task};
 use crate::schedule::Schedule;
 
@@ -39,6 +39,13 @@ impl Config {
             table.insert(key.to_owned(), complete_schedule(schedule)?);
         }
         toml::to_string(&table)
+    }
+}
+
+impl TrainConfig {
+    /// Whether batch norms take the statistics of the whole batch; by default they do not.
+    pub(in crate::train) fn has_sync_batch_norm(&self) -> bool {
+        self.sync_batch_norm.unwrap_or(false)
     }
 }
 

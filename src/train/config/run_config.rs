@@ -126,9 +126,9 @@ pub struct TrainConfig {
     pub accumulate: Option<usize>,
     /// Whether batch norms take the statistics of the whole batch in place of those of each micro-batch, in any number of
     /// processes. The micro-batches of a process are then computed at the same time and must fit in memory together. The
-    /// bits are the same for any number of processes; another value is another run.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub sync_batch_norm: bool,
+    /// bits are the same for any number of processes; another value is another run. By default they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync_batch_norm: Option<bool>,
     /// Maximal global norm of the gradients; larger ones are scaled down to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("exclusiveMinimum" = 0.0))]
@@ -199,6 +199,12 @@ pub struct DistributedConfig {
     /// its newest checkpoint, and a validation is not interrupted for a stop.
     #[serde(default)]
     pub shard_optimizer: bool,
+    /// Whether each process writes a share of a checkpoint's bytes: weights, moments and averages. The files are the same.
+    /// All processes must reach the run directory. Each then copies the state for a save as the first one does. The first
+    /// process writes what another one does not, and it alone saves for a stop, in an object store, and moments that
+    /// `shard_optimizer` has collected there.
+    #[serde(default)]
+    pub share_saves: bool,
 }
 
 fn default_device() -> String {

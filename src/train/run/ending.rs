@@ -75,7 +75,7 @@ impl Run {
         if control.stop_requested().is_some() {
             return Ok(None);
         }
-        self.save_when_due(sink)?;
+        self.save_alone_when_due(sink)?;
         sink.validating(record.done());
         // A requested save does not interrupt it again.
         self.session.validate(&|| control.stop_requested().is_some() && control.is_pressing())
@@ -98,6 +98,7 @@ impl Run {
 
     /// Saves the state if the newest checkpoint is older.
     pub(super) fn finish(&mut self, outcome: Outcome, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
+        self.share_last_save(&outcome, sink)?;
         match &mut self.keeper {
             Some(keeper) => {
                 if self.has_ended_together {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::pace::Pace;
 use crate::checkpoint::Outcome::Replaced;
 use crate::checkpoint::fs::{Disk, LocalDisk};
-use crate::checkpoint::{self, Checkpoint, CheckpointError, Folder, Saved, Saver};
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Folder, Saved, Saver, Staging};
 use crate::optim::StepHyperparams;
 use crate::train::TrainError;
 use crate::train::intervals::Saves;
@@ -37,6 +37,8 @@ pub(super) struct Keeper {
     is_asked: bool,
     /// Whether the newest save replaces one of the same step from before its validation.
     supersedes: bool,
+    /// The directory of the next save, if other processes write shares of it.
+    staging: Option<Staging>,
     control: Control,
     pace: Pace,
     /// Dropped last, because a save may still be in flight.
@@ -73,6 +75,7 @@ impl Keeper {
             asked: None,
             is_asked: false,
             supersedes: false,
+            staging: None,
             control,
             pace: Pace::from(Instant::now()),
             directory,
@@ -125,6 +128,14 @@ impl Keeper {
         Ok(())
     }
 
+    /// Makes the directory of the next save, for other processes too, and returns its name. If it cannot be made, the save
+    /// says why.
+    pub fn stage(&mut self, session: &Session, sink: &mut dyn Sink) -> Result<Option<&str>, TrainError> {
+        self.await_save(session, sink)?;
+        self.staging = self.saver.stage(session.step(), session.shared_parts(), session.world()).ok();
+        Ok(self.staging.as_ref().map(Staging::name))
+    }
+
     /// Restores files that have disappeared from the run directory, and reports it.
     ///
     /// # Errors
@@ -158,10 +169,11 @@ impl Keeper {
         self.supersedes = self.saved_unvalidated && self.saving.0 == step;
         self.saving = (step, began);
         self.saved_unvalidated = session.unvalidated().is_some();
+        let staging = self.staging.take();
         self.directory.require_in_place()?;
         let log = self.log.written()?;
         let snapshot = session.fill(self.saver.snapshot_at(step), self.directory.path())?;
-        self.saver.begin(snapshot, move |snapshot| {
+        self.saver.begin_with(snapshot, staging, move |snapshot| {
             snapshot.require_finite("model")?;
             log.sync()
         });

@@ -13,7 +13,7 @@ use crate::train::config::Config;
 /// the same size except the last of an epoch.
 pub(super) fn refuse_small(config: &Config, data: &Data, fewest: usize) -> Result<(), TrainError> {
     // The statistics of synchronized batch norms are those of the whole batch.
-    let accumulate = if config.train.sync_batch_norm { 1 } else { config.train.accumulate.unwrap_or(1) };
+    let accumulate = if config.train.has_sync_batch_norm() { 1 } else { config.train.accumulate.unwrap_or(1) };
     let total = config.total_steps(data);
     for step in data.various_steps().into_iter().filter(|&step| step < total) {
         let rows = data.batch_rows(step);

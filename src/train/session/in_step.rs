@@ -16,7 +16,7 @@ use crate::train::config::Config;
 /// Refuses a run with synchronized batch norms that its model or its device does not have.
 pub(super) fn check(config: &Config, device: &Device, buffers: &Parameters) -> Result<(), TrainError> {
     let rule = match () {
-        () if !config.train.sync_batch_norm => return Ok(()),
+        () if !config.train.has_sync_batch_norm() => return Ok(()),
         () if buffers.is_empty() => "the model has no batch norm; remove it",
         () if !device.is_cpu() => {
             "only `device = \"cpu\"` has synchronized batch norms; remove it, or change the device"
@@ -36,7 +36,7 @@ pub(super) fn check(config: &Config, device: &Device, buffers: &Parameters) -> R
 impl Session {
     /// Whether batch norms take the statistics of all micro-batches of a batch of `pieces`.
     pub(super) fn is_synchronized(&self, pieces: usize) -> bool {
-        self.config.train.sync_batch_norm && pieces > 1
+        self.config.train.has_sync_batch_norm() && pieces > 1
     }
 
     /// Calls `work` for the micro-batches of this process at the same time, with synchronized batch norms. Their running

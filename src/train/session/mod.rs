@@ -14,6 +14,7 @@ mod ranks;
 mod recalled;
 mod saved;
 mod shards;
+mod shared_saves;
 mod statistics;
 #[cfg(feature = "peers")]
 mod taken;

@@ -7,7 +7,7 @@ use crate::checkpoint::{Checkpoint, CheckpointError, Snapshot};
 use crate::model::Precision;
 use crate::state::{State, StateError, Stateful};
 use crate::train::TrainError;
-use crate::train::component::{Makers, setting};
+use crate::train::component::{BUILT_IN, Makers, setting};
 use crate::train::intervals::Lengths;
 use crate::train::schedulers::Schedulers;
 
@@ -76,6 +76,24 @@ impl Session {
     /// Adds every part to `snapshot`.
     pub(super) fn save_parts(&self, snapshot: Snapshot) -> Result<Snapshot, CheckpointError> {
         self.parts().into_iter().try_fold(snapshot, |snapshot, Named { name, part, .. }| snapshot.part(&name, part))
+    }
+
+    /// Returns the names of the parts whose tensors each process has, and saves without a difference.
+    pub(in crate::train) fn shared_parts(&self) -> Vec<String> {
+        let is_built_in = |name: &str| name.strip_prefix(COMPONENTS).is_some_and(|name| BUILT_IN.contains(&name));
+        let is_shared = |name: &str| match name {
+            "model" => true,
+            "optimizer" => !self.is_sharded(),
+            component => is_built_in(component),
+        };
+        self.parts().into_iter().map(|part| part.name).filter(|name| is_shared(name)).collect()
+    }
+
+    /// Adds these parts to `snapshot`.
+    pub(in crate::train) fn fill_shared(&self, snapshot: Snapshot) -> Result<Snapshot, CheckpointError> {
+        let shared = self.shared_parts();
+        let parts = self.parts().into_iter().filter(|part| shared.contains(&part.name));
+        parts.fold(Ok(snapshot), |snapshot, Named { name, part, .. }| snapshot?.part(&name, part))
     }
 
     /// Restores every part. An optional part that was added on this resume starts at the checkpoint's step, and the
