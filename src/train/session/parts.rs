@@ -92,8 +92,8 @@ impl Session {
     /// Adds these parts to `snapshot`.
     pub(in crate::train) fn fill_shared(&self, snapshot: Snapshot) -> Result<Snapshot, CheckpointError> {
         let shared = self.shared_parts();
-        let parts = self.parts().into_iter().filter(|part| shared.contains(&part.name));
-        parts.fold(Ok(snapshot), |snapshot, Named { name, part, .. }| snapshot?.part(&name, part))
+        let mut parts = self.parts().into_iter().filter(|part| shared.contains(&part.name));
+        parts.try_fold(snapshot, |snapshot, Named { name, part, .. }| snapshot.part(&name, part))
     }
 
     /// Restores every part. An optional part that was added on this resume starts at the checkpoint's step, and the
