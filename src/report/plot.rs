@@ -38,6 +38,9 @@ pub struct Plot {
     pub smooth: f64,
 }
 
+/// A log, and the place of each of its lines on the horizontal axis.
+type Placed<'a> = (Log<'a>, Vec<f64>);
+
 impl Plot {
     /// Draws it. Returns with it why runs are left out: those in a folder that lack a metric or what the axis needs.
     ///
@@ -76,7 +79,7 @@ impl Plot {
 
     /// Reads the logs of the runs, each with the places of its lines. Of a run in a folder that was given, an error does
     /// not matter as long as another can be drawn: it may have just begun.
-    fn read<'a>(&self, runs: &'a [PathBuf]) -> Result<(Vec<(Log<'a>, Vec<f64>)>, Vec<LogError>), LogError> {
+    fn read<'a>(&self, runs: &'a [PathBuf]) -> Result<(Vec<Placed<'a>>, Vec<LogError>), LogError> {
         let (mut read, mut left_out) = (Vec::new(), Vec::new());
         for run in runs {
             let log = Log::read(run, &self.metrics);
