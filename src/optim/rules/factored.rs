@@ -51,7 +51,7 @@ impl<T: Element> Means<T> {
 fn add_squares<T: Element>(sums: &mut [T], row: &[T], scale: T, eps: T) {
     for (sum, &x) in sums.iter_mut().zip(row) {
         let x = x * scale;
-        *sum = *sum + (x * x + eps);
+        *sum += x * x + eps;
     }
 }
 
@@ -104,7 +104,7 @@ impl<T: Element> Factors<T> {
             for (block, factors) in blocks.iter().zip(factors) {
                 for ((lane, &g), &of_column) in lanes.iter_mut().zip(block).zip(factors) {
                     let moved = (g * scale) * self.of(of_row, of_column);
-                    *lane = *lane + moved * moved;
+                    *lane += moved * moved;
                 }
             }
             sum += lanes.iter().map(|lane| WithDType::to_f64(*lane)).sum::<f64>();
