@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::encoding::{Encoding, Precision};
-use super::{DataConfig, DataError, Input, Normalize, Schema, Statistics};
+use super::{DataConfig, DataError, Input, Normalize, Schema, Statistics, TargetScale};
 use crate::state::{State, StateError};
 
 /// The steps between a row and the input of its model, with the saved state of the run's data.
@@ -45,9 +45,9 @@ impl Prepared {
         let columns = schema.names.columns.clone().unwrap_or_default();
         let known: Vec<&str> =
             columns.features().filter_map(|place| columns.all.get(place)).map(String::as_str).collect();
-        let encoding = Encoding::restore(&memory.json, &known)?;
-        let encodings =
-            memory.json.get("columns").filter(|columns| columns.as_array().is_some_and(|all| !all.is_empty()));
+        let (_, state) = TargetScale::split(&memory.json)?;
+        let encoding = Encoding::restore(&state, &known)?;
+        let encodings = state.get("columns").filter(|columns| columns.as_array().is_some_and(|all| !all.is_empty()));
         Ok(Self {
             names: encoding.number_names(),
             encodings: encodings.cloned(),

@@ -192,6 +192,6 @@ mod tests {
     #[test]
     fn the_graph_of_a_resnet_is_its_computation() {
         assert_same_bits("kind = 'resnet'\nwidths = [4, 6]\ndepths = [1, 2]", &[2, 7, 9]);
-        assert_same_bits("kind = 'resnet'\nwidths = [3]\ndepths = [1]", &[1, 4, 4]);
+        assert_same_bits("kind = 'resnet'\nwidths = [3]\ndepths = [2]\nstochastic_depth = 0.5", &[1, 4, 4]);
     }
 }

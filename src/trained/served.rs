@@ -2,7 +2,7 @@
 
 use super::{Trained, TrainedError};
 use crate::checkpoint::Checkpoint;
-use crate::data::Preparation;
+use crate::data::{Preparation, TargetScale};
 use crate::loss::Link;
 use crate::state::{State, Stateful};
 use crate::train::{Setting, Weights};
@@ -39,6 +39,11 @@ impl Trained {
     /// The loss does not fit the targets.
     pub(crate) fn output_width(&self) -> Result<usize, TrainedError> {
         Ok(self.loss.outputs(self.schema.targets).map_err(crate::train::TrainError::from)?)
+    }
+
+    /// Returns what the targets of the run have become, if they are transformed.
+    pub(crate) fn target_scale(&self) -> Option<&TargetScale> {
+        self.scale.as_ref()
     }
 
     /// Returns how outputs become predictions, if this is known.

@@ -232,15 +232,18 @@ fn tables(place: &Workplace) -> Vec<Case> {
     }
     fs::write(place.path("table.csv"), table).unwrap();
     let rows = json!((0..30).map(numbers).collect::<Vec<_>>());
-    let of = |name, label: &str, others: [&str; 2], loss: &str| {
+    let transformed = |name, label: &str, others: [&str; 2], loss: &str, transform: &str| {
         let task = if label == "two" { "" } else { "task = \"regression\"\n" };
         let config = format!(
-            "[data]\npath = \"table.csv\"\nlabel = \"{label}\"\nignore = {others:?}\n{task}batch_size = 10\n[model]\nkind = \
+            "[data]\npath = \"table.csv\"\nlabel = \"{label}\"\nignore = {others:?}\n{task}{transform}batch_size = 10\n[model]\nkind = \
              \"mlp\"\nhidden = [5]\n[loss]\nkind = \"{loss}\"\n{TAIL}"
         );
         exported(place, name, &config, "table.csv", rows.clone())
     };
+    let of = |name, label, others, loss| transformed(name, label, others, loss, "");
     vec![
+        transformed("scaled", "value", ["count", "two"], "mse", "target_transform = \"standardize\"\n"),
+        transformed("logarithms", "count", ["value", "two"], "mae", "target_transform = \"log1p\"\n"),
         of("values", "value", ["count", "two"], "mse"),
         of("counts", "count", ["value", "two"], "poisson"),
         of("two", "two", ["value", "count"], "binary_cross_entropy"),

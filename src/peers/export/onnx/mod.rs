@@ -52,10 +52,14 @@ pub(super) fn write(
     let mut network = Network::default();
     let input = rows::write(&mut network, &preparation, row);
     let result = layers::write(&mut network, &graph, input, &mut weights)?;
-    let outputs = results::write(&mut network, &result, trained.output_width()?, trained.link());
+    let outputs =
+        results::write(&mut network, &result, trained.output_width()?, trained.link(), trained.target_scale());
     rows::describe(&mut network, &preparation, &config.data);
     if let (Some(classes), TargetKind::Classes { .. }) = (trained.class_names(), trained.schema().targets) {
         network.metadata("classes", &json!(classes).to_string());
+    }
+    if let Some(labels) = trained.label_names() {
+        network.metadata("labels", &json!(labels).to_string());
     }
     network.metadata("step", &trained.step().to_string());
     let length = network.len();

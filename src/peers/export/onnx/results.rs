@@ -1,11 +1,18 @@
 //! The outputs of a network: logits, probabilities and classes, or values.
 
 use super::network::{Attribute, Element, Network};
+use crate::data::TargetScale;
 use crate::loss::Link;
 
 /// Adds the outputs of a network whose last layer has this `result`, `width` numbers for each row, and returns their
 /// names.
-pub(super) fn write(network: &mut Network, result: &str, width: usize, link: Option<Link>) -> Vec<&'static str> {
+pub(super) fn write(
+    network: &mut Network,
+    result: &str,
+    width: usize,
+    link: Option<Link>,
+    scale: Option<&TargetScale>,
+) -> Vec<&'static str> {
     match link {
         Some(Link::Softmax) => {
             network.named("logits", "Identity", &[result], &[]);
@@ -25,11 +32,12 @@ pub(super) fn write(network: &mut Network, result: &str, width: usize, link: Opt
             all(network, &[("logits", width), ("probabilities", width)])
         }
         Some(Link::Exp) => {
-            network.named("values", "Exp", &[result], &[]);
+            let exp = network.node("Exp", &[result], &[]);
+            values(network, &exp, scale);
             all(network, &[("values", width)])
         }
         Some(Link::Identity) => {
-            network.named("values", "Identity", &[result], &[]);
+            values(network, result, scale);
             all(network, &[("values", width)])
         }
         None => {
@@ -37,6 +45,27 @@ pub(super) fn write(network: &mut Network, result: &str, width: usize, link: Opt
             all(network, &[("outputs", width)])
         }
     }
+}
+
+/// Values in their unit. Those that were transformed for training are brought back in 64 bits, and rounded once.
+fn values(network: &mut Network, result: &str, scale: Option<&TargetScale>) {
+    let Some(scale) = scale else { return network.named("values", "Identity", &[result], &[]) };
+    let x = network.node("Cast", &[result], &[Attribute::Int("to", Element::F64 as i64)]);
+    let x = match scale {
+        TargetScale::Standardize { mean, std } => {
+            let std = network.f64s("target_std", &[std.len()], std);
+            let mean = network.f64s("target_mean", &[mean.len()], mean);
+            let x = network.node("Mul", &[&x, &std], &[]);
+            network.node("Add", &[&x, &mean], &[])
+        }
+        TargetScale::Log => network.node("Exp", &[&x], &[]),
+        TargetScale::Log1p => {
+            let one = network.f64s("target_one", &[], &[1.0]);
+            let x = network.node("Exp", &[&x], &[]);
+            network.node("Sub", &[&x, &one], &[])
+        }
+    };
+    network.named("values", "Cast", &[&x], &[Attribute::Int("to", Element::F32 as i64)]);
 }
 
 /// The probabilities of both classes, and the class, of the logit of the second. Each probability is computed by itself,
