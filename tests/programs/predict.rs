@@ -160,7 +160,8 @@ fn rows_may_come_through_a_pipe() {
     };
     assert_eq!(through(&table()), (Some(0), expected.clone(), String::new()));
     let (code, out, err) = through("a,b,c\n1,two,3\n");
-    assert!(code == Some(2) && out.is_empty(), "{err}");
+    // The names of the columns are written before the first row is read.
+    assert!(code == Some(2) && out.lines().count() <= 1, "{err}");
     assert!(err.contains("/dev/stdin, line 2, column `b`: \"two\" is not a number"), "{err}");
     assert_eq!(through("").0, Some(2));
     let file = fs::File::open(lab.path("data.csv")).unwrap();
