@@ -101,7 +101,7 @@ impl Directory {
     fn write_config(&self, number: usize, plan: &Plan, config: &Config) -> Result<(), SweepError> {
         let file = self.config(number);
         let body = complete(config, &self.path.join("configs"))?;
-        let text = format!("# Trial {number} of a sweep: {}\n{body}", told(&parameters(plan, number)));
+        let text = format!("# Trial {number} of a sweep: {}\n{body}", told(plan, &parameters(plan, number)));
         match fs::read_to_string(&file) {
             Ok(old) if old == text => Ok(()),
             Ok(_) => {
@@ -227,13 +227,14 @@ pub(super) fn parameters(plan: &Plan, trial: usize) -> Map<String, Value> {
 }
 
 /// Formats the values of a trial: `optimizer.lr = 0.1, seed = 3`.
-pub(super) fn told(parameters: &Map<String, Value>) -> String {
+pub(super) fn told(plan: &Plan, parameters: &Map<String, Value>) -> String {
     let shown = |value: &Value| match value.as_f64().filter(|_| value.is_f64()) {
         Some(number) => figures::exact(number),
         None => value.to_string(),
     };
-    let each: Vec<String> = parameters.iter().map(|(key, value)| format!("{key} = {}", shown(value))).collect();
-    each.join(", ")
+    let keys = plan.parameters.iter().map(|parameter| parameter.key.as_str());
+    let each = keys.filter_map(|key| Some(format!("{key} = {}", shown(parameters.get(key)?))));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the full name of the metric.

@@ -72,7 +72,7 @@ impl Outcome {
         let best = self.best()?;
         let value = best.value.map(figures::loss).unwrap_or_default();
         let step = best.best_step.map(|step| format!(" after step {step}")).unwrap_or_default();
-        Some(format!("trial {}, {} {value}{step}: {}", best.trial, self.metric, told(&best.parameters)))
+        Some(format!("trial {}, {} {value}{step}: {}", best.trial, self.metric, told(&self.plan, &best.parameters)))
     }
 
     /// Writes the files of the outcome into the directory of the sweep: `best.toml`, `trials.csv` and, with the feature

@@ -77,9 +77,9 @@ fn a_trial_that_fails_is_recorded_and_the_others_go_on() {
 fn a_sweep_that_cannot_be_made_is_refused_before_anything_runs() {
     for (from, to, part) in [
         ("optimizer.lr", "optimizer.learning_rate", "did you mean `optimizer.lr`?"),
-        ("optimizer.lr", "optimiser.lr", "did you mean `optimizer.lr`?"),
+        ("optimizer.lr", "optimiser.lr", "did you mean `optimizer`?"),
         ("[4, 8]", "[4, 0]", "sweep.toml: [parameters], trial 1: data.batch_size"),
-        ("[4, 8]", "['four']", "must be a whole number"),
+        ("[4, 8]", "['four']", "positive number of rows"),
         ("config.toml", "none.toml", "cannot read the configuration none.toml"),
         ("val_accuracy", "validation_auroc", "add \"auroc\" to `validation.metrics`"),
         ("search", "serach", "sweep.toml, line 3: there is no key `serach` here; did you mean `search`?"),

@@ -57,7 +57,7 @@ struct Arguments {
     /// The configuration of a new run, a TOML file
     #[arg(required_unless_present = "resume", conflicts_with = "resume")]
     config: Option<PathBuf>,
-    /// Continue a run: its directory, or a checkpoint; here, or at a URL.
+    /// Continue a run: its directory, checkpoint or URL.
     #[arg(long, value_name = "PATH")]
     resume: Option<PathBuf>,
     #[command(flatten)]
@@ -81,7 +81,7 @@ struct Arguments {
     max_time: Option<Duration>,
     #[command(flatten)]
     until: Until,
-    /// Show the run, its memory and its time, without training.
+    /// Show the run, its memory and time; train nothing.
     #[arg(long, conflicts_with = "resume")]
     plan: bool,
     /// With --plan, the mean time between failures, as `6h`; or a day.
@@ -110,7 +110,7 @@ enum Command {
     Prove(prove::Prove),
     /// Start a run, and start it again when it is killed or fails.
     Supervise(supervise::Supervise),
-    /// Make many runs with other settings, several at once, and find the best.
+    /// Make many runs with other settings, and find the best.
     Sweep(sweep::Sweep),
     /// Evaluate a trained model on the run's rows, or on others.
     Eval(eval::Eval),

@@ -8,7 +8,7 @@ use rekindle::train::{Console, JsonLines, Records};
 /// The options.
 #[derive(Args)]
 pub struct Output {
-    /// Print only errors and warnings, and answers to signals.
+    /// Print only errors, warnings, answers to signals.
     #[arg(long, conflicts_with = "plan")]
     quiet: bool,
     /// Print the record of each step as a line of JSON, or with --json=epochs those of epochs and validations; with

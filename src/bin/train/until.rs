@@ -6,7 +6,7 @@ use rekindle::train::{Interval, Run};
 /// The option.
 #[derive(Args)]
 pub struct Until {
-    /// Save and stop when the run has come so far, as `500 steps` or `2 epochs`.
+    /// Save and stop at `500 steps`, or at `2 epochs`.
     #[arg(long, value_name = "LENGTH", value_parser = length)]
     until: Option<Interval>,
 }
