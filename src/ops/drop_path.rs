@@ -37,7 +37,7 @@ impl DropPath {
             // Not a product with 0, which would turn an infinity into a NaN and leave a sign on zero.
             match factor.is_zero() {
                 true => row.fill(T::zero()),
-                false => row.iter_mut().for_each(|x| *x = *x * factor),
+                false => row.iter_mut().for_each(|x| *x *= factor),
             }
         }
         result

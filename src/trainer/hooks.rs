@@ -67,9 +67,15 @@ pub struct RunEnd {
 pub(super) struct Hooks<'a> {
     pub step: Vec<OnStep<'a>>,
     pub validation: Vec<OnStep<'a>>,
-    pub save: Vec<Box<dyn FnMut(&SaveEnd<'_>) + 'a>>,
-    pub end: Vec<Box<dyn FnMut(&RunEnd) + 'a>>,
+    pub save: Vec<OnSave<'a>>,
+    pub end: Vec<OnEnd<'a>>,
 }
 
 /// Called after a step.
 type OnStep<'a> = Box<dyn FnMut(&StepEnd) + 'a>;
+
+/// Called after a save.
+type OnSave<'a> = Box<dyn FnMut(&SaveEnd<'_>) + 'a>;
+
+/// Called at the end.
+type OnEnd<'a> = Box<dyn FnMut(&RunEnd) + 'a>;

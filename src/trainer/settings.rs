@@ -18,6 +18,9 @@ use crate::state::Stateful;
 #[cfg(feature = "trainer")]
 use crate::train::{Control, Stake};
 
+/// A function from batch to loss.
+type LossOf<'a, B> = Box<dyn FnMut(&B) -> Fallible<Tensor> + 'a>;
+
 /// A training loop for a model of yours: a function from step to batch, and one from batch to loss, are enough.
 ///
 /// [`Trainer::train_in`] trains in a directory, and continues there if a run has begun: a program that is killed at any
@@ -47,7 +50,7 @@ use crate::train::{Control, Stake};
 pub struct Trainer<'a, B> {
     pub(super) parameters: Parameters,
     pub(super) batch: Box<dyn FnMut(u64) -> Fallible<B> + 'a>,
-    pub(super) loss: Box<dyn FnMut(&B) -> Fallible<Tensor> + 'a>,
+    pub(super) loss: LossOf<'a, B>,
     /// AdamW if it is not set.
     pub(super) optimizer: Option<Chosen<'a>>,
     pub(super) schedule: Schedule,

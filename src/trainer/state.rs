@@ -70,8 +70,8 @@ impl<B> Loop<'_, B> {
         let step = self.scheduler.t();
         let is_multiple = self.settings.save_every.is_some_and(|every| step.is_multiple_of(every));
         // Each is asked, so that no request is left for a later step.
-        let is_asked = self.settings.requests.save.iter_mut().fold(false, |asked, save| save() || asked);
-        if is_multiple || is_asked || self.last_save.elapsed() >= self.settings.save_after {
+        let asked = self.settings.requests.save.iter_mut().filter_map(|save| save().then_some(())).count();
+        if is_multiple || asked > 0 || self.last_save.elapsed() >= self.settings.save_after {
             self.begin_save()?;
         }
         Ok(())
