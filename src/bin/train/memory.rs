@@ -91,18 +91,22 @@ const fn is_of_system(size: usize) -> bool {
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps the promises that both require; so in all functions here.
-        let memory = match is_of_system(layout.size()) {
-            true => unsafe { System.alloc(layout) },
-            false => unsafe { MiMalloc.alloc(layout) },
+        let memory = unsafe {
+            match is_of_system(layout.size()) {
+                true => System.alloc(layout),
+                false => MiMalloc.alloc(layout),
+            }
         };
         in_large_pages(given(memory, layout.size()), layout.size())
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
-        let memory = match is_of_system(layout.size()) {
-            true => unsafe { System.alloc_zeroed(layout) },
-            false => unsafe { MiMalloc.alloc_zeroed(layout) },
+        let memory = unsafe {
+            match is_of_system(layout.size()) {
+                true => System.alloc_zeroed(layout),
+                false => MiMalloc.alloc_zeroed(layout),
+            }
         };
         in_large_pages(given(memory, layout.size()), layout.size())
     }
@@ -127,9 +131,11 @@ unsafe impl GlobalAlloc for Allocator {
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         // SAFETY: as above.
-        match is_of_system(layout.size()) {
-            true => unsafe { System.dealloc(memory, layout) },
-            false => unsafe { MiMalloc.dealloc(memory, layout) },
+        unsafe {
+            match is_of_system(layout.size()) {
+                true => System.dealloc(memory, layout),
+                false => MiMalloc.dealloc(memory, layout),
+            }
         }
     }
 }
