@@ -16,12 +16,12 @@ impl Trained {
         Self::assemble(checkpoint, &[Setting::of_device("cpu")], None, weights)
     }
 
-    /// Returns the parameters and buffers of the model, in host memory.
+    /// Returns all weights of the model, also those that adapters leave untrained, in host memory.
     ///
     /// # Errors
     /// They cannot be read.
     pub(crate) fn weights(&self) -> Result<State, TrainedError> {
-        let all = self.model.parameters().and(&self.model.buffers());
+        let all = self.model.parameters().and(&self.model.buffers()).and(&self.model.frozen());
         Ok(all.save().map_err(crate::data::DataError::from)?)
     }
 
