@@ -53,7 +53,7 @@ pub(super) fn write(
     writing
         .notes
         .extend(torch::notes(source, &parts.schedule).into_iter().filter(|note| !note.starts_with("scheduler.step")));
-    if !source.step().is_multiple_of(source.steps_per_epoch) {
+    if source.in_epoch() > 0 {
         writing.notes.push(
             "it is saved within an epoch, which Lightning begins with the first batches of the loader".to_owned(),
         );
@@ -64,7 +64,7 @@ pub(super) fn write(
 /// Returns the state of Lightning's loops after the updates made. It saves before it has closed an epoch, so at the end
 /// of one the last batch is processed and not completed; here the epoch is closed.
 fn fit_loop(source: &Source<'_>) -> Item<'static> {
-    let (step, epochs, within) = (source.step(), source.epochs(), source.step() % source.steps_per_epoch);
+    let (step, epochs, within) = (source.step(), source.epochs(), source.in_epoch());
     let four = |done: u64| Item::dict(["ready", "completed", "started", "processed"].map(|name| (name, count(done))));
     let two = |done: u64| Item::dict(["ready", "completed"].map(|name| (name, count(done))));
     let three = |done: u64| Item::dict(["ready", "completed", "started"].map(|name| (name, count(done))));

@@ -111,9 +111,18 @@ impl<'a> Source<'a> {
         self.checkpoint.step()
     }
 
-    /// Returns the epochs made.
+    /// Returns the epochs made. They follow from the updates unless the batch size was changed.
     pub fn epochs(&self) -> u64 {
-        self.step() / self.steps_per_epoch
+        let saved = self.checkpoint.field("epoch").and_then(Value::as_u64);
+        saved.unwrap_or(self.step() / self.steps_per_epoch)
+    }
+
+    /// Returns the updates made in the epoch that has begun.
+    pub fn in_epoch(&self) -> u64 {
+        match self.checkpoint.field("epoch_began").and_then(Value::as_u64) {
+            Some(began) => self.step().saturating_sub(began),
+            None => self.step() % self.steps_per_epoch,
+        }
     }
 
     /// Returns a setting of the configuration.
