@@ -1,6 +1,6 @@
 //! A generative adversarial network: a loop with two models, two optimizers and two schedules, resumable to the bit.
 //!
-//! The generator learns to draw points on a ring. The losses are squares: Mao et al., "Least squares generative
+//! The generator is to draw points on a ring. The losses are squares: Mao et al., "Least squares generative
 //! adversarial networks", ICCV 2017. Run it, kill it, run it again: `cargo run --release --example gan runs/gan`.
 
 use anyhow::Result;

@@ -126,8 +126,15 @@ impl Stateful for Replay {
     }
 }
 
-fn main() -> Fallible<()> {
+fn main() {
     let out = std::env::args().nth(1).unwrap_or_else(|| "runs/walk".into());
+    if let Err(error) = learn_to_walk(&out) {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn learn_to_walk(out: &str) -> Fallible<()> {
     let values = Values::new()?;
     let target = Values(values.0.copied()?);
     let replay = Rc::new(RefCell::new(Replay::default()));
