@@ -180,6 +180,8 @@ fn a_run_with_adapters_begins_as_its_base_trains_them_alone_and_needs_no_other_f
     }
     lab.train(&["--resume", "tuned", "--set", "train.steps=4"]).well();
     lab.train(&["sample", "tuned", "--prompt", "ab", "--tokens", "3"]).well();
+    let plain = lab.train(&["config.toml", "--init-from", "tuned", "--out", "plain"]).refusal();
+    assert!(plain.contains("has an adapter `transformer.h.0.attn.c_attn.lora_A.weight`"), "{plain}");
     let change = lab.train(&["--resume", "tuned", "--set", "model.lora.rank=3"]).refusal();
     assert!(change.contains("model.lora.rank cannot change within a run"), "{change}");
 }

@@ -60,6 +60,7 @@ pub(super) fn load(path: &Path, train: &TrainConfig, model: &Tensors<'_>) -> Res
     sorted.refuse_missing(train.missing_weights.unwrap_or_default(), &names).map_err(wrong)?;
     sorted.matched.iter().try_for_each(|(name, stored)| fit(name, stored, weights)).map_err(wrong)?;
     sorted.refuse_frozen(model.frozen).map_err(wrong)?;
+    refuse_adapters(&named, weights).map_err(wrong)?;
     let others = Others::of(&files, &named, weights).map_err(wrong)?;
     if train.unused_weights.unwrap_or_default() == UnusedWeights::Error
         && let Some(reason) = others.refusal()
@@ -151,6 +152,17 @@ impl<'a> Sorted<'a> {
             Notice::Warning(format!("{path}: it lacks {count} of the model's tensors, which begin new: {names}"))
         });
         [Some(Notice::Note(taken)), new, missing].into_iter().flatten().collect()
+    }
+}
+
+/// Refuses adapters that the model has not: without them the weights are those before fine-tuning.
+fn refuse_adapters(named: &BTreeMap<String, &Stored>, weights: &Parameters) -> Result<(), String> {
+    match named.keys().find(|name| is_adapter(name) && weights.get(name).is_none()) {
+        Some(name) => Err(format!(
+            "has an adapter `{name}` that the model has no place for; give the model a `[model.lora]` that has it, or \
+             weights with merged adapters, of `inspect export RUN --to safetensors`"
+        )),
+        None => Ok(()),
     }
 }
 
