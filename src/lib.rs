@@ -122,6 +122,8 @@ mod typeface;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod watch;
+#[cfg(feature = "trainer")]
+mod zip;
 
 #[doc(hidden)]
 pub use cuda::kernel_launches;

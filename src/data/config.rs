@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::delimiter::{CommentMark, Delimiter};
 use super::format_kind::Format;
 use super::options::{
-    CategoryEncoding, Channels, Decimal, Label, MISSING_VALUES, Missing, TargetColumns, Task, TokenKind,
+    CategoryEncoding, Channels, Decimal, Label, MISSING_VALUES, Missing, RowPacking, TargetColumns, Task, TokenKind,
     missing_values, missing_values_schema,
 };
 use super::shaping::{Crop, Resize, Shaping};
@@ -84,11 +84,12 @@ pub struct DataConfig {
     /// Tables: whether a number column with missing values gets a second column that marks them. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing_indicator: Option<bool>,
-    /// safetensors: the name of the inputs, F32 `[rows, …]`. Default "x".
+    /// safetensors and npz: the name of the inputs, numbers of shape `[rows, …]`. Default "x".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inputs: Option<String>,
-    /// safetensors: the name of the targets. F32 `[rows]` or `[rows, width]` are values; I64, U32 or U8 `[rows]` or
-    /// `[rows, 1]` are classes. Default "y".
+    /// Tensors: the name of the targets; for npy the name of their file, in the folder of `path`. Floats `[rows]` or
+    /// `[rows, width]` are values; whole numbers or BOOL, `[rows]` or `[rows, 1]`, are classes. Default "y", for npy
+    /// "y.npy".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub targets: Option<String>,
     /// IDX: the file of images in the folder. Default "train-images-idx3-ubyte", with "t10k-images-idx3-ubyte" for
@@ -123,6 +124,30 @@ pub struct DataConfig {
     /// `~/.cache`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
+    /// Documents: the field of a text. Default "text".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Documents: the field of a prompt, which is not learned, where records are pairs. Default "prompt".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// Documents: the field of the answer to learn, where records are pairs. Default "answer".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// Documents: the field of a list of messages, where records are chats; what the assistant says is learned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages: Option<String>,
+    /// Documents: the text of a pair, with its fields in braces, by default prompt and answer in two lines; or of each
+    /// message of a chat, with {role} and {content}, by default as in ChatML. The answer, or the content, is learned with
+    /// all that follows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Documents: the token between two of them. Default the tokenizer's own; for characters and bytes "\u0000".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub separator: Option<String>,
+    /// Documents: how they share rows: "none", "rows" or "documents". Default "rows" for texts, "documents" for pairs and
+    /// chats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packing: Option<RowPacking>,
     /// Folders of images: 1 converts them to grey, 3 to colour. Default unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<Channels>,
@@ -147,7 +172,7 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<NonZeroUsize>,
     /// Whether every feature except categories gets mean 0 and deviation 1. Default true for tables, false for
-    /// safetensors.
+    /// tensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standardize: Option<bool>,
     /// Targets that are values: "standardize" (mean 0 and deviation 1 over the training rows), "log" or "log1p". Metrics and
@@ -235,6 +260,13 @@ impl DataConfig {
             tokenizer: None,
             context: None,
             cache: None,
+            text: None,
+            prompt: None,
+            answer: None,
+            messages: None,
+            template: None,
+            separator: None,
+            packing: None,
             channels: None,
             resize: None,
             crop: None,
@@ -311,54 +343,4 @@ impl DataConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    #[test]
-    fn a_config_is_written_as_it_was_typed() {
-        let text = "path = \"a.csv\"\nlabel = -2\nvalidation = 0.2\nbatch_size = \"all\"\ndrop_last = true\n";
-        let config: DataConfig = toml::from_str(text).unwrap();
-        assert_eq!(config.label, Some(Label::Index(-2).into()));
-        assert_eq!(toml::to_string(&config).unwrap(), text);
-    }
-
-    #[test]
-    fn defaults_are_those_of_new() {
-        assert_eq!(toml::from_str::<DataConfig>("path = \"a.csv\"").unwrap(), DataConfig::new("a.csv"));
-    }
-
-    #[test]
-    fn other_rows_are_separated_as_their_name_says() {
-        let delimiter = |own: &str, text: &str, other: &str| {
-            let config: DataConfig = toml::from_str(&format!("path = \"{own}\"\n{text}")).unwrap();
-            config.complete().for_other(Path::new(other)).delimiter()
-        };
-        assert_eq!(delimiter("a.csv", "", "b.csv"), Delimiter::COMMA);
-        assert_eq!(delimiter("a.csv", "", "b.tsv"), Delimiter::TAB);
-        assert_eq!(delimiter("a.tsv", "", "b.csv"), Delimiter::COMMA);
-        assert_eq!(delimiter("a.csv", "delimiter = \";\"", "b.csv"), Delimiter::SEMICOLON);
-        assert_eq!(delimiter("a.tsv", "", "b.tsv"), Delimiter::TAB);
-    }
-
-    #[test]
-    fn a_whole_batch_is_shuffled_only_on_request() {
-        let mut config = DataConfig::new("a.csv");
-        assert_eq!(config.shuffle_seed(7), Some(7));
-        config.batch_size = BatchSize::All;
-        assert_eq!(config.shuffle_seed(7), None);
-        config.shuffle = Some(true);
-        assert_eq!(config.shuffle_seed(7), Some(7));
-    }
-
-    #[test]
-    fn bad_options_say_what_is_expected() {
-        let message =
-            |line: &str| toml::from_str::<DataConfig>(&format!("path = \"a\"\n{line}")).unwrap_err().to_string();
-        assert!(message("label = 1.5").contains("a column is given by its name, or by its number"));
-        assert!(message("batch_size = 0").contains("`batch_size` is a positive number of rows, or \"all\""));
-        assert!(message("classes = 0").contains("nonzero"));
-        assert!(message("batchsize = 1").contains("unknown field `batchsize`"));
-    }
-}
+mod tests;

@@ -132,6 +132,17 @@ pub trait Dataset: Send + Sync {
         None
     }
 
+    /// Returns the class that marks positions without a target, if there are any. A run of such data leaves them out of its
+    /// loss and its metrics.
+    fn ignored(&self) -> Option<u32> {
+        None
+    }
+
+    /// Returns the token that begins a document, if the documents of a row must be seen apart from each other.
+    fn document_start(&self) -> Option<u32> {
+        None
+    }
+
     /// Returns the columns of a table with the same value in every row.
     fn constant(&self) -> Vec<String> {
         Vec::new()
@@ -240,6 +251,14 @@ macro_rules! delegate {
 
         fn token_bytes(&$this) -> Option<Vec<u32>> {
             $inner.token_bytes()
+        }
+
+        fn ignored(&$this) -> Option<u32> {
+            $inner.ignored()
+        }
+
+        fn document_start(&$this) -> Option<u32> {
+            $inner.document_start()
         }
 
         fn constant(&$this) -> Vec<String> {

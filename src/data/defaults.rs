@@ -1,7 +1,7 @@
 //! Defaults of `[data]`, filled in.
 
 use super::format_kind::Format;
-use super::options::{Label, MISSING_VALUES, Missing, Task, TokenKind};
+use super::options::{Label, MISSING_VALUES, Missing, RowPacking, Task, TokenKind};
 use super::{BatchSize, DataConfig};
 
 impl DataConfig {
@@ -25,11 +25,16 @@ impl DataConfig {
                 config.complete_table();
             }
             Format::Parquet => config.complete_table(),
-            Format::Safetensors => {
+            Format::Npy => {
+                config.targets.get_or_insert_with(|| "y.npy".to_owned());
+                config.standardize.get_or_insert(false);
+            }
+            Format::Safetensors | Format::Npz => {
                 config.inputs.get_or_insert_with(|| "x".to_owned());
                 config.targets.get_or_insert_with(|| "y".to_owned());
                 config.standardize.get_or_insert(false);
             }
+            Format::Jsonl => config.complete_documents(),
             Format::Text if self.tokenizer.is_none() => {
                 config.tokens.get_or_insert(TokenKind::default());
             }
@@ -39,6 +44,27 @@ impl DataConfig {
             Format::Text | Format::Idx | Format::Custom | Format::Own(_) => {}
         }
         config
+    }
+
+    fn complete_documents(&mut self) {
+        self.packing = Some(self.row_packing());
+        if self.tokenizer.is_none() {
+            self.tokens.get_or_insert_default();
+        }
+        if self.prompt.is_some() || self.answer.is_some() {
+            self.answer.get_or_insert_with(|| "answer".to_owned());
+            if self.template.is_none() {
+                self.prompt.get_or_insert_with(|| "prompt".to_owned());
+            }
+        } else if self.messages.is_none() {
+            self.text.get_or_insert_with(|| "text".to_owned());
+        }
+    }
+
+    /// Returns how documents share rows.
+    pub(super) fn row_packing(&self) -> RowPacking {
+        let are_texts = self.prompt.is_none() && self.answer.is_none() && self.messages.is_none();
+        self.packing.unwrap_or(if are_texts { RowPacking::Rows } else { RowPacking::Documents })
     }
 
     fn complete_table(&mut self) {
@@ -80,7 +106,11 @@ mod tests {
         has("path = 'a.csv'\nmissing = 'mean'", &format!("header skip_lines delimiter decimal {missing} {table}"));
         has("path = 'a.parquet'\nmissing = 'mean'", &format!("missing_indicator {table}"));
         has("path = 'a.safetensors'", "inputs targets standardize");
+        has("path = 'a.npz'", "inputs targets standardize");
+        has("path = 'a.npy'", "targets standardize");
         has("path = 'a.txt'\ncontext = 8", "tokens context");
+        has("path = 'a.jsonl'\ncontext = 8", "text packing tokens context");
+        has("path = 'a.jsonl'\ncontext = 8\nprompt = 'p'", "prompt answer packing tokens context");
         has("path = 'a.txt'\ncontext = 8\ntokenizer = 'b.json'", "tokenizer context");
         has("path = 'a'\nformat = 'images'", "skip_bad");
         has("path = 'a'\nformat = 'idx'", "");

@@ -365,6 +365,16 @@ impl<D: Dataset> Data<D> {
         self.gathering.dataset.targets()
     }
 
+    /// Returns the class that marks positions without a target, if there are any.
+    pub(crate) fn ignored(&self) -> Option<u32> {
+        self.gathering.dataset.ignored()
+    }
+
+    /// Returns the token that begins a document, if those of a row must be seen apart from each other.
+    pub(crate) fn document_start(&self) -> Option<u32> {
+        self.gathering.dataset.document_start()
+    }
+
     /// Returns the identity of the content. A resume continues only if it equals the one in the checkpoint.
     pub fn fingerprint(&self) -> &Fingerprint {
         self.gathering.dataset.fingerprint()

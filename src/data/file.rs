@@ -100,13 +100,22 @@ impl<'a> DataFile<'a> {
 
     /// Reads `path`; gzip and zstd are recognized by their first bytes, not by its name.
     pub fn read(path: &'a Path) -> Result<Self, DataError> {
+        Self::read_if(path, |packing| require_readable(path, packing))
+    }
+
+    /// Reads `path` like [`DataFile::read`], where it may be an archive that is read as it is.
+    pub fn read_archive(path: &'a Path) -> Result<Self, DataError> {
+        Self::read_if(path, |_| Ok(()))
+    }
+
+    fn read_if(path: &'a Path, is_readable: impl FnOnce(Packing) -> Result<(), DataError>) -> Result<Self, DataError> {
         let unreadable = |source| DataError::Read { path: path.into(), source };
         require_file(path)?;
         require_room(path, std::fs::metadata(path).map_err(unreadable)?.len(), "the file")?;
         let bytes = regular::read(path).map_err(unreadable)?;
         let fingerprint = Fingerprint::of(&bytes);
         let packing = Packing::of(&bytes);
-        require_readable(path, packing)?;
+        is_readable(packing)?;
         let content = if packing.is_packed() { unpack(path, &bytes, packing)? } else { bytes };
         if content.is_empty() {
             return Err(DataError::EmptyFile { path: path.into() });

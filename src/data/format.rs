@@ -7,12 +7,11 @@ use candle_core::Device;
 use super::columns::TableOptions;
 use super::dataset::Source;
 use super::error::FilesError;
-use super::file::DataFile;
 use super::files::{Counts, Part};
 use super::format_kind::{COMMON, Format};
 use super::tables::{self, ReadTable};
 use super::tensors::{ReadTensors, TensorReader};
-use super::{DataConfig, DataError, Recalled, Split, Table, folder, idx, others, survey, text};
+use super::{DataConfig, DataError, Recalled, Split, Table, Vocabulary, documents, folder, idx, others, survey, text};
 use crate::Notice;
 use crate::state::State;
 
@@ -26,7 +25,10 @@ impl Format {
             path if is(&path, "csv") || is(&path, "tsv") => Some(Self::Csv),
             path if is(&path, "parquet") => Some(Self::Parquet),
             path if is(&path, "safetensors") => Some(Self::Safetensors),
+            path if is(&path, "npy") => Some(Self::Npy),
+            path if is(&path, "npz") => Some(Self::Npz),
             path if is(&path, "txt") => Some(Self::Text),
+            path if is(&path, "jsonl") || is(&path, "ndjson") => Some(Self::Jsonl),
             _ => None,
         };
         let format = config.format.or(named).ok_or_else(|| {
@@ -43,7 +45,7 @@ impl Format {
     }
 
     /// Returns the format of other data at `path`, for a model trained on that of `config`: the same one, except that a
-    /// table may be CSV or Parquet.
+    /// table may be CSV or Parquet, and named tensors safetensors or npz.
     ///
     /// # Errors
     /// The file's name has the ending of another format.
@@ -54,7 +56,7 @@ impl Format {
         let is_own = matches!(trained, Self::Custom | Self::Own(_));
         let Some(named) = by_name(path).filter(|_| !is_own) else { return Ok(trained) };
         let are = |some: [Self; 2]| some.contains(&trained) && some.contains(&named);
-        if are([Self::Csv, Self::Parquet]) {
+        if are([Self::Csv, Self::Parquet]) || are([Self::Safetensors, Self::Npz]) {
             return Ok(named);
         }
         // If the run's own file has the same ending, or both are text, the name does not matter.
@@ -125,9 +127,10 @@ pub(super) fn open(
             let train = open(&DataConfig { fold: config.fold, ..config.at(&config.path) }, seed, device, recalled)?;
             known.beside(train, config, device)
         }
-        Format::Safetensors => read_safetensors(config, seed, device, saved),
+        Format::Safetensors | Format::Npy | Format::Npz => read_tensors(config, format, seed, device, saved),
         Format::Idx => idx::open(config, seed, saved),
         Format::Text => text::open(config, recalled),
+        Format::Jsonl => documents::open(config, seed, recalled),
         Format::Images => folder::open(config, seed, recalled.and_then(|recalled| recalled.memory)),
         Format::Custom => Err(DataError::NotGiven),
         Format::Own(_) => {
@@ -138,6 +141,14 @@ pub(super) fn open(
             Ok((source, split))
         }
     }
+}
+
+/// Opens the text or the documents at `config.path` with an existing vocabulary, all of them for an evaluation.
+pub(crate) fn open_text(config: &DataConfig, vocabulary: Vocabulary) -> Result<Box<dyn Source>, DataError> {
+    Ok(match Format::of(config)? {
+        Format::Jsonl => Box::new(documents::open_known(config, vocabulary)?),
+        _ => Box::new(text::open_known(config, vocabulary)?),
+    })
 }
 
 fn read_table(
@@ -157,16 +168,17 @@ fn read_table(
     Ok((Box::new(table.scaled(config.target_transform, &split)?), split))
 }
 
-fn read_safetensors(
+fn read_tensors(
     config: &DataConfig,
+    format: Format,
     seed: u64,
     device: &Device,
     saved: Option<&State>,
 ) -> Result<(Box<dyn Source>, Split), DataError> {
-    let file = DataFile::read(&config.path)?;
-    let ReadTensors { rows, names, notices } = TensorReader::new(config, saved).read(&file, saved.is_some())?;
+    let (read, fingerprint) = TensorReader::new(config, saved).open(&config.path, format, saved.is_some())?;
+    let ReadTensors { rows, names, notices } = read;
     let split = Split::of(config, Counts { train: rows.len(), ..Counts::default() }, seed)?;
-    let mut table = Table::new(rows, file.fingerprint, device)?.with_classes(names).saying(notices);
+    let mut table = Table::new(rows, fingerprint, device)?.with_classes(names).saying(notices);
     if config.standardize.unwrap_or(false) {
         table = table.standardized(&split)?;
     }
@@ -188,7 +200,7 @@ mod tests {
         assert_eq!(
             format("a.dat").unwrap_err().to_string(),
             "the name of a.dat does not show its format; set `data.format` to \"csv\", \"parquet\", \"safetensors\", \
-             \"idx\", \"text\" or \"images\""
+             \"npy\", \"npz\", \"idx\", \"text\", \"jsonl\" or \"images\""
         );
     }
 

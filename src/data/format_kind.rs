@@ -19,10 +19,16 @@ pub enum Format {
     Parquet,
     /// Named tensors.
     Safetensors,
+    /// An array of NumPy, beside another one with the targets.
+    Npy,
+    /// Named arrays of NumPy.
+    Npz,
     /// Images and labels in MNIST's format.
     Idx,
     /// Text, as rows of tokens.
     Text,
+    /// Documents, each a line of JSON.
+    Jsonl,
     /// A folder with one subfolder of images per class.
     Images,
     /// Rows that the training program passes as a value; there is no `data.path`.
@@ -76,14 +82,28 @@ const CSV: &[&str] = &[
 /// Options of every table format.
 const TABLE: &[&str] = CSV.split_at(6).1;
 
+/// Options of documents.
+const DOCUMENTS: &[&str] =
+    &["text", "prompt", "answer", "messages", "template", "separator", "packing", "tokens", "tokenizer", "context"];
+
 /// Options of every format: the place of the data, its split, its order, and changes at every step.
 pub(super) const COMMON: [&str; 9] =
     ["path", "format", "validation", "fold", "batch_size", "shuffle", "drop_last", "sampling", "augment"];
 
 impl Format {
     /// All formats except registered ones.
-    pub(super) const BUILT_IN: [Self; 7] =
-        [Self::Csv, Self::Parquet, Self::Safetensors, Self::Idx, Self::Text, Self::Images, Self::Custom];
+    pub(super) const BUILT_IN: [Self; 10] = [
+        Self::Csv,
+        Self::Parquet,
+        Self::Safetensors,
+        Self::Npy,
+        Self::Npz,
+        Self::Idx,
+        Self::Text,
+        Self::Jsonl,
+        Self::Images,
+        Self::Custom,
+    ];
 
     /// Returns its word in a configuration.
     pub(super) fn word(self) -> &'static str {
@@ -91,8 +111,11 @@ impl Format {
             Self::Csv => "csv",
             Self::Parquet => "parquet",
             Self::Safetensors => "safetensors",
+            Self::Npy => "npy",
+            Self::Npz => "npz",
             Self::Idx => "idx",
             Self::Text => "text",
+            Self::Jsonl => "jsonl",
             Self::Images => "images",
             Self::Custom => "custom",
             Self::Own(name) => name,
@@ -105,8 +128,11 @@ impl Format {
             Self::Csv => "CSV",
             Self::Parquet => "Parquet",
             Self::Safetensors => "safetensors",
+            Self::Npy => "npy",
+            Self::Npz => "npz",
             Self::Idx => "IDX",
             Self::Text => "text",
+            Self::Jsonl => "JSON Lines",
             Self::Images => "images",
             Self::Custom => "custom data",
             Self::Own(name) => name,
@@ -119,6 +145,8 @@ impl Format {
             Self::Csv => CSV,
             // A Parquet file contains column names and missing values.
             Self::Parquet => TABLE,
+            Self::Npy => &["targets", "classes", "standardize", "target_transform"],
+            Self::Npz => &["inputs", "targets", "classes", "standardize", "target_transform"],
             Self::Safetensors => {
                 &["inputs", "targets", "classes", "standardize", "target_transform", "validation_path", "test_path"]
             }
@@ -126,6 +154,7 @@ impl Format {
                 &["images", "labels", "validation_images", "validation_labels", "test_images", "test_labels", "classes"]
             }
             Self::Text => &["tokens", "tokenizer", "context", "cache", "validation_path", "test_path"],
+            Self::Jsonl => DOCUMENTS,
             Self::Images => &["validation_path", "test_path", "channels", "resize", "crop", "skip_bad", "check_images"],
             // Settings of a registered format are checked when they are read.
             Self::Custom | Self::Own(_) => &[],

@@ -14,12 +14,12 @@
 //!    decompressed.
 //! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`, `first_lines.rs`) or `parquet.rs` in one file
 //!    or several (`tables.rs`, `records.rs`, `value.rs`, `moments.rs`, `columns.rs`, `frame.rs`, `lists.rs`, `labels.rs`;
-//!    `encoding.rs`: conversion of columns to numbers) or `tensors.rs` (`rows.rs`, `integers.rs`); `standardize.rs`: mean 0 and
+//!    `encoding.rs`: conversion of columns to numbers) or `tensors` (`rows.rs`, `integers.rs`); `standardize.rs`: mean 0 and
 //!    deviation 1; `target_scale.rs`: transformed targets. `classes.rs`, `remarks.rs`, `looks.rs` and `rounding.rs`: likely
 //!    mistakes.
 //! 6. `images.rs`: images in memory, from `idx.rs` (`idx_file.rs`). `folder`: images in files, each a
 //!    `picture.rs` (`pixels.rs`, `shaping.rs`);
-//!    `augment`: random changes at each step. `text`: tokens. `class_counts.rs`: the rows of each class, `sampling.rs`:
+//!    `augment`: random changes at each step. `text`: tokens; `documents`: those of JSON Lines. `class_counts.rs`: the rows of each class, `sampling.rs`:
 //!    rows drawn by the weights of their classes.
 //! 7. `feed.rs`: the data of a training loop, which combines all of these in `batches.rs`; `prefetcher.rs`: batches made in advance.
 //! 8. `schema.rs`: the form of rows, saved in a checkpoint; `reader`: other rows, for a trained model.
@@ -37,6 +37,7 @@ mod dataset;
 mod defaults;
 mod delimiter;
 mod delivery;
+mod documents;
 mod encoding;
 mod error;
 mod feed;
@@ -115,9 +116,10 @@ pub use file::Fingerprint;
 pub(crate) use files::places;
 pub use fold::Fold;
 pub use folder::ImageFolder;
+pub(crate) use format::open_text;
 pub use format_kind::Format;
 pub use images::Images;
-pub use options::{CategoryEncoding, Channels, Decimal, Label, Missing, TargetColumns, Task, TokenKind};
+pub use options::{CategoryEncoding, Channels, Decimal, Label, Missing, RowPacking, TargetColumns, Task, TokenKind};
 pub use order::{BatchSize, LastBatch, Order};
 pub use own::{DatasetSpec, Stateless, register};
 pub use paths::Paths;
@@ -137,5 +139,4 @@ pub(crate) use survey::lines_above_table;
 pub use survey::{ColumnSurvey, Survey, TableSurvey, TensorSurvey, survey};
 pub use table::Table;
 pub use target_scale::{TargetScale, TargetTransform};
-pub(crate) use text::open_known as open_text;
 pub use text::{Text, Vocabulary};

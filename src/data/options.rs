@@ -183,3 +183,16 @@ impl JsonSchema for Channels {
         json_schema!({"enum": [1, 3]})
     }
 }
+
+/// How documents share rows of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum RowPacking {
+    /// A row has one document, and is filled up with separators that do not count.
+    None,
+    /// A row has several documents, each seen by those after it.
+    Rows,
+    /// A row has several documents, each seen by itself: attention ends at its beginning, where positions begin again.
+    Documents,
+}

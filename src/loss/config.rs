@@ -67,6 +67,30 @@ impl LossConfig {
         named.unwrap_or_else(|_| self.clone())
     }
 
+    /// Returns the configuration of the same loss that leaves out positions with the class `ignored`.
+    ///
+    /// # Errors
+    /// The loss cannot, or leaves out another class.
+    pub(crate) fn ignoring(&self, ignored: u32) -> Result<Self, LossError> {
+        let chosen = match self {
+            Self::Kind(chosen) => Arc::clone(chosen.get()),
+            Self::Usual { label_smoothing } => {
+                Arc::new(CrossEntropy { label_smoothing: *label_smoothing, ..CrossEntropy::default() })
+            }
+        };
+        match chosen.ignored() {
+            Some(given) if given == ignored => Ok(self.clone()),
+            Some(given) => {
+                let rule = format!("the data marks positions without a target by {ignored}; leave it out");
+                Err(LossError::field("ignore_index", given, rule))
+            }
+            None => chosen.ignoring(ignored).ok_or_else(|| {
+                let rule = "cannot leave out the positions of the data that are not learned; use `cross_entropy`";
+                LossError::field("kind", self.kind().unwrap_or_default(), rule)
+            }),
+        }
+    }
+
     /// Returns the configuration in which a setting that depends on the number of training rows of each class is
     /// replaced by its numbers; `None` if there is no such setting. `counts` are `None` if the rows have no known classes.
     ///

@@ -85,6 +85,10 @@ impl Loss for CrossEntropy {
         self.ignore_index
     }
 
+    fn ignoring(&self, class: u32) -> Option<LossConfig> {
+        LossConfig::of(&Self { ignore_index: Some(class), ..self.clone() }).ok()
+    }
+
     fn takes_probabilities(&self) -> bool {
         self.class_weights.is_none() && self.ignore_index.is_none()
     }

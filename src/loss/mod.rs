@@ -121,6 +121,11 @@ pub trait Loss: Debug + Send + Sync + 'static {
         None
     }
 
+    /// Returns the configuration of the same loss that leaves out the positions with this class; `None` if it cannot.
+    fn ignoring(&self, _class: u32) -> Option<LossConfig> {
+        None
+    }
+
     /// Whether values are labels, each 0 or 1, and outputs their logits. Metrics of classes are then computed of them,
     /// and not those of values.
     fn takes_labels(&self) -> bool {

@@ -48,6 +48,12 @@ impl ModelConfig {
         self.spec().complete(context).unwrap_or_else(|| self.clone())
     }
 
+    /// Returns the same model in which a position sees only its own document, each of which begins with the token `start`;
+    /// `None` if the model cannot.
+    pub(crate) fn of_documents(&self, start: u32) -> Option<Self> {
+        self.spec().of_documents(start)
+    }
+
     /// Builds the model for rows of `input`, with `outputs` numbers per row, or per position in a row, and initial
     /// weights from `seed`.
     ///

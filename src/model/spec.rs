@@ -133,6 +133,12 @@ pub trait ModelSpec: Debug + Send + Sync + 'static {
         None
     }
 
+    /// Returns the same model of rows with several documents, each of which begins with the token `start`: a position sees
+    /// only those of its own document. `None` if the model has no such setting.
+    fn of_documents(&self, _start: u32) -> Option<ModelConfig> {
+        None
+    }
+
     /// Returns settings that would reduce the memory of activations, as text for a message, each with the changed
     /// model.
     fn memory_remedies(&self) -> Vec<(String, ModelConfig)> {

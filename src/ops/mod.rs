@@ -32,7 +32,7 @@ mod tape;
 mod testing;
 mod widened;
 
-pub use attention::{Heads, attention, attention_packed};
+pub use attention::{Documents, Heads, attention, attention_packed, attention_packed_within, attention_within};
 pub use batch_norm::{After, BatchNorm, Seen, collect_seen, synchronized};
 pub(crate) use cast::cast;
 pub use conv::{Conv2d, conv2d};

@@ -2,7 +2,7 @@
 //! explains its purpose and the alternatives, and a list of all decisions.
 //!
 //! `table.rs` writes the configuration of a table: `target.rs` chooses the column to predict, `columns.rs` the use of
-//! each other one. `files.rs` handles images and text, `tensors.rs` a safetensors file, and `lines.rs` writes.
+//! each other one. `files.rs` handles images and text, `tensors.rs` tensors, and `lines.rs` writes.
 
 mod columns;
 mod files;
@@ -58,7 +58,7 @@ pub enum StarterError {
     /// Its format is unknown.
     #[error(
         "{path} has no known format of training data: give a table (`.csv`, `.tsv`, `.parquet`), tensors \
-         (`.safetensors`), a text (`.txt`), each with or without `.gz`, a folder with MNIST's files, or a folder with \
+         (`.safetensors`, `.npz`, `.npy`), a text (`.txt`), each with or without `.gz`, a folder with MNIST's files, or a folder with \
          one subfolder of images for each class"
     )]
     Unknown {

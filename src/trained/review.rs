@@ -134,6 +134,9 @@ impl Trained {
             if !texts.is_empty() && Instant::now() >= until {
                 break;
             }
+            // Of a row with several documents, the first is shown, without the separators around it.
+            let mut documents = tokens.split(|token| Some(*token) == vocabulary.separator());
+            let tokens = documents.find(|document| !document.is_empty()).unwrap_or(tokens);
             let (begin, rest) = tokens.split_at(TOKENS.0.min(tokens.len().div_ceil(2)));
             let rest = rest.get(..TOKENS.1).unwrap_or(rest);
             let text = |tokens: &[u32]| vocabulary.decode(tokens).map_err(DataError::from);

@@ -60,7 +60,8 @@ impl Trained {
     /// Generates text after `prompt`, in pieces as they come. It is a function of the weights, the prompt and the
     /// options: the same every time, for any number of threads.
     ///
-    /// The model sees the last tokens, as many as a row of its data had.
+    /// The model sees the last tokens, as many as a row of its data had. A model of documents sees the beginning of one
+    /// before the prompt, which may then be empty, and ends where it ends the document.
     ///
     /// # Errors
     /// The model is not a text model, the prompt is empty or has a character that is not in the vocabulary, or most of
@@ -70,6 +71,8 @@ impl Trained {
         options.check()?;
         let tokens = vocabulary.encode(prompt).map_err(TrainedError::Prompt)?;
         let unknown = vocabulary.require_known(&tokens, prompt).map_err(TrainedError::Prompt)?;
+        // A document begins with the separator, also one without a prompt.
+        let tokens: Vec<u32> = vocabulary.separator().into_iter().chain(tokens).collect();
         let context = match self.schema.input {
             Input::Tokens { context, .. } => context,
             Input::Numbers(_) => 1,
@@ -85,6 +88,8 @@ pub struct Sampler<'a> {
     /// The last tokens, up to the model's context.
     seen: VecDeque<u32>,
     spoken: StreamingDecoder,
+    /// The token that ends a text.
+    end: Option<u32>,
     made: usize,
     unknown: Unknown,
 }
@@ -100,8 +105,10 @@ impl<'a> Sampler<'a> {
             return Err(TrainedError::EmptyPrompt);
         }
         let seen = &prompt[prompt.len().saturating_sub(next.context)..];
+        let end = vocabulary.separator();
         let spoken = StreamingDecoder::after(vocabulary, prompt);
-        Ok(Self { seen: seen.iter().copied().collect(), spoken, next, made: 0, unknown })
+        let seen = seen.iter().copied().collect();
+        Ok(Self { seen, spoken, next, end, made: 0, unknown })
     }
 
     /// Returns the part of the prompt that is not in the vocabulary.
@@ -111,6 +118,10 @@ impl<'a> Sampler<'a> {
 
     fn piece(&mut self) -> Result<String, TrainedError> {
         let token = self.next.after(self.seen.make_contiguous(), self.made as u64)?;
+        if Some(token) == self.end {
+            self.made = self.next.options.tokens;
+            return Ok(String::new());
+        }
         if self.seen.len() == self.next.context {
             self.seen.pop_front();
         }

@@ -67,7 +67,7 @@ fn an_unknown_ending_asks_for_the_format() {
     assert_eq!(
         refusal("a.dat", b"1,2", ""),
         "the name of a.dat does not show its format; set `data.format` to \"csv\", \"parquet\", \"safetensors\", \
-         \"idx\", \"text\" or \"images\""
+         \"npy\", \"npz\", \"idx\", \"text\", \"jsonl\" or \"images\""
     );
 }
 
@@ -269,7 +269,7 @@ fn options_of_the_other_format_are_refused_by_name() {
     assert_eq!(message, "`data.classes` does not apply to regression; remove it");
     let list: [(&str, Dtype, &[usize], &[u8]); 2] = [("x", Dtype::F32, &[2, 3], &[]), ("y", Dtype::F32, &[2, 1], &[])];
     let message = of_tensors(&list, "classes = 2");
-    assert_eq!(message, "`data.classes` does not apply to targets of dtype F32; remove it");
+    assert_eq!(message, "`data.classes` does not apply to targets that are floats; remove it");
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn a_missing_tensor_is_answered_with_those_that_are_there() {
 fn tensors_of_another_dtype_or_shape_are_refused() {
     let y: (&str, Dtype, &[usize], &[u8]) = ("y", Dtype::F32, &[2], &[]);
     for (dtype, shape, kind) in [
-        (Dtype::F64, [2, 3].as_slice(), "F64[2, 3]"),
+        (Dtype::F64, [2].as_slice(), "F64[2]"),
         (Dtype::F32, &[2], "F32[2]"),
         (Dtype::F32, &[], "F32[]"),
         (Dtype::F32, &[1 << 60, 0], "F32[1152921504606846976, 0]"),
@@ -297,17 +297,17 @@ fn tensors_of_another_dtype_or_shape_are_refused() {
         let message = of_tensors(&[("x", dtype, shape, &[]), y], "");
         assert_eq!(
             message,
-            format!("a.safetensors: tensor `x` is {kind}; `data.inputs` must be F32 of shape [rows, …]")
+            format!("a.safetensors: tensor `x` is {kind}; `data.inputs` must be numbers of shape [rows, …]")
         );
     }
     let x: (&str, Dtype, &[usize], &[u8]) = ("x", Dtype::F32, &[2, 3], &[]);
     for (dtype, shape, kind) in [
-        (Dtype::F64, [2].as_slice(), "F64[2]"),
+        (Dtype::F64, [2, 1, 3].as_slice(), "F64[2, 1, 3]"),
         (Dtype::F32, &[2, 1, 1], "F32[2, 1, 1]"),
         (Dtype::I64, &[2, 0], "I64[2, 0]"),
     ] {
         let message = of_tensors(&[x, ("y", dtype, shape, &[])], "");
-        let expected = "F32 [rows] or [rows, width] for values, or I64, U32 or U8 [rows] for classes";
+        let expected = "floats [rows] or [rows, width] for values, or whole numbers or BOOL [rows] for classes, or BOOL [rows, width]";
         assert_eq!(message, format!("a.safetensors: tensor `y` is {kind}; `data.targets` must be {expected}"));
     }
     let message = of_tensors(&[x, ("y", Dtype::I64, &[2, 3], &[])], "");

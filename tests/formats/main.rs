@@ -4,6 +4,7 @@
 mod common;
 
 mod docs;
+mod documents;
 mod errors;
 mod hard_inputs;
 mod idx;
@@ -15,4 +16,5 @@ mod parts;
 mod pictures;
 mod reading;
 mod tables;
+mod tensors;
 mod text;

@@ -303,7 +303,8 @@ fn of_every_kind() -> Vec<Value> {
             "model",
             json!({"kind": "gpt", "layers": 1, "heads": 2, "kv_heads": 1, "width": 8, "hidden": 16,
             "context": 8, "positions": "rotary", "rotary_base": 1e4, "activation": "swiglu", "norm": "rms",
-            "bias": false, "tied": false, "dropout": 0.1, "checkpoint_activations": true, "lora": lora}),
+            "bias": false, "tied": false, "document_start": 0, "dropout": 0.1, "checkpoint_activations": true,
+            "lora": lora}),
         ),
         with(
             "data",
@@ -330,6 +331,11 @@ fn of_every_kind() -> Vec<Value> {
             "data",
             json!({"path": "a", "format": "text", "tokens": "bytes", "tokenizer": "t", "context": 8,
             "cache": "c"}),
+        ),
+        with(
+            "data",
+            json!({"path": "a", "format": "jsonl", "text": "t", "prompt": "p", "answer": "a", "messages": "m",
+            "template": "{a}", "separator": "s", "packing": "none", "context": 8}),
         ),
         with(
             "data",

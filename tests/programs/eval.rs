@@ -188,7 +188,7 @@ fn classes_of_tensors_are_those_of_the_run() {
     assert!(message.contains(expected), "{message}");
     let message = refusal(&x, &y.to_dtype(DType::F32).unwrap());
     let expected =
-        "tensor `y` is F32[60]; `data.targets` must be I64, U32 or U8 [rows], since the run's data has classes";
+        "tensor `y` is F32[60]; `data.targets` must be whole numbers or BOOL [rows], since the run's data has classes";
     assert!(message.contains(expected), "{message}");
     let message = refusal(&x, &y.narrow(0, 0, 7).unwrap());
     assert!(message.contains("other.safetensors: the inputs have 60 rows and the targets 7"), "{message}");

@@ -12,6 +12,7 @@ mod check_gpu;
 mod clear_messages;
 mod configuration;
 mod device;
+mod documents;
 mod eval;
 mod find_lr;
 mod first_configuration;

@@ -201,6 +201,31 @@ pub fn models() -> Vec<Case> {
     [table, values, two, labels, parts, images, text].into_iter().flatten().collect()
 }
 
+/// Models of documents: of pairs whose prompts are not learned, and of several that do not see each other.
+fn documents() -> Vec<Case> {
+    let data = "path = 'a.jsonl', context = 24, batch_size = 5, validation = 0.2";
+    let of = |name: &str, data: &str, model: &str| Case {
+        name: name.to_owned(),
+        config: format!(
+            "seed = 3\noptimizer = {ADAMW}\nschedule = 'cosine(12)'\n\
+             train = {{ steps = {STEPS}, clip_norm = 1.0, accumulate = 2 }}\n\
+             validation = {{ every = '2 steps', metrics = ['perplexity', 'bits_per_byte'] }}\n{EVERY_STEP}\n\
+             data = {{ {data} }}\nmodel = {{ kind = 'gpt', layers = 2, heads = 2, width = 8, {model} }}\n\
+             loss = {{ label_smoothing = 0.1 }}\n"
+        ),
+    };
+    vec![
+        of("pairs", &format!("{data}, prompt = 'question'"), "dropout = 0.1"),
+        of("pairs, one in a row", &format!("{data}, prompt = 'question', packing = 'none'"), "dropout = 0.1"),
+        of("texts", &format!("{data}, text = 'question'"), "positions = 'rotary'"),
+        of(
+            "texts that do not see each other",
+            &format!("{data}, text = 'question', packing = 'documents'"),
+            "positions = 'rotary', checkpoint_activations = true",
+        ),
+    ]
+}
+
 /// A folder with the configuration and the data of a case.
 pub fn lab(case: &Case, place: Place) -> Lab {
     let lab = Lab::at(place, &case.config);
@@ -215,6 +240,8 @@ pub fn lab(case: &Case, place: Place) -> Lab {
     }
     let text: String = (0..300u32).map(|i| char::from(b'a' + (i * i / 7 % 11) as u8)).collect();
     fs::write(lab.path("a.txt"), text).unwrap();
+    let pair = |i: u32| format!("{{\"question\": \"{i} + {}?\", \"answer\": \"{}\"}}\n", i * i, i + i * i);
+    fs::write(lab.path("a.jsonl"), (0..60).map(pair).collect::<String>()).unwrap();
     let pixels: Vec<f32> = (0..60 * 64_u32).map(|i| (i * i % 251) as f32 / 125.0 - 1.0).collect();
     let classes: Vec<u32> = (0..60).map(|i| (i * 7 + i * i) % 3).collect();
     let x = Tensor::from_vec(pixels, (60, 1, 8, 8), &Device::Cpu).unwrap();
@@ -265,6 +292,13 @@ fn every_schedule_is_resumed_on_other_kernels_and_devices() {
 fn every_model_and_loss_is_exact_on_other_kernels_and_devices() {
     for place in Place::others("the models of the resume matrix") {
         assert_exact(&models(), place);
+    }
+}
+
+#[test]
+fn documents_are_exact_everywhere() {
+    for place in [Place::Cpu].into_iter().chain(Place::others("documents of the resume matrix")) {
+        assert_exact(&documents(), place);
     }
 }
 

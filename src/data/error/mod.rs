@@ -33,7 +33,7 @@ use crate::remedy;
 use crate::state::StateError;
 
 /// All formats, for a message.
-const FORMATS: &str = r#""csv", "parquet", "safetensors", "idx", "text" or "images""#;
+const FORMATS: &str = r#""csv", "parquet", "safetensors", "npy", "npz", "idx", "text", "jsonl" or "images""#;
 
 /// Errors of reading, splitting or gathering data.
 #[derive(Debug, Error)]
@@ -301,7 +301,7 @@ pub enum DataError {
     /// A table.
     #[error(transparent)]
     Table(Box<TableError>),
-    /// A safetensors file.
+    /// A file of tensors.
     #[error(transparent)]
     Tensor(#[from] TensorError),
     /// An IDX file.

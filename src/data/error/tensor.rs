@@ -1,5 +1,6 @@
-//! Errors of safetensors files and their tensors.
+//! Errors of files of tensors.
 
+use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -7,7 +8,7 @@ use thiserror::Error;
 use super::Problem;
 use crate::figures::counted;
 
-/// Errors of a safetensors file.
+/// Errors of a file of tensors.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TensorError {
@@ -26,6 +27,25 @@ pub enum TensorError {
         path: PathBuf,
         /// The fault.
         reason: String,
+    },
+    /// An `.npy` or `.npz` file is invalid, or has elements that are not read.
+    #[error("{path} cannot be read as an array of NumPy: {reason}")]
+    BadArray {
+        /// The file.
+        path: PathBuf,
+        /// The fault.
+        reason: String,
+    },
+    /// The `.npy` file of targets is missing, or cannot be read.
+    #[error(
+        "cannot read the targets {path}: {source}; set `data.targets` to the name of their file, in the folder of \
+         `data.path`"
+    )]
+    NoTargets {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
     },
     /// A tensor is missing.
     #[error("`data.{option}`: {path} has no tensor `{name}`{hint}")]

@@ -86,6 +86,35 @@ pub enum TextError {
         /// The number of tokens in a row.
         context: usize,
     },
+    /// An option of documents has a value that does not fit.
+    #[error("`data.{option}` {rule}")]
+    Option {
+        /// The option.
+        option: String,
+        /// The rule for it, as the end of a sentence.
+        rule: String,
+    },
+    /// A record of a JSON Lines file is invalid.
+    #[error("{path}, line {line}: {reason}")]
+    Record {
+        /// The path of the file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The fault.
+        reason: String,
+    },
+    /// No row of documents has a token to learn, for training or for validation.
+    #[error(
+        "{path}: the documents for training or for validation have nothing to learn within {context} tokens; raise \
+         `data.context`, or give other documents"
+    )]
+    NothingToLearn {
+        /// The path of the file.
+        path: PathBuf,
+        /// The number of tokens in a row.
+        context: usize,
+    },
     /// The file is not text.
     #[error("{path}, byte {byte}: not UTF-8 text; save the file as UTF-8, or set `data.tokens = \"bytes\"`")]
     NotText {

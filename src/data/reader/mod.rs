@@ -31,7 +31,7 @@ pub struct ReadRows {
 
 /// Reads rows [`EVALUATION_ROWS`](super::EVALUATION_ROWS) at a time, in memory that does not grow with their number.
 ///
-/// An IDX file of images is read whole, and so are gzip files other than CSV.
+/// An IDX file of images and arrays of NumPy are read whole, and so are gzip files other than CSV.
 pub struct RowReader {
     rows: Rows,
     augment: Option<Augment>,
@@ -70,7 +70,7 @@ impl RowReader {
             }
             #[cfg(not(feature = "parquet"))]
             Format::Parquet => return Err(super::TableError::NoParquet { path: config.path.clone() }.into()),
-            Format::Safetensors => {
+            Format::Safetensors | Format::Npy | Format::Npz => {
                 Rows::Others(Box::new(tensors::TensorRows::open(config, schema, memory, with_targets)?))
             }
             Format::Idx => Rows::Others(Box::new(images::of_idx(config, schema, with_targets)?)),
@@ -79,7 +79,7 @@ impl RowReader {
                 notices = said;
                 Rows::Others(Box::new(rows))
             }
-            Format::Text => {
+            Format::Text | Format::Jsonl => {
                 return Err(DataError::NotRows { path: config.path.clone(), input: schema.input.clone() });
             }
             format @ (Format::Custom | Format::Own(_)) => {

@@ -1,18 +1,19 @@
-//! Rows of tensors in a safetensors file, read batch by batch.
+//! Rows of tensors in a safetensors file, an `.npz` archive or `.npy` files, read batch by batch.
 
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 use super::ReadRows;
 use crate::data::error::hint;
 use crate::data::file::{self, DataFile};
+use crate::data::format_kind::Format;
+use crate::data::tensors::arrays::{self, Loaded};
+use crate::data::tensors::{Element, INPUTS};
 use crate::data::{
     DataConfig, DataError, EVALUATION_ROWS, Input, Schema, Statistics, TargetKind, TargetScale, TensorError, integers,
-    tensors,
 };
 use crate::regular;
 use crate::state::State;
@@ -39,7 +40,9 @@ pub(super) struct TensorRows {
 /// A tensor in a file.
 struct Stored {
     name: String,
-    dtype: Dtype,
+    /// The option that names it.
+    option: &'static str,
+    element: Element,
     rows: usize,
     /// The shape of one row.
     shape: Vec<usize>,
@@ -47,31 +50,78 @@ struct Stored {
     start: u64,
 }
 
-impl TensorRows {
-    pub fn open(config: &DataConfig, schema: &Schema, memory: &State, with_targets: bool) -> Result<Self, DataError> {
-        let path = config.path.clone();
-        file::require_file(&path)?;
-        let unreadable = |source| DataError::Read { path: path.clone(), source };
-        let mut content: Box<dyn ReadSeek> = if file::is_packed(&path).map_err(unreadable)? {
+/// The content of the files with the places of the tensors in it.
+struct Opened {
+    content: Box<dyn ReadSeek>,
+    inputs: Stored,
+    targets: Option<Stored>,
+}
+
+impl Opened {
+    fn of(config: &DataConfig, with_targets: bool) -> Result<Self, DataError> {
+        let (path, (inputs, targets)) = (config.path.as_path(), config.tensor_names());
+        match (Format::of(config)?, with_targets) {
+            (Format::Npy, false) => Self::of_arrays(path, arrays::of_file(DataFile::read(path)?)?, None),
+            (Format::Npy, true) => {
+                let (inputs, targets, _) = arrays::of_two_files(path, targets)?;
+                Self::of_arrays(path, inputs, Some(targets))
+            }
+            (Format::Npz, false) => {
+                let [inputs] = arrays::of_archive(&DataFile::read_archive(path)?, [("inputs", inputs)])?;
+                Self::of_arrays(path, inputs, None)
+            }
+            (Format::Npz, true) => {
+                let names = [("inputs", inputs), ("targets", targets)];
+                let [inputs, targets] = arrays::of_archive(&DataFile::read_archive(path)?, names)?;
+                Self::of_arrays(path, inputs, Some(targets))
+            }
+            _ => Self::of_safetensors(path, inputs, with_targets.then_some(targets)),
+        }
+    }
+
+    /// Puts the elements of the targets after those of the inputs.
+    fn of_arrays(path: &Path, inputs: Loaded, targets: Option<Loaded>) -> Result<Self, DataError> {
+        let stored = |option, array: &Loaded, start| {
+            Stored::new(path, option, array.name.clone(), array.element, &array.shape, start)
+        };
+        let first = stored("inputs", &inputs, 0)?;
+        let mut bytes = inputs.bytes;
+        let second = targets.as_ref().map(|targets| stored("targets", targets, bytes.len() as u64)).transpose()?;
+        bytes.extend(targets.into_iter().flat_map(|targets| targets.bytes));
+        Ok(Self { content: Box::new(Cursor::new(bytes)), inputs: first, targets: second })
+    }
+
+    fn of_safetensors(path: &Path, inputs: &str, targets: Option<&str>) -> Result<Self, DataError> {
+        file::require_file(path)?;
+        let unreadable = |source| DataError::Read { path: path.into(), source };
+        let mut content: Box<dyn ReadSeek> = if file::is_packed(path).map_err(unreadable)? {
             // A packed file can only be read from its start.
-            Box::new(Cursor::new(DataFile::read(&path)?.content))
+            Box::new(Cursor::new(DataFile::read(path)?.content))
         } else {
-            Box::new(regular::open(&path).map_err(unreadable)?)
+            Box::new(regular::open(path).map_err(unreadable)?)
         };
         let length = content.seek(SeekFrom::End(0)).map_err(unreadable)?;
         content.rewind().map_err(unreadable)?;
         let (start, metadata) = tensor_header::read(&mut content, length, Remarks::Ignored)
             .map_err(unreadable)?
-            .map_err(|reason| TensorError::BadTensors { path: path.clone(), reason })?;
-        let find = |option, name: &Option<String>, usual| Stored::find(config, &metadata, start, option, name, usual);
-        let inputs = find("inputs", &config.inputs, "x")?;
-        if inputs.dtype != Dtype::F32 || inputs.shape.is_empty() {
-            return Err(inputs.must_be(path, "inputs", "F32 of shape [rows, …]"));
+            .map_err(|reason| TensorError::BadTensors { path: path.into(), reason })?;
+        let find = |option, name| Stored::find(path, &metadata, start, option, name);
+        let inputs = find("inputs", inputs)?;
+        let targets = targets.map(|targets| find("targets", targets)).transpose()?;
+        Ok(Self { content, inputs, targets })
+    }
+}
+
+impl TensorRows {
+    pub fn open(config: &DataConfig, schema: &Schema, memory: &State, with_targets: bool) -> Result<Self, DataError> {
+        let path = config.path.clone();
+        let Opened { content, inputs, targets } = Opened::of(config, with_targets)?;
+        if inputs.shape.is_empty() {
+            return Err(inputs.must_be(path, INPUTS));
         }
         if schema.input != Input::Numbers(inputs.shape.clone()) {
             return Err(DataError::OtherShape { path, found: inputs.shape, expected: schema.input.clone() });
         }
-        let targets = with_targets.then(|| find("targets", &config.targets, "y")).transpose()?;
         if let Some(targets) = &targets {
             targets.check_targets(&path, schema.targets)?;
             if targets.rows != inputs.rows {
@@ -95,19 +145,22 @@ impl TensorRows {
             let bytes = stored.read(content.as_mut(), *row, rows);
             bytes.map_err(|source| DataError::Read { path: path.clone(), source })
         };
-        let mut values =
-            tensors::floats(&read(&self.inputs)?).map_err(|(at, problem)| element(&self.inputs, at, problem))?;
+        let mut floats = |stored: &Stored| -> Result<Vec<f32>, DataError> {
+            let floats = stored.element.floats(&read(stored)?);
+            floats.map_err(|(at, problem)| element(stored, at, problem).into())
+        };
+        let mut values = floats(&self.inputs)?;
         let targets = match &self.targets {
             Some((stored, TargetKind::Values { width })) => {
-                let values = tensors::floats(&read(stored)?).map_err(|(at, problem)| element(stored, at, problem))?;
+                let values = floats(stored)?;
                 let values = self.scale.as_ref().map_or_else(|| values.clone(), |scale| scale.apply(&values));
                 Some(Tensor::from_vec(values, (rows, *width), &Device::Cpu)?)
             }
             Some((stored, TargetKind::Classes { count })) => {
-                let numbers = tensors::to_integers(stored.dtype, &read(stored)?).into_iter().enumerate();
+                let wrong = |(at, problem)| element(stored, at, problem);
+                let numbers = stored.element.integers(&read(stored)?).map_err(wrong)?.into_iter().enumerate();
                 let class = |(at, number)| {
-                    integers::known(number, *count, self.classes.as_deref())
-                        .map_err(|problem| element(stored, at, problem))
+                    integers::known(number, *count, self.classes.as_deref()).map_err(|problem| wrong((at, problem)))
                 };
                 let labels: Vec<u32> = numbers.map(class).collect::<Result<_, _>>()?;
                 Some(Tensor::from_vec(labels, rows, &Device::Cpu)?)
@@ -124,55 +177,57 @@ impl TensorRows {
 }
 
 impl Stored {
-    fn find(
-        config: &DataConfig,
-        metadata: &Metadata,
-        start: u64,
+    /// Describes a tensor whose elements begin at `start`.
+    fn new(
+        path: &Path,
         option: &'static str,
-        name: &Option<String>,
-        usual: &str,
+        name: String,
+        element: Element,
+        shape: &[usize],
+        start: u64,
     ) -> Result<Self, DataError> {
-        let name = name.clone().unwrap_or_else(|| usual.to_owned());
-        let info = metadata.info(&name).ok_or_else(|| {
-            let names = metadata.offset_keys();
-            let hint = hint(&name, &names.iter().map(String::as_str).collect::<Vec<_>>());
-            TensorError::NoSuchTensor { path: config.path.clone(), option, name: name.clone(), hint }
-        })?;
-        let (dtype, start) = (info.dtype, start + info.data_offsets.0 as u64);
-        match info.shape.as_slice() {
-            [rows, shape @ ..] => Ok(Self { name, dtype, rows: *rows, shape: shape.to_vec(), start }),
+        match shape {
+            [rows, shape @ ..] => Ok(Self { name, option, element, rows: *rows, shape: shape.to_vec(), start }),
             [] => {
-                let (path, kind) = (config.path.clone(), format!("{dtype:?}[]"));
+                let (path, kind) = (path.to_owned(), format!("{element}[]"));
                 Err(TensorError::TensorKind { path, name, option, kind, expected: "of shape [rows, …]" }.into())
             }
         }
     }
 
-    /// Refuses targets that do not fit a model with targets of `kind`.
-    fn check_targets(&self, path: &Path, kind: TargetKind) -> Result<(), DataError> {
-        let (fits, expected) = match (kind, self.dtype) {
-            (TargetKind::Values { width }, dtype) => (
-                dtype == Dtype::F32 && self.width() == width && self.shape.len() < 2,
-                "F32 [rows, width], as many values a row as in the run's data",
-            ),
-            (TargetKind::Classes { .. }, Dtype::I64 | Dtype::U32 | Dtype::U8) => {
-                (self.width() == 1 && self.shape.len() < 2, CLASSES)
-            }
-            (TargetKind::Classes { .. }, _) => (false, CLASSES),
+    fn find(path: &Path, metadata: &Metadata, start: u64, option: &'static str, name: &str) -> Result<Self, DataError> {
+        let (path_of_error, name) = (|| path.to_owned(), name.to_owned());
+        let Some(info) = metadata.info(&name) else {
+            let names = metadata.offset_keys();
+            let hint = hint(&name, &names.iter().map(String::as_str).collect::<Vec<_>>());
+            return Err(TensorError::NoSuchTensor { path: path_of_error(), option, name, hint }.into());
         };
-        if fits { Ok(()) } else { Err(self.must_be(path.to_owned(), "targets", expected)) }
+        let Some(element) = Element::of(info.dtype) else {
+            let (path, kind) = (path_of_error(), format!("{:?}{:?}", info.dtype, info.shape));
+            return Err(TensorError::TensorKind { path, name, option, kind, expected: Element::LISTED }.into());
+        };
+        Self::new(path, option, name, element, &info.shape, start + info.data_offsets.0 as u64)
     }
 
-    fn must_be(&self, path: PathBuf, option: &'static str, expected: &'static str) -> DataError {
+    /// Refuses targets that do not fit a model with targets of `kind`.
+    fn check_targets(&self, path: &Path, kind: TargetKind) -> Result<(), DataError> {
+        let (fits, expected) = match kind {
+            TargetKind::Values { width } => {
+                let are_values = self.element.is_float() || (self.element == Element::Bool && width > 1);
+                let fits = are_values && self.width() == width && self.shape.len() < 2;
+                (fits, "values [rows, width], as many a row as in the run's data")
+            }
+            TargetKind::Classes { .. } => {
+                (!self.element.is_float() && self.width() == 1 && self.shape.len() < 2, CLASSES)
+            }
+        };
+        if fits { Ok(()) } else { Err(self.must_be(path.to_owned(), expected)) }
+    }
+
+    fn must_be(&self, path: PathBuf, expected: &'static str) -> DataError {
         let shape: Vec<usize> = [self.rows].into_iter().chain(self.shape.iter().copied()).collect();
-        TensorError::TensorKind {
-            path,
-            name: self.name.clone(),
-            option,
-            kind: format!("{:?}{shape:?}", self.dtype),
-            expected,
-        }
-        .into()
+        let (name, kind) = (self.name.clone(), format!("{}{shape:?}", self.element));
+        TensorError::TensorKind { path, name, option: self.option, kind, expected }.into()
     }
 
     /// Returns the number of elements per row.
@@ -182,7 +237,7 @@ impl Stored {
 
     /// Reads the bytes of `rows` rows, starting with number `row`.
     fn read(&self, content: &mut dyn ReadSeek, row: usize, rows: usize) -> io::Result<Vec<u8>> {
-        let row_bytes = self.width() * self.dtype.bitsize() / 8;
+        let row_bytes = self.width() * self.element.size();
         content.seek(SeekFrom::Start(self.start + (row * row_bytes) as u64))?;
         let mut bytes = vec![0; rows * row_bytes];
         content.read_exact(&mut bytes)?;
@@ -191,7 +246,7 @@ impl Stored {
 }
 
 /// The required targets for a model of classes.
-const CLASSES: &str = "I64, U32 or U8 [rows], since the run's data has classes";
+const CLASSES: &str = "whole numbers or BOOL [rows], since the run's data has classes";
 
 impl Iterator for TensorRows {
     type Item = Result<ReadRows, DataError>;

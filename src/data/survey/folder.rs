@@ -33,7 +33,7 @@ pub(super) fn content(folder: &Path) -> String {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let holds = if names.is_empty() { "nothing".to_owned() } else { some_of(&names) };
     format!(
-        " that holds {holds}; `data.path` names a file (`.csv`, `.parquet`, `.safetensors`, `.txt`), a folder with \
+        " that holds {holds}; `data.path` names a file (`.csv`, `.parquet`, `.safetensors`, `.npy`, `.npz`, `.txt`), a folder with \
          MNIST's files, or one with a subfolder of images for each class"
     )
 }

@@ -23,7 +23,7 @@ use super::{DataConfig, DataError, file};
 pub enum Survey {
     /// A table.
     Table(TableSurvey),
-    /// The tensors of a safetensors file.
+    /// The tensors of a safetensors file or an `.npz` archive, or those of an `.npy` file and the others in its folder.
     Tensors(Vec<TensorSurvey>),
     /// MNIST's files.
     Idx {
@@ -73,8 +73,10 @@ pub fn survey(path: &Path, skip_lines: usize) -> Result<Option<Survey>, DataErro
         Ok(Format::Csv) => Some(Survey::Table(table::csv(path, skip_lines)?)),
         Ok(Format::Parquet) => Some(Survey::Table(table::parquet(path)?)),
         Ok(Format::Safetensors) => tensors::tensors(path).map_err(unreadable)?.map(Survey::Tensors),
+        Ok(Format::Npz) => Some(Survey::Tensors(tensors::arrays(path)?)),
+        Ok(Format::Npy) => Some(Survey::Tensors(tensors::files(path)?)),
         Ok(Format::Text) => Some(text(path).map_err(unreadable)?),
-        Ok(Format::Idx | Format::Images | Format::Custom | Format::Own(_)) | Err(_) => None,
+        Ok(Format::Jsonl | Format::Idx | Format::Images | Format::Custom | Format::Own(_)) | Err(_) => None,
     })
 }
 

@@ -1,8 +1,12 @@
-//! Survey of a safetensors file: its tensors from the header, and whether all elements of one are equal.
+//! Survey of tensors: those of a file from its header, and whether all elements of one are equal.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+
+use crate::data::file::{self, DataFile};
+use crate::data::tensors::arrays::{self, Described};
+use crate::data::{DataConfig, DataError, Format};
 
 /// A tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,4 +63,34 @@ fn is_constant(mut content: io::Take<&mut BufReader<File>>, count: usize) -> io:
         }
     }
     Ok(true)
+}
+
+/// Returns the arrays of the `.npz` archive at `path`.
+pub(super) fn arrays(path: &Path) -> Result<Vec<TensorSurvey>, DataError> {
+    let listed = arrays::listed(&DataFile::read_archive(path)?)?;
+    Ok(listed.into_iter().map(|(name, array)| of_array(name, array)).collect())
+}
+
+/// Returns the array in the `.npy` file at `path`, and those of the other such files in its folder, as far as they can be
+/// read.
+pub(super) fn files(path: &Path) -> Result<Vec<TensorSurvey>, DataError> {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut found = vec![of_array(name(path), arrays::described(&DataFile::read(path)?)?)];
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let beside = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_other = |other: &Path| {
+        let is_array = matches!(Format::of(&DataConfig::new(other)), Ok(Format::Npy));
+        is_array && other.file_name() != path.file_name() && file::require_file(other).is_ok()
+    };
+    let mut others: Vec<_> = beside.filter(|other| is_other(other)).collect();
+    others.sort();
+    for other in others {
+        let described = DataFile::read(&other).and_then(|file| arrays::described(&file));
+        found.extend(described.map(|array| of_array(name(&other), array)));
+    }
+    Ok(found)
+}
+
+fn of_array(name: String, Described { dtype, shape, is_constant }: Described) -> TensorSurvey {
+    TensorSurvey { name, dtype, shape, is_constant }
 }

@@ -1,14 +1,17 @@
 //! Text: windows of tokens, each with the following tokens as targets.
 //!
 //! 1. `vocabulary.rs`: characters, bytes or a tokenizer, and decoding to text; it is saved in checkpoints.
-//!    `tokenizer.rs`: tokenization with a `tokenizer.json`; `as_tokenizer.rs`: any vocabulary as one.
+//!    `tokenizer.rs`: tokenization with a `tokenizer.json`; `as_tokenizer.rs`: any vocabulary as one; `separator.rs`: the
+//!    token between documents; `saved.rs`: the state of a checkpoint.
 //! 2. `source.rs`: a text of any length, in pieces.
 //! 3. `cache.rs`: its tokens, computed once and kept in a memory-mapped file.
 
 #[cfg(feature = "peers")]
 mod as_tokenizer;
 mod cache;
-mod source;
+mod saved;
+mod separator;
+pub(super) mod source;
 mod tokenizer;
 mod vocabulary;
 
@@ -16,6 +19,7 @@ use std::num::NonZeroUsize;
 
 use candle_core::{Device, Tensor};
 
+pub(super) use vocabulary::Before;
 pub use vocabulary::Vocabulary;
 
 use self::cache::{Job, Tokens};
@@ -105,7 +109,7 @@ fn recall(memory: &State) -> Result<Vocabulary, DataError> {
 
 /// Opens the text at `config.path` with an existing vocabulary, all of it as rows that do not overlap. The tokens stay
 /// in memory.
-pub(crate) fn open_known(config: &DataConfig, vocabulary: Vocabulary) -> Result<Text, DataError> {
+pub(super) fn open_known(config: &DataConfig, vocabulary: Vocabulary) -> Result<Text, DataError> {
     let context = config.context.map(NonZeroUsize::get).ok_or(TextError::NoContext)?;
     let text = source::TextFile::open(&config.path)?;
     let (tokens, vocabulary) = Job { text: &text, fixed: Some(vocabulary), may_lose: false }.in_memory()?;
@@ -203,13 +207,7 @@ impl Stateful for Text {
     }
 
     fn check(&self, state: &State) -> Result<(), StateError> {
-        let saved = Vocabulary::load(state)?;
-        if saved != self.vocabulary {
-            let what = "the vocabulary".to_owned();
-            let (saved, expected) = (saved.to_string(), self.vocabulary.to_string());
-            return Err(StateError::Mismatch { what, saved, expected });
-        }
-        Ok(())
+        self.vocabulary.check(state)
     }
 
     fn load(&mut self, state: &State) -> Result<(), StateError> {

@@ -15,7 +15,7 @@ use crate::regular;
 const PIECE: usize = 1 << 20;
 
 /// A text file with its fingerprint.
-pub(super) struct TextFile {
+pub(in crate::data) struct TextFile {
     pub path: PathBuf,
     pub fingerprint: Fingerprint,
 }

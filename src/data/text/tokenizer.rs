@@ -97,6 +97,11 @@ impl JsonTokenizer {
         self.may_lose
     }
 
+    /// Returns the token with this word.
+    pub fn token(&self, word: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(word)
+    }
+
     /// Returns the word of a token.
     pub fn word(&self, token: u32) -> String {
         self.tokenizer.id_to_token(token).unwrap_or_default()

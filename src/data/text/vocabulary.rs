@@ -1,6 +1,5 @@
 //! Vocabularies: from text to tokens and back.
 
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
@@ -10,19 +9,19 @@ use super::tokenizer::{At, Failure, JsonTokenizer};
 use crate::data::DataError;
 use crate::data::error::{TextError, Unknown};
 use crate::regular;
-use crate::state::{Dtype, HostTensor, State, StateError};
-
-/// The name of the tensor with a `tokenizer.json`.
-const TOKENIZER: &str = "tokenizer";
 
 /// The tokens of a text: its characters, bytes, or those of a tokenizer.
 ///
 /// A checkpoint contains it as the state of the part `dataset`, from which [`Vocabulary::load`] restores it.
 #[derive(Clone)]
-pub struct Vocabulary(Kind);
+pub struct Vocabulary {
+    pub(super) kind: Kind,
+    /// The token between documents.
+    pub(super) separator: Option<u32>,
+}
 
 #[derive(Clone)]
-enum Kind {
+pub(super) enum Kind {
     /// In ascending order; the token of a character is its index.
     Characters(Vec<char>),
     Bytes,
@@ -31,7 +30,7 @@ enum Kind {
 
 /// The amount of text before a piece.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Before {
+pub(in crate::data) struct Before {
     pub bytes: u64,
     pub lines: u64,
 }
@@ -48,25 +47,6 @@ pub(super) fn line_ends(piece: &[u8]) -> u64 {
     piece.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 
-/// The JSON of a saved vocabulary.
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "tokens", rename_all = "lowercase", deny_unknown_fields)]
-enum Saved {
-    Characters {
-        characters: String,
-    },
-    Bytes,
-    Tokenizer {
-        /// The library of its regular expressions, if it has any. Earlier versions had another one, which finds other
-        /// pieces for some patterns, and no such entry.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        regex: Option<String>,
-    },
-}
-
-/// The library of regular expressions that tokenizers are read with.
-const REGEX: &str = "oniguruma";
-
 /// Whether a tokenizer splits words at random, like "BPE-Dropout": Provilkov and others, 2020.
 fn drops_merges(json: &[u8]) -> bool {
     let json: serde_json::Value = serde_json::from_slice(json).unwrap_or_default();
@@ -74,14 +54,18 @@ fn drops_merges(json: &[u8]) -> bool {
 }
 
 impl Vocabulary {
+    pub(super) fn of_kind(kind: Kind) -> Self {
+        Self { kind, separator: None }
+    }
+
     /// The bytes from 0 to 255.
     pub fn bytes() -> Self {
-        Self(Kind::Bytes)
+        Self::of_kind(Kind::Bytes)
     }
 
     /// These characters, each once.
     pub fn characters(text: &str) -> Self {
-        Self(Kind::Characters(text.chars().collect::<BTreeSet<char>>().into_iter().collect()))
+        Self::of_kind(Kind::Characters(text.chars().collect::<BTreeSet<char>>().into_iter().collect()))
     }
 
     /// Every character of `text`.
@@ -91,7 +75,7 @@ impl Vocabulary {
             characters.extend(piece.chars());
             Ok(())
         })?;
-        Ok(Self(Kind::Characters(characters.into_iter().collect())))
+        Ok(Self::of_kind(Kind::Characters(characters.into_iter().collect())))
     }
 
     /// Reads the tokenizer in a `tokenizer.json`, of any kind that the `tokenizers` library writes. Padding and
@@ -110,28 +94,32 @@ impl Vocabulary {
 
     /// Creates a tokenizer from the content of its `tokenizer.json`.
     fn tokenizer(json: Vec<u8>) -> Result<Self, String> {
-        JsonTokenizer::new(json).map(|tokenizer| Self(Kind::Tokenizer(tokenizer)))
+        JsonTokenizer::new(json).map(|tokenizer| Self::of_kind(Kind::Tokenizer(tokenizer)))
     }
 
     /// Returns the number of tokens; each is below that.
     pub fn len(&self) -> usize {
-        match &self.0 {
+        match &self.kind {
             Kind::Characters(characters) => characters.len(),
             Kind::Bytes => 256,
             Kind::Tokenizer(tokenizer) => tokenizer.size(),
         }
     }
 
-    /// Returns the number of bytes of text that each token stands for; `None` if the tokens do not keep every byte, as
-    /// those of a tokenizer that drops spaces.
+    /// Returns the number of bytes of text that each token stands for, 0 for the separator; `None` if the tokens do not
+    /// keep every byte, as those of a tokenizer that drops spaces.
     pub fn token_bytes(&self) -> Option<Vec<u32>> {
-        match &self.0 {
+        let mut bytes = match &self.kind {
             Kind::Characters(characters) => {
                 Some(characters.iter().map(|character| character.len_utf8() as u32).collect())
             }
             Kind::Bytes => Some(vec![1; 256]),
             Kind::Tokenizer(tokenizer) => tokenizer.token_bytes(),
+        }?;
+        if let Some(bytes) = self.separator.and_then(|separator| bytes.get_mut(separator as usize)) {
+            *bytes = 0;
         }
+        Some(bytes)
     }
 
     /// Whether there are no tokens.
@@ -151,14 +139,14 @@ impl Vocabulary {
 
     /// Passes the tokens of a piece of text to `see`; `before` is the text before it. Bytes that are not text have
     /// tokens only if the tokens are bytes. Text without a token is an error, unless it `may_be_lost`.
-    pub(super) fn encode_piece(
+    pub(in crate::data) fn encode_piece(
         &self,
         before: Before,
         bytes: &[u8],
         may_be_lost: bool,
         mut see: impl FnMut(u32),
     ) -> Result<(), TextError> {
-        match &self.0 {
+        match &self.kind {
             Kind::Bytes => bytes.iter().for_each(|&byte| see(byte.into())),
             Kind::Characters(known) => {
                 let unknown = |character, at| {
@@ -184,8 +172,8 @@ impl Vocabulary {
     }
 
     /// Returns the unknown token and its word.
-    pub(super) fn unknown(&self) -> Option<(u32, String)> {
-        let Kind::Tokenizer(tokenizer) = &self.0 else { return None };
+    pub(in crate::data) fn unknown(&self) -> Option<(u32, String)> {
+        let Kind::Tokenizer(tokenizer) = &self.kind else { return None };
         tokenizer.unknown().map(|token| (token, tokenizer.word(token)))
     }
 
@@ -201,8 +189,8 @@ impl Vocabulary {
 
     /// Describes `count` unknown tokens of `tokens`, with an example if there is one in `text`, the beginning of the
     /// text.
-    pub(super) fn unknowns(&self, count: usize, tokens: usize, text: &str) -> Unknown {
-        let (Some((_, word)), Kind::Tokenizer(tokenizer)) = (self.unknown(), &self.0) else {
+    pub(in crate::data) fn unknowns(&self, count: usize, tokens: usize, text: &str) -> Unknown {
+        let (Some((_, word)), Kind::Tokenizer(tokenizer)) = (self.unknown(), &self.kind) else {
             return Unknown::default();
         };
         let first = (count > 0).then(|| tokenizer.first_unknown(text)).flatten().map(|At { text: of, byte }| {
@@ -214,28 +202,28 @@ impl Vocabulary {
 
     /// Whether text may have no token at all, not even the unknown token.
     pub(super) fn may_lose(&self) -> bool {
-        matches!(&self.0, Kind::Tokenizer(tokenizer) if tokenizer.may_lose())
+        matches!(&self.kind, Kind::Tokenizer(tokenizer) if tokenizer.may_lose())
     }
 
     /// Returns the end of the identity of its tokens: the library of its regular expressions, unless they are those of
     /// a run of an earlier version, whose cached tokens are still found.
     pub(super) fn regex(&self) -> &'static str {
-        if matches!(&self.0, Kind::Tokenizer(tokenizer) if tokenizer.is_of_this_regex()) { " oniguruma" } else { "" }
+        if matches!(&self.kind, Kind::Tokenizer(tokenizer) if tokenizer.is_of_this_regex()) { " oniguruma" } else { "" }
     }
 
     /// Whether it is that of a run whose regular expressions were read by another library.
     pub(super) fn is_of_other_regex(&self) -> bool {
-        matches!(&self.0, Kind::Tokenizer(tokenizer) if tokenizer.is_of_other_regex())
+        matches!(&self.kind, Kind::Tokenizer(tokenizer) if tokenizer.is_of_other_regex())
     }
 
     /// Whether it has tokens for bytes that are not text.
     pub(super) fn takes_any_bytes(&self) -> bool {
-        matches!(self.0, Kind::Bytes)
+        matches!(self.kind, Kind::Bytes)
     }
 
     /// Returns its characters in order, if it has characters.
     pub(super) fn listed(&self) -> String {
-        match &self.0 {
+        match &self.kind {
             Kind::Characters(characters) => characters.iter().collect(),
             _ => String::new(),
         }
@@ -243,7 +231,7 @@ impl Vocabulary {
 
     /// Returns a word for the kind of its tokens.
     pub(super) fn kind(&self) -> &'static str {
-        match self.0 {
+        match self.kind {
             Kind::Characters(_) => "characters",
             Kind::Bytes => "bytes",
             Kind::Tokenizer(_) => "tokenizer",
@@ -258,7 +246,7 @@ impl Vocabulary {
         if let Some(&token) = tokens.iter().find(|&&token| token as usize >= self.len()) {
             return Err(TextError::UnknownToken { token, known: self.to_string() });
         }
-        Ok(match &self.0 {
+        Ok(match &self.kind {
             Kind::Characters(known) => tokens.iter().filter_map(|&token| known.get(token as usize)).collect(),
             Kind::Bytes => {
                 let bytes: Vec<u8> = tokens.iter().map(|&token| token as u8).collect();
@@ -269,56 +257,23 @@ impl Vocabulary {
             }
         })
     }
-
-    /// Returns the state for a checkpoint.
-    pub fn save(&self) -> State {
-        let (saved, tensor) = match &self.0 {
-            Kind::Characters(characters) => (Saved::Characters { characters: characters.iter().collect() }, None),
-            Kind::Bytes => (Saved::Bytes, None),
-            Kind::Tokenizer(tokenizer) => {
-                let json = tokenizer.json();
-                let tensor = HostTensor { dtype: Dtype::U8, shape: vec![json.len()], bytes: json.to_vec() };
-                let regex = tokenizer.is_of_this_regex().then(|| REGEX.to_owned());
-                (Saved::Tokenizer { regex }, Some((TOKENIZER.to_owned(), tensor)))
-            }
-        };
-        let json = serde_json::to_value(saved).unwrap_or_default();
-        State { json, tensors: tensor.into_iter().collect() }
-    }
-
-    /// Restores the vocabulary from a saved state.
-    ///
-    /// # Errors
-    /// The state is not that of a vocabulary.
-    pub fn load(state: &State) -> Result<Self, StateError> {
-        match Saved::deserialize(&state.json)? {
-            Saved::Tokenizer { regex } => {
-                let json = state.tensors.get(TOKENIZER).map(|tensor| tensor.bytes.clone()).unwrap_or_default();
-                state.expect_tensors([(TOKENIZER, Dtype::U8, &[json.len()][..])])?;
-                let mut tokenizer = JsonTokenizer::new(json).map_err(StateError::Malformed)?;
-                tokenizer.set_regex(regex.is_some());
-                Ok(Self(Kind::Tokenizer(tokenizer)))
-            }
-            Saved::Bytes => state.expect_tensors([]).map(|()| Self::bytes()),
-            Saved::Characters { characters } => state.expect_tensors([]).map(|()| Self::characters(&characters)),
-        }
-    }
 }
 
 impl PartialEq for Vocabulary {
     fn eq(&self, other: &Self) -> bool {
-        match (&self.0, &other.0) {
+        let same = match (&self.kind, &other.kind) {
             (Kind::Characters(own), Kind::Characters(others)) => own == others,
             (Kind::Bytes, Kind::Bytes) => true,
             (Kind::Tokenizer(own), Kind::Tokenizer(others)) => own.json() == others.json(),
             _ => false,
-        }
+        };
+        same && self.separator == other.separator
     }
 }
 
 impl fmt::Display for Vocabulary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.kind {
             Kind::Characters(characters) => write!(f, "{} characters", characters.len()),
             Kind::Bytes => write!(f, "bytes"),
             Kind::Tokenizer(tokenizer) => {

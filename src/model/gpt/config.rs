@@ -90,6 +90,11 @@ pub struct GptConfig {
     /// Whether the output map shares its weights with the token embeddings.
     #[serde(default = "default_true")]
     pub tied: bool,
+    /// The token that begins a document in a row of several. A position then sees only those of its own document, and
+    /// learned positions count from its beginning; rotary ones depend on distances alone. Data with `packing =
+    /// "documents"` sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document_start: Option<u32>,
     /// Probability in `[0, 1)` of dropping, in training: elements of the embeddings, attention weights, and elements of
     /// the outputs of a block's two parts.
     #[serde(default)]
@@ -133,6 +138,7 @@ impl GptConfig {
             norm: GptNorm::default(),
             bias: true,
             tied: true,
+            document_start: None,
             dropout: 0.0,
             stochastic_depth: 0.0,
             checkpoint_activations: false,

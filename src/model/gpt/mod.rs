@@ -16,7 +16,7 @@ use super::layers::{Builder, Linear, Weight};
 use super::stochastic_depth::BlockDrop;
 use super::{Mode, Model, ModelError, ModelSpec, Policy};
 use crate::ops::dropout::{Mask, dropout};
-use crate::ops::{self, Heads};
+use crate::ops::{self, Documents, Heads};
 use crate::parameters::Parameters;
 use crate::rng::StepRng;
 
@@ -96,11 +96,15 @@ impl Gpt {
         self.context
     }
 
-    fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
+    fn embed(&self, tokens: &Tensor, documents: Option<&Documents>) -> Result<Tensor> {
         let table = self.tokens.tensor();
-        let embedded = match &self.positions {
-            Some(positions) => ops::embedding_with_positions(table, positions.tensor(), tokens)?,
-            None => ops::embedding(table, tokens)?,
+        let embedded = match (&self.positions, documents) {
+            (Some(positions), Some(documents)) => {
+                let positions = ops::embedding(positions.tensor(), &documents.positions(tokens)?)?;
+                ops::add(&ops::embedding(table, tokens)?, &positions)?
+            }
+            (Some(positions), None) => ops::embedding_with_positions(table, positions.tensor(), tokens)?,
+            (None, _) => ops::embedding(table, tokens)?,
         };
         // Fewer numbers than the table has.
         ops::cast(&embedded, self.policy.compute)
@@ -119,13 +123,15 @@ impl Model for Gpt {
             Mode::Train(draws) => Some(*draws),
             Mode::Evaluate => None,
         };
-        let mut x = drop_some(self.embed(inputs)?, self.config.dropout, draws, "dropout/embedding")?;
+        let documents = self.config.document_start.map(|start| Documents::beginning_with(start, inputs)).transpose()?;
+        let embedded = self.embed(inputs, documents.as_ref())?;
+        let mut x = drop_some(embedded, self.config.dropout, draws, "dropout/embedding")?;
         for block in &self.blocks {
             x = if self.config.checkpoint_activations && draws.is_some() {
-                let again = Arc::clone(block);
-                ops::recompute(&x, block.weights.vars(), move |x| again.forward(x, draws))?
+                let (again, documents) = (Arc::clone(block), documents.clone());
+                ops::recompute(&x, block.weights.vars(), move |x| again.forward(x, draws, documents.as_ref()))?
             } else {
-                mode.detach_in_eval(block.forward(&x, draws)?)
+                mode.detach_in_eval(block.forward(&x, draws, documents.as_ref())?)
             };
         }
         let x = self.norm.forward(&x)?;
@@ -155,8 +161,8 @@ struct Block {
 }
 
 impl Block {
-    fn forward(&self, x: &Tensor, draws: Option<StepRng>) -> Result<Tensor> {
-        let attended = self.attention(&self.weights.attention_norm.forward(x)?, draws)?;
+    fn forward(&self, x: &Tensor, draws: Option<StepRng>, documents: Option<&Documents>) -> Result<Tensor> {
+        let attended = self.attention(&self.weights.attention_norm.forward(x)?, draws, documents)?;
         let attended = self.drop_some(attended, draws, "projection")?;
         let x = ops::add(x, &self.drop.of(attended, draws.as_ref(), "attention")?)?;
         let transformed = self.mlp(&self.weights.mlp_norm.forward(&x)?)?;
@@ -164,15 +170,15 @@ impl Block {
         ops::add(&x, &self.drop.of(transformed, draws.as_ref(), "mlp")?)
     }
 
-    fn attention(&self, x: &Tensor, draws: Option<StepRng>) -> Result<Tensor> {
+    fn attention(&self, x: &Tensor, draws: Option<StepRng>, documents: Option<&Documents>) -> Result<Tensor> {
         let heads = Heads { queries: self.config.heads, keys: self.config.kv_heads() };
         let mask = draws.and_then(|draws| Mask::new(self.config.dropout, &draws, &self.purpose("attention")));
         let attended = match &self.weights.qkv {
-            Qkv::Packed(qkv) => ops::attention_packed(&qkv.forward(x)?, heads, mask)?,
+            Qkv::Packed(qkv) => ops::attention_packed_within(&qkv.forward(x)?, heads, mask, documents)?,
             Qkv::Separate([q, k, v]) => {
                 let q = self.turn(q.forward(x)?, heads.queries)?;
                 let k = self.turn(k.forward(x)?, heads.keys)?;
-                ops::attention(&q, &k, &v.forward(x)?, heads, mask)?
+                ops::attention_within(&q, &k, &v.forward(x)?, heads, mask, documents)?
             }
         };
         self.weights.projection.forward(&attended)

@@ -111,6 +111,10 @@ impl ModelSpec for GptConfig {
         ModelConfig::of(&Self { context, kv_heads, hidden, ..self.clone() }).ok()
     }
 
+    fn of_documents(&self, start: u32) -> Option<ModelConfig> {
+        ModelConfig::of(&Self { document_start: Some(start), ..self.clone() }).ok()
+    }
+
     fn memory_remedies(&self) -> Vec<(String, ModelConfig)> {
         if self.checkpoint_activations {
             return Vec::new();

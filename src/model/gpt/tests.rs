@@ -207,3 +207,23 @@ fn data_of_another_kind_and_a_sequence_that_is_too_long_are_refused() {
     let message = gpt(&GptConfig::new(1, 1, 4)).forward(&long, Mode::Evaluate).unwrap_err().to_string();
     assert!(message.contains("7 tokens are more than the 6 that the model takes"), "{message}");
 }
+
+/// Two documents in a row have the outputs of each in its own row, whatever the kind of positions.
+#[test]
+fn documents_of_a_row_do_not_see_each_other() {
+    for config in shapes() {
+        let apart = GptConfig { document_start: Some(9), ..config };
+        let model = gpt(&apart);
+        let logits = |tokens: &[u32]| {
+            let inputs = Tensor::from_slice(tokens, (1, tokens.len()), &Device::Cpu).unwrap();
+            model.forward(&inputs, Mode::Evaluate).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        let (together, alone) = (logits(&[9, 1, 9, 2, 3, 4]), [logits(&[9, 1]), logits(&[9, 2, 3, 4])].concat());
+        for (together, alone) in together.iter().zip(&alone) {
+            // Rotary positions are turned by other angles, whose differences are the same.
+            assert!((together - alone).abs() < 1e-5, "{together} {alone}");
+        }
+        let again = GptConfig { checkpoint_activations: true, ..apart.clone() };
+        assert!(loss_and_gradients(&gpt(&apart), 7) == loss_and_gradients(&gpt(&again), 7));
+    }
+}

@@ -77,16 +77,31 @@ impl Attention {
         let (k, v) = (inputs.head(inputs.k, sequence, shared), inputs.head(inputs.v, sequence, shared));
         let mut weights = Vec::new();
         for (start, end) in blocks(inputs.context) {
-            self.probabilities(q.rows(start, end), k.rows(0, end), start, end, &mut weights);
+            let first = self.first_seen(sequence, start, end);
+            self.probabilities(q.rows(start, end), k.rows(0, end), start, first, &mut weights);
             self.drop_out(number, start, end, inputs.context, &mut weights);
             let weights = Matrix::new(&weights, end - start, end, end);
             T::product_of_sums(weights, v.rows(0, end), &mut result[start * inputs.size..], inputs.size, false);
         }
     }
 
-    /// Computes the probabilities of queries `start..end`, a row of `end` each, zero for keys after the query.
-    fn probabilities<T: Stored>(&self, q: Matrix<T>, k: Matrix<T>, start: usize, end: usize, result: &mut Vec<T::Sum>) {
-        let zero = T::Sum::of(0.0);
+    /// Returns the first key that each of the queries `start..end` sees.
+    fn first_seen(&self, sequence: usize, start: usize, end: usize) -> Seen<'_> {
+        let documents = self.documents.as_ref().map(|documents| documents.of_sequence(sequence));
+        Seen { first: documents.and_then(|first| first.get(start..end)), end }
+    }
+
+    /// Computes the probabilities of the queries from `start` on, a row of `seen.end` each, zero for keys that the query
+    /// does not see.
+    fn probabilities<T: Stored>(
+        &self,
+        q: Matrix<T>,
+        k: Matrix<T>,
+        start: usize,
+        seen: Seen<'_>,
+        result: &mut Vec<T::Sum>,
+    ) {
+        let (zero, end) = (T::Sum::of(0.0), seen.end);
         result.resize((end - start) * end, zero);
         T::product(q, k.transposed(), result, end, false);
         let scale = self.scale::<T::Sum>();
@@ -95,6 +110,8 @@ impl Attention {
             || {
                 for (query, row) in (start..end).zip(result.chunks_exact_mut(end)) {
                     let (visible, masked) = row.split_at_mut(query + 1);
+                    let (before, visible) = visible.split_at_mut(seen.first(query - start).min(query));
+                    before.fill(zero);
                     for score in visible.iter_mut() {
                         *score *= scale;
                     }
@@ -148,7 +165,8 @@ impl Attention {
             let head_number = sequence * self.heads.queries + head;
             for (start, end) in blocks(inputs.context) {
                 let (q, dy, visible) = (q.rows(start, end), dy.rows(start, end), k.rows(0, end));
-                self.probabilities(q, visible, start, end, &mut weights);
+                let first = self.first_seen(sequence, start, end);
+                self.probabilities(q, visible, start, first, &mut weights);
                 let used = if self.dropout.is_some() {
                     dropped.clone_from(&weights);
                     self.drop_out(head_number, start, end, inputs.context, &mut dropped);
@@ -166,6 +184,23 @@ impl Attention {
                 T::product_of_sums(square(&dscores).transposed(), q, dk, size, true);
             }
         }
+    }
+}
+
+/// The keys that a block of queries sees.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    /// The first key that each query sees; without it, the first of all.
+    first: Option<&'a [u32]>,
+    /// The end of the keys.
+    end: usize,
+}
+
+impl Seen<'_> {
+    /// Returns the first key that a query of the block sees.
+    #[inline(always)]
+    fn first(self, query: usize) -> usize {
+        self.first.and_then(|first| first.get(query)).map_or(0, |&first| first as usize)
     }
 }
 

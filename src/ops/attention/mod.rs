@@ -8,6 +8,7 @@
 mod bf16;
 mod cpu;
 mod cuda;
+mod documents;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +19,9 @@ use super::dropout::Mask;
 use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
 use crate::cpu::Real;
+use crate::cuda::Place;
 use cpu::merge_heads;
+pub use documents::Documents;
 
 /// The numbers of heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +42,24 @@ pub struct Heads {
 /// # Errors
 /// The shapes do not fit or the device fails.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads, dropout: Option<Mask>) -> Result<Tensor> {
+    attention_within(q, k, v, heads, dropout, None)
+}
+
+/// Returns [`attention`] where each position sees only those of its document.
+///
+/// # Errors
+/// As [`attention`].
+pub fn attention_within(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    heads: Heads,
+    dropout: Option<Mask>,
+    documents: Option<&Documents>,
+) -> Result<Tensor> {
     let (_, _, width) = q.dims3()?;
     let size = heads.size(width, heads.queries)?;
-    apply(Attention { heads, size, dropout }, &[q, k, v])
+    apply(Attention { heads, size, dropout, documents: documents.cloned() }, &[q, k, v])
 }
 
 /// Returns [`attention`] of queries, keys and values packed in one tensor: `qkv` is `[batch, context, (queries + 2
@@ -50,9 +68,22 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads, dropout: Opti
 /// # Errors
 /// As [`attention`].
 pub fn attention_packed(qkv: &Tensor, heads: Heads, dropout: Option<Mask>) -> Result<Tensor> {
+    attention_packed_within(qkv, heads, dropout, None)
+}
+
+/// Returns [`attention_packed`] where each position sees only those of its document.
+///
+/// # Errors
+/// As [`attention`].
+pub fn attention_packed_within(
+    qkv: &Tensor,
+    heads: Heads,
+    dropout: Option<Mask>,
+    documents: Option<&Documents>,
+) -> Result<Tensor> {
     let (_, _, width) = qkv.dims3()?;
     let size = heads.size(width, heads.queries + 2 * heads.keys)?;
-    apply(Attention { heads, size, dropout }, &[qkv])
+    apply(Attention { heads, size, dropout, documents: documents.cloned() }, &[qkv])
 }
 
 impl Heads {
@@ -72,12 +103,14 @@ impl Heads {
 }
 
 /// Inputs: queries, keys and values, or all three packed in one tensor.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Attention {
     heads: Heads,
     /// Numbers in a head.
     size: usize,
     dropout: Option<Mask>,
+    /// The documents of the sequences, if there are several in one.
+    documents: Option<Documents>,
 }
 
 impl Attention {
@@ -98,6 +131,20 @@ impl Attention {
         Ok(vec![merged(&dq, queries), merged(&dk, keys), merged(&dv, keys)])
     }
 
+    /// Returns minus infinity where a position does not see another one: `[1 or batch, 1, context, context]`.
+    fn hidden(&self, batch: usize, context: usize, like: &Tensor) -> Result<Tensor> {
+        let sequences = if self.documents.is_some() { batch } else { 1 };
+        let mut hidden = Vec::with_capacity(sequences * context * context);
+        for sequence in 0..sequences {
+            let first = self.documents.as_ref().map(|documents| documents.of_sequence(sequence)).unwrap_or_default();
+            for query in 0..context {
+                let seen = first.get(query).map_or(0, |&first| first as usize)..=query;
+                hidden.extend((0..context).map(|key| if seen.contains(&key) { 0.0 } else { f32::NEG_INFINITY }));
+            }
+        }
+        Tensor::from_vec(hidden, (sequences, 1, context, context), like.device())?.to_dtype(like.dtype())
+    }
+
     fn reference_of_parts(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
         let (batch, context, width) = q.dims3()?;
         let (Heads { queries, keys }, group, size) = (self.heads, self.heads.group(), self.size);
@@ -107,8 +154,7 @@ impl Attention {
             x.reshape((batch, context, queries, size))?.transpose(1, 2)?.contiguous()
         };
         let scores = (q.matmul(&shared(k)?.t()?.contiguous()?)? * self.scale::<f64>())?;
-        let hidden = (0..context * context).map(|i| if i % context > i / context { f32::NEG_INFINITY } else { 0.0 });
-        let hidden = Tensor::from_iter(hidden, q.device())?.reshape((context, context))?.to_dtype(q.dtype())?;
+        let hidden = self.hidden(batch, context, &q)?;
         let mut weights = candle_nn::ops::softmax(&scores.broadcast_add(&hidden)?, candle_core::D::Minus1)?;
         if let Some(mask) = self.dropout {
             let factors = Tensor::from_vec(mask.factors::<f32>(weights.elem_count()), weights.shape(), q.device())?;
@@ -133,6 +179,9 @@ impl Op for Attention {
                 let shapes: Vec<_> = inputs.iter().map(|x| x.dims()).collect();
                 bail!("attention: queries, keys and values {shapes:?} do not fit together");
             }
+        }
+        if self.documents.as_ref().is_some_and(|documents| !documents.fit(batch, context)) {
+            bail!("attention: the documents are not those of {batch} sequences of {context} positions");
         }
         Ok(Shape::from((batch, context, queries * self.size)))
     }
@@ -160,6 +209,10 @@ impl Op for Attention {
     }
 
     fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        // The kernels for CUDA know one document in a sequence.
+        if self.documents.is_some() && Place::has_kernels(device, dtype) {
+            return None;
+        }
         super::bf16::kernel(self, device, dtype)
     }
 }

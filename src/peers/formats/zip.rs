@@ -1,4 +1,4 @@
-//! Zip archives, read by their directory: members are ranges of the mapped file, and nothing is unpacked.
+//! Zip archives of checkpoints: members are ranges of the mapped file, and nothing is unpacked.
 //!
 //! Checkpoints store their members without compression, and only such are read: a member that is a few bytes in the file
 //! and gigabytes elsewhere cannot be. Every size is checked against the file when it is opened; sums are checked only when
@@ -14,20 +14,7 @@ use memmap2::Mmap;
 
 use super::super::error::PeerError;
 use super::pickle::Refusal;
-
-const LOCAL: &[u8] = b"PK\x03\x04";
-const ENTRY: &[u8] = b"PK\x01\x02";
-const END: &[u8] = b"PK\x05\x06";
-const END_64: &[u8] = b"PK\x06\x06";
-const END_64_PLACE: &[u8] = b"PK\x06\x07";
-
-/// Bytes of the end of the directory without its comment, and the longest comment.
-const END_BYTES: usize = 22;
-const LONGEST_COMMENT: usize = 0xffff;
-
-/// Flags of a member: encrypted, and sizes that follow the data.
-const ENCRYPTED: u16 = 1;
-const SIZES_FOLLOW: u16 = 8;
+use crate::zip::{self, Members, ZipError};
 
 /// An archive in a mapped file.
 #[derive(Clone)]
@@ -54,24 +41,29 @@ impl fmt::Debug for Archive {
     }
 }
 
+impl From<ZipError> for Refusal {
+    fn from(error: ZipError) -> Self {
+        let what = error.to_string();
+        match error {
+            ZipError::Damaged(_) => Self::Damaged(what),
+            ZipError::Unsupported(_) => Self::Unsupported(what),
+        }
+    }
+}
+
 impl Archive {
     /// Opens the archive that is `within` a mapped file.
     ///
     /// # Errors
     /// It is no archive, it is damaged, or has compressed or encrypted members.
     pub fn open(map: Arc<Mmap>, within: Range<usize>) -> Result<Self, Refusal> {
-        let bytes = map.get(within.clone()).ok_or_else(|| damaged("the archive ends beyond the file"))?;
-        let mut members = directory(bytes)?;
-        no_overlap(&members)?;
-        let mut by_name = HashMap::with_capacity(members.len());
-        for (index, listed) in members.iter_mut().enumerate() {
-            listed.member.range.start += within.start;
-            listed.member.range.end += within.start;
-            if by_name.insert(listed.member.name.clone(), index).is_some() {
-                return Err(damaged(format!("the member {:?} is there twice", listed.member.name)));
-            }
-        }
-        let members = members.into_iter().map(|listed| listed.member).collect();
+        let bytes = map.get(within.clone());
+        let bytes = bytes.ok_or_else(|| Refusal::Damaged("zip: the archive ends beyond the file".to_owned()))?;
+        let here = |range: Range<usize>| range.start + within.start..range.end + within.start;
+        let listed = zip::directory(bytes, Members::Stored)?.into_iter();
+        let members: Vec<Member> =
+            listed.map(|listed| Member { name: listed.name, range: here(listed.range), crc: listed.crc }).collect();
+        let by_name = members.iter().enumerate().map(|(index, member)| (member.name.clone(), index)).collect();
         Ok(Self { map, members, by_name })
     }
 
@@ -120,199 +112,7 @@ pub fn verify(path: &Path) -> Result<usize, PeerError> {
 
 /// Returns the names in the directory of an archive; empty where it is none.
 pub fn names(bytes: &[u8]) -> Vec<String> {
-    directory(bytes).map(|all| all.into_iter().map(|listed| listed.member.name).collect()).unwrap_or_default()
-}
-
-/// A member with the range that it takes with its header.
-struct Listed {
-    member: Member,
-    taken: Range<usize>,
-}
-
-fn damaged(what: impl Into<String>) -> Refusal {
-    Refusal::Damaged(format!("zip: {}", what.into()))
-}
-
-/// The end of the directory: where it is, and its number of entries.
-struct End {
-    entries: u64,
-    start: usize,
-    end: usize,
-}
-
-fn directory(bytes: &[u8]) -> Result<Vec<Listed>, Refusal> {
-    let end = find_end(bytes)?;
-    let table =
-        bytes.get(end.start..end.end).ok_or_else(|| damaged("its directory is beyond its end; it is cut off"))?;
-    let mut fields = Fields { bytes: table, place: 0 };
-    let mut members = Vec::new();
-    while fields.place < table.len() && fields.rest().starts_with(ENTRY) {
-        members.push(entry(&mut fields, &bytes[..end.start])?);
-    }
-    if members.len() as u64 != end.entries {
-        return Err(damaged(format!("its directory has {} members and says {}", members.len(), end.entries)));
-    }
-    Ok(members)
-}
-
-fn find_end(bytes: &[u8]) -> Result<End, Refusal> {
-    let from = bytes.len().saturating_sub(END_BYTES + LONGEST_COMMENT);
-    let tail = bytes.get(from..).unwrap_or_default();
-    let place = memchr::memmem::rfind(tail, END).map(|place| from + place);
-    let place = place.ok_or_else(|| damaged("it has no directory at its end; it is cut off"))?;
-    let mut fields = Fields { bytes, place: place + 4 };
-    let disks = (fields.u16()?, fields.u16()?);
-    let (_, entries) = (fields.u16()?, fields.u16()?);
-    let (size, start) = (fields.u32()?, fields.u32()?);
-    if disks != (0, 0) && disks != (0xffff, 0xffff) {
-        return Err(Refusal::Unsupported("zip: an archive of several parts".to_owned()));
-    }
-    if let Some(end) = find_end_64(bytes, place)? {
-        return Ok(end);
-    }
-    let end = (start as usize).checked_add(size as usize).filter(|end| *end <= place);
-    let end = end.ok_or_else(|| damaged("its directory is beyond its end; it is cut off"))?;
-    Ok(End { entries: entries.into(), start: start as usize, end })
-}
-
-/// Returns the end of the directory of a large archive, whose place stands before the other end at `place`.
-fn find_end_64(bytes: &[u8], place: usize) -> Result<Option<End>, Refusal> {
-    let Some(locator) = place.checked_sub(20).filter(|start| bytes[*start..].starts_with(END_64_PLACE)) else {
-        return Ok(None);
-    };
-    let mut fields = Fields { bytes, place: locator + 8 };
-    let record = fields.size()?;
-    if !bytes.get(record..).is_some_and(|record| record.starts_with(END_64)) {
-        return Err(damaged("the end of its directory is not where it says"));
-    }
-    let mut fields = Fields { bytes, place: record + 32 };
-    let (entries, size, start) = (fields.u64()?, fields.size()?, fields.size()?);
-    let end = start.checked_add(size).filter(|end| *end <= record);
-    let end = end.ok_or_else(|| damaged("its directory is beyond its end"))?;
-    Ok(Some(End { entries, start, end }))
-}
-
-/// Reads an entry of the directory; members are in `before`, the bytes before the directory.
-fn entry(fields: &mut Fields<'_>, before: &[u8]) -> Result<Listed, Refusal> {
-    fields.take(8)?;
-    let (flags, method) = (fields.u16()?, fields.u16()?);
-    fields.take(4)?;
-    let crc = fields.u32()?;
-    let mut compressed = u64::from(fields.u32()?);
-    let mut size = u64::from(fields.u32()?);
-    let (name, extra, comment) = (fields.u16()?, fields.u16()?, fields.u16()?);
-    fields.take(8)?;
-    let mut header = u64::from(fields.u32()?);
-    let name = fields.take(name.into())?;
-    let name = std::str::from_utf8(name).map_err(|_| damaged("a member whose name is no text"))?.to_owned();
-    let extra = fields.take(extra.into())?;
-    fields.take(comment.into())?;
-    large_sizes(extra, [&mut size, &mut compressed, &mut header])?;
-    if flags & ENCRYPTED != 0 {
-        return Err(Refusal::Unsupported(format!("zip: the member {name:?} is encrypted")));
-    }
-    if method != 0 {
-        return Err(Refusal::Unsupported(format!(
-            "zip: the member {name:?} is compressed (method {method}); unpack the archive and pack it with `zip -0`"
-        )));
-    }
-    if size != compressed {
-        return Err(damaged(format!("the member {name:?} has {compressed} bytes and says {size}")));
-    }
-    let header = usize::try_from(header).unwrap_or(usize::MAX);
-    let (start, local_size) = data_start(before, header, &name, flags)?;
-    let end = usize::try_from(size).ok().and_then(|size| start.checked_add(size)).filter(|end| *end <= before.len());
-    let end = end.ok_or_else(|| damaged(format!("the member {name:?} of {size} bytes leaves the archive")))?;
-    if local_size.is_some_and(|local| local != size) {
-        return Err(damaged(format!("the member {name:?} has two sizes, {size} and {local_size:?}")));
-    }
-    Ok(Listed { member: Member { name, range: start..end, crc }, taken: header..end })
-}
-
-/// Replaces the sizes that do not fit in 32 bits by those in the extra field for large archives.
-fn large_sizes(extra: &[u8], sizes: [&mut u64; 3]) -> Result<(), Refusal> {
-    const LARGE: u16 = 1;
-    let mut fields = Fields { bytes: extra, place: 0 };
-    while fields.rest().len() >= 4 {
-        let (kind, length) = (fields.u16()?, fields.u16()?);
-        let content = fields.take(length.into())?;
-        if kind == LARGE {
-            let mut large = Fields { bytes: content, place: 0 };
-            for size in sizes {
-                if *size == u64::from(u32::MAX) {
-                    *size = large.u64()?;
-                }
-            }
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-/// Returns where a member's data begins, by the header in front of it, and its size where that header has it.
-fn data_start(before: &[u8], header: usize, name: &str, flags: u16) -> Result<(usize, Option<u64>), Refusal> {
-    let bad = || damaged(format!("the member {name:?} is not where the directory says"));
-    let local = before.get(header..).filter(|bytes| bytes.starts_with(LOCAL)).ok_or_else(bad)?;
-    let mut fields = Fields { bytes: local, place: 18 };
-    let (compressed, mut size) = (fields.u32().map_err(|_| bad())?, u64::from(fields.u32().map_err(|_| bad())?));
-    let (name_length, extra_length) = (fields.u16().map_err(|_| bad())?, fields.u16().map_err(|_| bad())?);
-    if fields.take(name_length.into()).map_err(|_| bad())? != name.as_bytes() {
-        return Err(bad());
-    }
-    let extra = fields.take(extra_length.into()).map_err(|_| bad())?;
-    let mut compressed = u64::from(compressed);
-    large_sizes(extra, [&mut size, &mut compressed, &mut 0])?;
-    let known = flags & SIZES_FOLLOW == 0;
-    Ok((header + fields.place, known.then_some(size)))
-}
-
-fn no_overlap(members: &[Listed]) -> Result<(), Refusal> {
-    let mut in_order: Vec<&Listed> = members.iter().collect();
-    in_order.sort_unstable_by_key(|listed| listed.taken.start);
-    match in_order.array_windows().find(|[first, second]| first.taken.end > second.taken.start) {
-        Some([first, second]) => {
-            Err(damaged(format!("the members {:?} and {:?} overlap", first.member.name, second.member.name)))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Little-endian fields, one after the other.
-struct Fields<'a> {
-    bytes: &'a [u8],
-    place: usize,
-}
-
-impl<'a> Fields<'a> {
-    fn rest(&self) -> &'a [u8] {
-        self.bytes.get(self.place..).unwrap_or_default()
-    }
-
-    fn take(&mut self, length: usize) -> Result<&'a [u8], Refusal> {
-        let taken = self.rest().get(..length).ok_or_else(|| damaged("its directory is cut off"))?;
-        self.place += length;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Refusal> {
-        let mut array = [0; N];
-        array.copy_from_slice(self.take(N)?);
-        Ok(array)
-    }
-
-    fn u16(&mut self) -> Result<u16, Refusal> {
-        Ok(u16::from_le_bytes(self.array()?))
-    }
-
-    fn u32(&mut self) -> Result<u32, Refusal> {
-        Ok(u32::from_le_bytes(self.array()?))
-    }
-
-    fn u64(&mut self) -> Result<u64, Refusal> {
-        Ok(u64::from_le_bytes(self.array()?))
-    }
-
-    fn size(&mut self) -> Result<usize, Refusal> {
-        usize::try_from(self.u64()?).map_err(|_| damaged("a size beyond this machine's"))
-    }
+    zip::directory(bytes, Members::Stored)
+        .map(|all| all.into_iter().map(|listed| listed.name).collect())
+        .unwrap_or_default()
 }

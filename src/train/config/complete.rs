@@ -20,7 +20,9 @@ impl Config {
             (Some(Format::Csv | Format::Parquet), Some(task)) => {
                 config.loss = self.loss.named(task == Task::Regression);
             }
-            (Some(Format::Idx | Format::Images | Format::Text), _) => config.loss = self.loss.named(false),
+            (Some(Format::Idx | Format::Images | Format::Text | Format::Jsonl), _) => {
+                config.loss = self.loss.named(false);
+            }
             _ => {}
         }
         config.train.accumulate.get_or_insert(1);

@@ -2,6 +2,7 @@
 
 mod batches;
 mod begun;
+mod documents;
 mod evaluation;
 mod examples;
 mod freezing;
@@ -148,6 +149,9 @@ impl Session {
             (None, Some(recalled)) => Data::reopen(&config.data, config.seed, &device, recalled)?,
             (None, None) => Data::open(&config.data, config.seed, &device)?,
         };
+        if given.model.is_none() {
+            documents::settle_model(&mut config, &data)?;
+        }
         let (loss, outputs) = match given.loss {
             Some(loss) => {
                 let outputs = loss.outputs(data.targets())?;
@@ -160,6 +164,7 @@ impl Session {
                 if let Some(counted) = config.loss.counted(|| class_counts(data.dataset(), data.train_rows()))? {
                     config.loss = counted;
                 }
+                documents::settle_loss(&mut config, &data)?;
                 config.loss.fitted(data.targets())?
             }
         };

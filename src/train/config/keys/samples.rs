@@ -65,9 +65,13 @@ pub(super) fn samples() -> Vec<Sample> {
         base("CSV", json!({"path": "data.csv"})),
         base("Parquet", json!({"path": "data.parquet"})),
         base("safetensors", json!({"path": "data.safetensors"})),
+        base("npy", json!({"path": "data.npy"})),
+        base("npz", json!({"path": "data.npz"})),
         base("IDX", json!({"path": "data", "format": "idx"})),
         base("images", json!({"path": "data", "format": "images"})),
         base("text", json!({"path": "data.txt", "context": 64})),
+        base("jsonl", json!({"path": "data.jsonl", "context": 64})),
+        base("jsonl", json!({"path": "data.jsonl", "context": 64, "prompt": "prompt"})),
         base("CSV", json!({"path": "data.csv", "task": "regression"})),
         base("CSV", json!({"path": "data.csv", "missing": "mean"})),
         base("Parquet", json!({"path": "data.parquet", "missing": "mean"})),
@@ -120,7 +124,7 @@ mod tests {
 
     #[test]
     fn each_sample_is_a_configuration() {
-        assert_eq!(samples().len(), 32 + 2 * OPTIMIZERS.len());
+        assert_eq!(samples().len(), 36 + 2 * OPTIMIZERS.len());
         for sample in samples() {
             let config: Config = serde_json::from_value(sample.complete.clone()).unwrap();
             assert_eq!(serde_json::to_value(config.complete()).unwrap(), sample.complete);

@@ -1,0 +1,231 @@
+//! Readers of tensors: one of inputs and one of targets, in a safetensors file, an `.npz` archive, or two `.npy` files.
+//!
+//! 1. `element.rs`: the types of elements. `npy.rs`: an array. `arrays.rs`: the arrays of a run's files.
+//! 2. This file: inputs and targets as rows.
+
+pub(super) mod arrays;
+mod element;
+mod npy;
+mod rounded;
+
+use std::borrow::Cow;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use safetensors::SafeTensors;
+
+use self::arrays::Loaded;
+pub(super) use self::element::Element;
+use super::classes::LabelsOf;
+use super::error::hint;
+use super::file::DataFile;
+use super::format_kind::Format;
+use super::integers::{self, IntegerClasses, Integers};
+use super::{DataConfig, DataError, Fingerprint, Problem, Rows, Targets, TensorError};
+use crate::Notice;
+use crate::memory::{self, Need};
+use crate::state::State;
+
+/// Options of reading tensors.
+pub(super) struct TensorReader<'a> {
+    pub inputs: &'a str,
+    pub targets: &'a str,
+    pub classes: Option<NonZeroUsize>,
+    /// Whether labels may be classes by value.
+    pub may_have_names: bool,
+}
+
+/// Rows that were read.
+pub(super) struct ReadTensors {
+    pub rows: Rows,
+    /// The names of the classes, if they have names.
+    pub names: Option<Vec<String>>,
+    /// Likely mistakes in the labels, and numbers that lose their differences.
+    pub notices: Vec<Notice>,
+}
+
+impl<'a> TensorReader<'a> {
+    /// Creates the options from `config`, with defaults, for a run that has `saved` state or begins.
+    pub fn new(config: &'a DataConfig, saved: Option<&State>) -> Self {
+        let (inputs, targets) = config.tensor_names();
+        Self { inputs, targets, classes: config.classes, may_have_names: integers::may_have_names(saved) }
+    }
+
+    /// Reads the rows of the data at `path`, for a run that `has_begun` or begins.
+    pub fn open(&self, path: &Path, format: Format, has_begun: bool) -> Result<(ReadTensors, Fingerprint), DataError> {
+        if format == Format::Npy {
+            let (inputs, targets, fingerprint) = arrays::of_two_files(path, self.targets)?;
+            let named = |option, array| Named::of_array(path, option, array);
+            return Ok((self.read(named("path", inputs), named("targets", targets), has_begun)?, fingerprint));
+        }
+        if format == Format::Npz {
+            let file = DataFile::read_archive(path)?;
+            let [inputs, targets] = arrays::of_archive(&file, [("inputs", self.inputs), ("targets", self.targets)])?;
+            let named = |option, array| Named::of_array(path, option, array);
+            let read = self.read(named("inputs", inputs), named("targets", targets), has_begun)?;
+            return Ok((read, file.fingerprint));
+        }
+        let file = DataFile::read(path)?;
+        Ok((self.of_safetensors(&file, has_begun)?, file.fingerprint))
+    }
+
+    /// Reads the rows of a safetensors file. The header is checked against the length of the content before memory is
+    /// allocated for it.
+    fn of_safetensors(&self, file: &DataFile<'_>, has_begun: bool) -> Result<ReadTensors, DataError> {
+        let DataFile { path, content, .. } = file;
+        let tensors = SafeTensors::deserialize(content)
+            .map_err(|source| TensorError::Safetensors { path: (*path).into(), source })?;
+        let inputs = Named::find(path, &tensors, "inputs", self.inputs)?;
+        let targets = Named::find(path, &tensors, "targets", self.targets)?;
+        self.read(inputs, targets, has_begun)
+    }
+
+    fn read(&self, inputs: Named<'_>, targets: Named<'_>, has_begun: bool) -> Result<ReadTensors, DataError> {
+        let path = inputs.path;
+        let (rows, input_shape) = inputs.as_rows()?;
+        let (target_rows, target_width) = targets.as_columns()?;
+        if rows != target_rows {
+            return Err(TensorError::RowsDisagree { path: path.into(), inputs: rows, targets: target_rows }.into());
+        }
+        if rows == 0 {
+            return Err(DataError::NoRows { path: path.into() });
+        }
+        let bytes = (inputs.count() + targets.count()) as u64 * size_of::<f32>() as u64;
+        let needs = vec![Need::new("tensors", bytes, "in addition to the file")];
+        memory::require(&path.display().to_string(), needs, 0, vec!["a file of fewer rows".to_owned()])?;
+        let width = input_shape.iter().product();
+        let mut notices: Vec<Notice> = inputs.rounding(width).into_iter().collect();
+        let (targets, names) = match (targets.element, target_width) {
+            // Several yes or no for each row are labels, which may all be true.
+            (element, 2..) if element == Element::Bool => (targets.values(target_width)?, None),
+            (element, _) if element.is_float() => {
+                if self.classes.is_some() {
+                    return Err(DataError::meaningless("classes", "targets that are floats"));
+                }
+                notices.extend(targets.rounding(target_width));
+                (targets.values(target_width)?, None)
+            }
+            (_, 1) => {
+                let place = Some(targets.place());
+                let otherwise = "`data.targets` names the tensor of labels";
+                let labels_of = LabelsOf { path, place, otherwise, too_many: OF_TENSORS, has_begun };
+                let integers = Integers { labels_of, declared: self.classes, may_have_names: self.may_have_names };
+                let numbers = targets.integers()?;
+                let found = integers.classes(&numbers, |row, problem| targets.problem(row, problem))?;
+                let IntegerClasses { labels, count, names, notices: said } = found;
+                notices.extend(said);
+                (Targets::Classes { labels, count }, names)
+            }
+            _ => return Err(targets.must_be(CLASSES)),
+        };
+        Ok(ReadTensors { rows: Rows::new(input_shape, inputs.floats(width)?, targets)?, names, notices })
+    }
+}
+
+pub(super) const INPUTS: &str = "numbers of shape [rows, …]";
+const OF_TENSORS: &str = "store values as F32, or set `data.classes` for the number of classes";
+const TARGETS: &str =
+    "floats [rows] or [rows, width] for values, or whole numbers or BOOL [rows] for classes, or BOOL [rows, width]";
+const CLASSES: &str = "one class a row, [rows] or [rows, 1], where the dtype is an integer";
+
+impl DataConfig {
+    /// Returns the names of the tensors of inputs and targets; in `.npy` files, the second is the name of a file.
+    pub(super) fn tensor_names(&self) -> (&str, &str) {
+        let usual = if matches!(Format::of(self), Ok(Format::Npy)) { "y.npy" } else { "y" };
+        (self.inputs.as_deref().unwrap_or("x"), self.targets.as_deref().unwrap_or(usual))
+    }
+}
+
+/// A tensor of the file, and the option that names it.
+struct Named<'a> {
+    path: &'a Path,
+    option: &'static str,
+    name: Cow<'a, str>,
+    element: Element,
+    shape: Vec<usize>,
+    /// The elements, row-major and little-endian.
+    bytes: Cow<'a, [u8]>,
+}
+
+impl<'a> Named<'a> {
+    fn of_array(path: &'a Path, option: &'static str, array: Loaded) -> Self {
+        let Loaded { name, element, shape, bytes } = array;
+        Self { path, option, name: name.into(), element, shape, bytes: bytes.into() }
+    }
+
+    fn find(path: &'a Path, file: &SafeTensors<'a>, option: &'static str, name: &'a str) -> Result<Self, DataError> {
+        let Ok(view) = file.tensor(name) else {
+            let mut names = file.names();
+            names.sort_unstable();
+            let (path, hint) = (path.into(), hint(name, &names));
+            return Err(TensorError::NoSuchTensor { path, option, name: name.into(), hint }.into());
+        };
+        let shape = view.shape().to_vec();
+        let Some(element) = Element::of(view.dtype()) else {
+            let (path, kind) = (path.into(), format!("{:?}{shape:?}", view.dtype()));
+            return Err(
+                TensorError::TensorKind { path, name: name.into(), option, kind, expected: Element::LISTED }.into()
+            );
+        };
+        Ok(Self { path, option, name: name.into(), element, shape, bytes: view.data().into() })
+    }
+
+    /// Returns the number of rows and the shape of one, for inputs.
+    fn as_rows(&self) -> Result<(usize, Vec<usize>), DataError> {
+        match self.shape[..] {
+            [rows, ref shape @ ..] if !shape.is_empty() && !shape.contains(&0) => Ok((rows, shape.to_vec())),
+            _ => Err(self.must_be(INPUTS)),
+        }
+    }
+
+    /// Returns the number of rows and the numbers per row, for targets.
+    fn as_columns(&self) -> Result<(usize, usize), DataError> {
+        match self.shape[..] {
+            [rows] => Ok((rows, 1)),
+            [rows, width] if width > 0 => Ok((rows, width)),
+            _ => Err(self.must_be(TARGETS)),
+        }
+    }
+
+    /// Returns the number of elements.
+    fn count(&self) -> usize {
+        self.bytes.len() / self.element.size()
+    }
+
+    fn place(&self) -> String {
+        format!("tensor `{}`", self.name)
+    }
+
+    fn must_be(&self, expected: &'static str) -> DataError {
+        let kind = format!("{}{:?}", self.element, self.shape);
+        let (path, name) = (self.path.into(), self.name.to_string());
+        TensorError::TensorKind { path, name, option: self.option, kind, expected }.into()
+    }
+
+    /// Returns the elements as f32, `width` per row, all of them finite.
+    fn floats(&self, width: usize) -> Result<Vec<f32>, DataError> {
+        self.element.floats(&self.bytes).map_err(|(at, problem)| self.problem(at / width, problem))
+    }
+
+    fn values(&self, width: usize) -> Result<Targets, DataError> {
+        Ok(Targets::Values { values: self.floats(width)?, width })
+    }
+
+    /// Returns the elements of a tensor of whole numbers, one per row.
+    fn integers(&self) -> Result<Vec<i64>, DataError> {
+        self.element.integers(&self.bytes).map_err(|(row, problem)| self.problem(row, problem))
+    }
+
+    /// Returns a warning if numbers lose the differences between rows when they become f32.
+    fn rounding(&self, width: usize) -> Option<Notice> {
+        let wide = self.element.is_wider().then(|| self.element.doubles(&self.bytes))?;
+        let (place, said) = rounded::first(&wide, width)?;
+        let path = self.path.display();
+        let place = format!("{path}, {}, place {place} of a row (counted from 0)", self.place());
+        Some(Notice::Warning(format!("{place}: {said}")))
+    }
+
+    fn problem(&self, row: usize, problem: Problem) -> DataError {
+        TensorError::Element { path: self.path.into(), name: self.name.to_string(), row, problem }.into()
+    }
+}

@@ -1,0 +1,64 @@
+//! A model of questions and answers, from training to a sample.
+
+use std::fs;
+
+use crate::common::Lab;
+
+/// A finished run of pairs, each of a letter and the next one.
+fn lab(packing: &str) -> Lab {
+    let data = "path = \"a.jsonl\"\nprompt = \"q\"\nanswer = \"a\"\ncontext = 16\nbatch_size = 8\nvalidation = 0.2";
+    let model = "kind = \"gpt\"\nlayers = 1\nheads = 2\nwidth = 32";
+    let train = "train = { steps = 150 }\noptimizer = { kind = \"adamw\", lr = 1e-2 }\n\
+                 validation = { every = \"50 steps\", metrics = [\"perplexity\", \"bits_per_byte\"] }";
+    let lab = Lab::in_memory(&format!("{train}\n[data]\n{data}\n{packing}\n[model]\n{model}\n"));
+    let pair = |i: u8| {
+        let (letter, next) = (char::from(b'a' + i % 10), char::from(b'a' + (i + 1) % 10));
+        format!("{{\"q\": \"{}{letter}?\", \"a\": \"{next}\"}}\n", i % 3)
+    };
+    fs::write(lab.path("a.jsonl"), (0..120).map(pair).collect::<String>()).unwrap();
+    lab.start("run");
+    lab
+}
+
+#[test]
+fn a_model_of_pairs_answers_and_ends() {
+    for packing in ["", "packing = \"none\""] {
+        let lab = lab(packing);
+        let written = fs::read_to_string(lab.path("run/config.toml")).unwrap();
+        assert!(written.contains("ignore_index = "), "{written}");
+        assert_eq!(written.contains("document_start = 0"), packing.is_empty(), "{written}");
+        // The answer, and then the end of the document: nothing follows, however many tokens are asked for.
+        let prompt = ["sample", "run", "--prompt", "1d?\n", "--temperature", "0", "--tokens", "9"];
+        let told = lab.train(&prompt).well().stdout;
+        assert_eq!(told.trim_end(), "1d?\ne", "{packing}");
+        // The answer is certain, and the prompt, which is not, does not count.
+        let told = lab.train(&["eval", "run", "--json"]).well().stdout;
+        let found: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert!(found["loss"].as_f64().unwrap() < 0.1, "{told}");
+        let other = lab.train(&["eval", "run", "--data", "a.jsonl", "--json"]).well().stdout;
+        let other: serde_json::Value = serde_json::from_str(&other).unwrap();
+        assert!(other["loss"].as_f64().unwrap() < 0.1 && other["accuracy"].as_f64().unwrap() > 0.99, "{other}");
+    }
+}
+
+#[test]
+fn a_model_that_cannot_keep_documents_apart_is_refused() {
+    let lab = Lab::new(
+        "train = { steps = 2 }\noptimizer = { kind = 'adamw', lr = 1e-2 }\nmodel = { kind = 'mlp' }\n\
+         data = { path = 'a.jsonl', context = 8, packing = 'documents' }",
+    );
+    fs::write(lab.path("a.jsonl"), "{\"text\": \"abc abc abc\"}\n").unwrap();
+    let refusal = lab.train(&["config.toml", "--out", "run"]).refusal();
+    assert!(refusal.contains("the model `mlp` cannot keep the documents of a row apart"), "{refusal}");
+}
+
+#[test]
+fn a_loss_that_cannot_leave_positions_out_is_refused() {
+    let lab = Lab::new(
+        "train = { steps = 2 }\noptimizer = { kind = 'adamw', lr = 1e-2 }\nloss = { kind = 'focal' }\n\
+         model = { kind = 'gpt', layers = 1, heads = 1, width = 8 }\ndata = { path = 'a.jsonl', context = 8 }",
+    );
+    fs::write(lab.path("a.jsonl"), "{\"text\": \"abc abc abc\"}\n").unwrap();
+    let refusal = lab.train(&["config.toml", "--out", "run"]).refusal();
+    assert!(refusal.contains("cannot leave out the positions of the data that are not learned"), "{refusal}");
+}
