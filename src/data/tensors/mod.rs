@@ -97,7 +97,7 @@ impl<'a> TensorReader<'a> {
         let mut notices: Vec<Notice> = inputs.rounding(width).into_iter().collect();
         let (targets, names) = match (targets.element, target_width) {
             // Several yes or no for each row are labels, which may all be true.
-            (element, 2..) if element == Element::Bool => (targets.values(target_width)?, None),
+            (Element::Bool, 2..) => (targets.values(target_width)?, None),
             (element, _) if element.is_float() => {
                 if self.classes.is_some() {
                     return Err(DataError::meaningless("classes", "targets that are floats"));

@@ -293,6 +293,7 @@ impl fmt::Debug for Vocabulary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::State;
 
     #[test]
     fn characters_are_numbered_in_their_order_and_come_back() {
