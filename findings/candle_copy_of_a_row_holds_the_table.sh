@@ -4,7 +4,7 @@
 # Package: candle-core 0.11.1 (stable Rust).
 # Expected: `table.get(i)?.copy()?` has the elements of one row in memory; the documentation says that `copy` "copies the
 #           actual storage", unlike `clone`.
-# Seen:     the copy has a storage of its own with every element of the table, and still views one row of it, at the same
+# Seen:     the copy has a new storage with every element of the table, and still views one row of it, at the same
 #           offset. Copies of all 100 rows hold 100 tables. `force_contiguous` gives one row. Values, shapes and strides
 #           are the same, so nothing but the memory tells. By its source, `to_device` carries the whole storage over too.
 # Why it matters: a training loop that cuts its data into batches by `copy` needs the square of the number of batches; a

@@ -135,7 +135,7 @@ pub(super) struct FrameOptions {
     /// The text of missing labels, which are an error.
     pub missing_labels: Vec<String>,
     pub classes: Option<NonZeroUsize>,
-    /// What targets that are values become.
+    /// The transformation of targets that are values.
     pub transform: Option<TargetTransform>,
     /// The text of missing values; `None` if no value may be missing.
     pub missing_values: Option<Vec<String>>,

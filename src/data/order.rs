@@ -227,7 +227,7 @@ impl Order {
         self.spans.last().copied().unwrap_or_default()
     }
 
-    /// Returns the number of batches in an epoch of which so many rows are visited already.
+    /// Returns the number of batches in the rest of an epoch, after this number of rows.
     fn batches(&self, batch_size: usize, visited: usize) -> u64 {
         let (rows, size) = (self.rows - visited, batch_size.max(1));
         match self.last {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{Batch, Problem, RowSet};
 use crate::state::StateError;
 
-/// What targets become before a model learns them.
+/// The transformation of targets before a model learns them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

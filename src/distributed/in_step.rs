@@ -52,7 +52,7 @@ impl Place {
     }
 }
 
-/// What a thread tells, with its number among those of this process.
+/// The message of a thread, with its number among those of this process.
 enum Event {
     Numbers(usize, Vec<f64>),
     Ended(usize),

@@ -16,7 +16,7 @@ impl Value {
     }
 }
 
-/// What a step computes. Images are `[rows, channels, height, width]`.
+/// The computation of a step. Images are `[rows, channels, height, width]`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Operation {

@@ -134,7 +134,7 @@ pub trait ModelSpec: Debug + Send + Sync + 'static {
     }
 
     /// Returns the same model of rows with several documents, each of which begins with the token `start`: a position sees
-    /// only those of its own document. `None` if the model has no such setting.
+    /// only those of the same document. `None` if the model has no such setting.
     fn of_documents(&self, _start: u32) -> Option<ModelConfig> {
         None
     }

@@ -16,7 +16,7 @@ pub struct EarlyEnding {
     pub factor: u64,
 }
 
-/// What becomes of a trial at a rung.
+/// The fate of a trial at a rung.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     /// An earlier trial has not come to this rung yet.

@@ -148,7 +148,7 @@ pub(crate) struct Judge<'a> {
     pub loss: &'a dyn Loss,
     pub metrics: &'a [MetricConfig],
     pub task: &'a Task,
-    /// What targets have become, if they are transformed. Metrics are of targets and outputs in their unit.
+    /// The transformation of targets, if there is one. Metrics are of targets and outputs in their unit.
     pub scale: Option<&'a TargetScale>,
 }
 

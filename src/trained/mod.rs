@@ -69,7 +69,7 @@ pub struct Trained {
     schema: Schema,
     /// The state of the data set.
     memory: State,
-    /// What the targets of the run have become, if they are transformed.
+    /// The transformation of the run's targets, if there is one.
     scale: Option<TargetScale>,
     /// The identity of the run's own data.
     fingerprint: Option<Value>,

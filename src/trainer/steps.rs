@@ -84,7 +84,7 @@ impl<'a, B> Loop<'a, B> {
     /// Trains to the end, or until asked to stop.
     pub fn run(mut self) -> Result<RunEnd, TrainerError> {
         if self.saved.is_none() {
-            // What cannot be saved is found out before the first step.
+            // A part that cannot be saved is found before the first step.
             self.save_now()?;
         }
         let mut is_stopped = false;

@@ -103,7 +103,7 @@ pub enum Problem {
     NoLogarithm {
         /// The target.
         value: String,
-        /// What it must be above.
+        /// The number that it must be above.
         above: i8,
         /// The transformations that take it.
         remedy: &'static str,

@@ -74,7 +74,7 @@ impl Vocabulary {
             }
         };
         if separator.is_some_and(|separator| separator as usize >= vocabulary.len()) {
-            return Err(StateError::Malformed(format!("its separator is none of {vocabulary}")));
+            return Err(StateError::Malformed(format!("its separator is not a token of {vocabulary}")));
         }
         Ok(Self { separator, ..vocabulary })
     }

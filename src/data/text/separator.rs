@@ -6,7 +6,7 @@ use crate::data::error::TextError;
 /// The character that no text has, for tokens without one of their own for this.
 const NUL: char = '\0';
 
-/// What tokenizers call the token between documents, the most specific first.
+/// The names that tokenizers have for the token between documents, the most specific first.
 const USUAL: [&str; 7] = ["<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "</s>", "<eos>", "[EOS]", "[SEP]"];
 
 impl Vocabulary {
@@ -27,10 +27,7 @@ impl Vocabulary {
             (Kind::Tokenizer(tokenizer), None) => {
                 let usual = USUAL.into_iter().find(|word| tokenizer.token(word).is_some());
                 let missing = || {
-                    format!(
-                        "is missing: the tokenizer has none of the usual tokens between documents ({})",
-                        USUAL.join(", ")
-                    )
+                    format!("is missing: the tokenizer lacks the usual tokens between documents ({})", USUAL.join(", "))
                 };
                 usual.ok_or_else(|| refused(missing()))?.to_owned()
             }

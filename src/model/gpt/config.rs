@@ -90,7 +90,7 @@ pub struct GptConfig {
     /// Whether the output map shares its weights with the token embeddings.
     #[serde(default = "default_true")]
     pub tied: bool,
-    /// The token that begins a document in a row of several. A position then sees only those of its own document, and
+    /// The token that begins a document in a row of several. A position then sees only those of the same document, and
     /// learned positions count from its beginning; rotary ones depend on distances alone. Data with `packing =
     /// "documents"` sets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -308,7 +308,7 @@ impl Normalization {
     }
 }
 
-/// What the gradient of a channel of `x` is computed from.
+/// The numbers from which the gradient of a channel of `x` is computed.
 #[derive(Clone, Copy)]
 struct Along {
     mean: f64,

@@ -20,7 +20,7 @@ pub(super) struct Means<T> {
 impl<T: Element> Means<T> {
     /// Returns those of a gradient with `columns` columns, after `eps` is added to each square.
     pub fn of(gradient: &[T], scale: f64, columns: usize, eps: f64) -> Self {
-        /// Rows of a task: few enough for sums in f32, so many that the sums of columns take little memory.
+        /// Rows of a task: few enough for sums in f32, and enough for the sums of columns to take little memory.
         const ROWS: usize = 256;
         let rows = gradient.len() / columns.max(1);
         let (scale, eps) = (<T as WithDType>::from_f64(scale), <T as WithDType>::from_f64(eps));

@@ -1,4 +1,4 @@
-//! What a run tells its user before its first step.
+//! The notices of a run before its first step.
 
 use std::ops::Range;
 

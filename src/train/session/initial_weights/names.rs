@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// What happens to the name of each tensor of the files.
+/// The change of the name of each tensor of the files.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     /// Nothing.
