@@ -214,7 +214,8 @@ mod tests {
             place.exchange(vec![0.0]).map(drop)
         });
         let Err(InStepError::Work(error)) = found else { panic!("{found:?}") };
-        assert_eq!(error.to_string(), "the disk is on fire");
+        // Where backtraces are on, more lines follow.
+        assert!(error.to_string().starts_with("the disk is on fire"), "{error}");
     }
 
     #[test]
@@ -223,7 +224,7 @@ mod tests {
             (0..2 + number).try_for_each(|_| place.exchange(vec![0.0]).map(drop))
         });
         let Err(InStepError::Work(error)) = found else { panic!("{found:?}") };
-        assert_eq!(error.to_string(), "another micro-batch has ended before this one");
+        assert!(error.to_string().starts_with("another micro-batch has ended before this one"), "{error}");
     }
 
     #[test]
