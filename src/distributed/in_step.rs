@@ -162,7 +162,8 @@ fn numbers_of_all(communicator: &dyn Communicator, own: &mut [Vec<f64>]) -> Resu
         if !bytes.len().is_multiple_of(len * size_of::<f64>()) {
             return Err(format!("process {rank} has come to another exchange").into());
         }
-        let numbers: Vec<f64> = bytemuck::pod_collect_to_vec(&bytes);
+        let (numbers, _) = bytes.as_chunks();
+        let numbers: Vec<f64> = numbers.iter().map(|number| f64::from_ne_bytes(*number)).collect();
         all.extend(numbers.chunks_exact(len).map(<[f64]>::to_vec));
     }
     Ok(Arc::new(all))

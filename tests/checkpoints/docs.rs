@@ -81,7 +81,8 @@ fn the_rules_on_the_page_are_rules() {
 #[test]
 fn what_the_page_points_to_is_there() {
     let links = PAGE.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
-    let links = links.filter(|link| !link.starts_with('#')).map(|link| root().join("docs").join(link));
+    let file = |link: &'static str| link.split('#').next().unwrap();
+    let links = links.map(file).filter(|file| !file.is_empty()).map(|file| root().join("docs").join(file));
     let named = PAGE
         .split('`')
         .filter(|code| code.contains('/') && [".rs", ".jsonl", ".toml"].iter().any(|end| code.ends_with(end)));
