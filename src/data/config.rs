@@ -144,8 +144,8 @@ pub struct DataConfig {
     /// Documents: the token between two of them. Default the tokenizer's own; for characters and bytes "\u0000".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub separator: Option<String>,
-    /// Documents: how they share rows: "none", "rows" or "documents". Default "rows" for texts, "documents" for pairs and
-    /// chats.
+    /// Documents: how they share rows: "none", "rows" or "documents". By default "rows" for texts, and
+    /// "documents" for pairs and chats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packing: Option<RowPacking>,
     /// Folders of images: 1 converts them to grey, 3 to colour. Default unchanged.

@@ -107,7 +107,9 @@ fn examples() -> Vec<(PathBuf, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let files = files.filter(|path| path.extension().is_some_and(|ending| ending == "toml"));
-    files.map(|path| (path.clone(), toml::from_str(&fs::read_to_string(path).unwrap()).unwrap())).collect()
+    let read = files.map(|path| (path.clone(), toml::from_str(&fs::read_to_string(path).unwrap()).unwrap()));
+    // A sweep is not a configuration of a run.
+    read.filter(|(_, config): &(_, Value)| config.get("search").is_none()).collect()
 }
 
 /// Optimizers with every key, beside those in [`whole`].

@@ -56,7 +56,9 @@ impl Session {
         let measured = checkpoint.field("metrics").map(Measured::deserialize);
         session.measured = measured.and_then(Result::ok).unwrap_or_default();
         session.unvalidated = unvalidated(checkpoint)?;
-        if session.unvalidated.is_none() && session.data.epoch_began(session.step) == session.step {
+        let has_other_batches = changes.iter().any(|change| change["key"] == "data.batch_size");
+        if has_other_batches && session.unvalidated.is_none() && session.data.epoch_began(session.step) == session.step
+        {
             // With larger batches, an epoch that drops its last rows can end at once; its mean was not reported.
             session.epoch_mean.take();
         }
