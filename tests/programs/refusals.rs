@@ -27,7 +27,8 @@ fn a_run_is_used_as_it_is() {
 #[test]
 fn rows_that_are_not_there_are_refused() {
     let place = Workplace::with_run();
-    place.train_refuses(&[&EVAL[..], &["--rows", "test"]].concat(), &["--rows <ROWS>", "validation, train, all"]);
+    place.train_refuses(&[&EVAL[..], &["--rows", "some"]].concat(), &["--rows <ROWS>", "validation, train, all, test"]);
+    place.train_refuses(&[&EVAL[..], &["--rows", "test"]].concat(), &["the run has no test rows", "--rows", "--data"]);
     place.train_refuses(&[&EVAL[..], &["--rows", "all", "--data", "rows.csv"]].concat(), &["--rows", "--data"]);
     place.train_refuses(
         &[&EVAL[..], &["--data", "none.csv"]].concat(),
@@ -99,7 +100,7 @@ fn rows_that_are_wrong_are_refused_by_their_place() {
 fn an_output_that_cannot_be_written_is_refused_before_anything_is_computed() {
     let place = Workplace::with_run();
     let cases: [(&str, &[&str]); 4] = [
-        ("out.txt", &["the name of out.txt does not show its format", ".csv or .parquet"]),
+        ("out.txt", &["the name of out.txt does not show its format", ".csv, .jsonl or .parquet"]),
         ("none/out.csv", &["none/out.csv cannot be written: No such file", "choose another place with --output"]),
         ("taken.csv", &["taken.csv cannot be written: it is there and is not a file"]),
         ("", &["--output"]),
