@@ -124,13 +124,13 @@ pub struct DataConfig {
     /// `~/.cache`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
-    /// Documents: the field of a text. Default "text".
+    /// Documents: the field of a text, by default "text".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// Documents: the field of a prompt, which is not learned, where records are pairs. Default "prompt".
+    /// Documents: the field of a prompt, which is not learned, where records are pairs; by default "prompt".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
-    /// Documents: the field of the answer to learn, where records are pairs. Default "answer".
+    /// Documents: the field of the answer to learn, where records are pairs; by default "answer".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
     /// Documents: the field of a list of messages, where records are chats; what the assistant says is learned.

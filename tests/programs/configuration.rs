@@ -149,7 +149,8 @@ fn optimizers() -> [Value; 16] {
 }
 
 /// The metrics without settings.
-const METRICS: [&str; 22] = [
+const METRICS: [&str; 23] = [
+    "accuracy",
     "auroc",
     "average_precision",
     "balanced_accuracy",
