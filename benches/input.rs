@@ -19,9 +19,12 @@ const WAYS: [(&str, &str); 4] = [
         "images",
         "path = 'images'\nformat = 'images'\nresize = 144\ncrop = 128\nbatch_size = 64\nshuffle = true\n[augment]\ncrop = { area = [0.3, 1.0] }\nflip = true",
     ),
-    ("csv", "path = 'table.csv'\ntarget = 'y'\ntask = 'regression'\nstandardize = false\nbatch_size = 1024"),
-    ("parquet", "path = 'table.parquet'\ntarget = 'y'\ntask = 'regression'\nstandardize = false\nbatch_size = 1024"),
-    ("text", "path = 'text.txt'\nformat = 'text'\ntokenizer = 'tokenizer.json'\ncontext = 64\nbatch_size = 8"),
+    ("csv", "path = 'table.csv'\nlabel = 'y'\ntask = 'regression'\nstandardize = false\nbatch_size = 1024"),
+    ("parquet", "path = 'table.parquet'\nlabel = 'y'\ntask = 'regression'\nstandardize = false\nbatch_size = 1024"),
+    (
+        "text",
+        "path = 'text.txt'\nformat = 'text'\ntokenizer = 'tokenizer.json'\ncache = 'tokens'\ncontext = 64\nbatch_size = 8",
+    ),
 ];
 
 fn main() {
@@ -39,9 +42,13 @@ fn main() {
         }
         let config = config.replace("path = '", &format!("path = '{}/", folder.path().display()));
         let config = config.replace("tokenizer = '", &format!("tokenizer = '{}/", folder.path().display()));
+        let tokens = folder.path().join("tokens");
+        let config = config.replace("cache = 'tokens'", &format!("cache = '{}'", tokens.display()));
         let config: DataConfig = toml::from_str(&config).expect("a configuration");
         let (mut own, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..turns {
+            // Tokens that were kept would not be computed again.
+            let _ = std::fs::remove_dir_all(&tokens);
             own.push(read(&config));
             theirs.push(python.read(way));
         }
