@@ -71,15 +71,8 @@ impl Labels {
             (_, Value::Missing) => return Err(Problem::NoLabel),
             (_, Value::List(_)) => return Err(Problem::ListAsOne),
             (Self::Texts { words, named, high, has_zero }, value) => {
-                let written;
-                let text = match value {
-                    Value::Number(number) => {
-                        written = number.to_string();
-                        &written
-                    }
-                    Value::Text(text) | Value::Word(text) => text,
-                    Value::Missing | Value::List(_) => return Err(Problem::NoLabel),
-                };
+                let text = value.written().ok_or(Problem::NoLabel)?;
+                let text = text.as_ref();
                 if !*named && let Ok(number) = text.parse::<f64>() {
                     let label = whole(number).ok_or_else(|| Problem::NotAClass(quoted(text)))?;
                     *has_zero |= label == 0;
@@ -119,15 +112,8 @@ impl Labels {
     /// Refuses a class that no label so far has, or that is not below the `declared` number of classes.
     pub fn require_known(&self, value: Value, declared: Option<NonZeroUsize>) -> Result<(), Problem> {
         let Self::Texts { words, named, .. } = self else { return Ok(()) };
-        let written;
-        let text = match value {
-            Value::Number(number) => {
-                written = number.to_string();
-                &written
-            }
-            Value::Text(text) | Value::Word(text) => text,
-            Value::Missing | Value::List(_) => return Ok(()),
-        };
+        let Some(text) = value.written() else { return Ok(()) };
+        let text = text.as_ref();
         if words.contains(text) {
             return Ok(());
         }

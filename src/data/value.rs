@@ -1,5 +1,6 @@
 //! A value read from a file, and its conversion to a number, a class or a name.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::Problem;
@@ -21,6 +22,17 @@ pub(super) enum Value<'a> {
     List(&'a [Option<Number>]),
     /// Text that may be a number.
     Text(&'a str),
+}
+
+impl<'a> Value<'a> {
+    /// Returns it as text, unless it is missing or a list.
+    pub fn written(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Number(number) => Some(number.to_string().into()),
+            Self::Text(text) | Self::Word(text) => Some(text.into()),
+            Self::Missing | Self::List(_) => None,
+        }
+    }
 }
 
 impl Value<'_> {

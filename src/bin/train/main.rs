@@ -3,6 +3,7 @@
 mod check;
 mod eval;
 mod find_lr;
+mod hooks;
 mod init;
 mod init_from;
 mod memory;
@@ -41,6 +42,7 @@ use rekindle::train::{
 use rekindle::trained::TrainedError;
 use rekindle::{shell, threads};
 
+use self::hooks::with_hooks;
 use self::init_from::InitFrom;
 use self::on_device::OnDevice;
 use self::output::Output;
@@ -257,22 +259,6 @@ fn keep(arguments: &Arguments, ranks: &Ranks, console: &mut Console) -> Ended {
             console.message(&format!("error: {error}"));
             Ended::together(ranks::code_of(&error))
         }
-    }
-}
-
-/// Returns the run with its hooks, if they are allowed.
-fn with_hooks(run: Run, allowed: bool, console: &mut Console) -> Run {
-    match (run.has_hooks(), allowed) {
-        (true, true) => run.with_hooks(),
-        (true, false) => {
-            console.message("note: the commands of [hooks] in the configuration are not started without --hooks");
-            run
-        }
-        (false, true) => {
-            console.message("note: --hooks starts nothing: the configuration has no commands in [hooks]");
-            run
-        }
-        (false, false) => run,
     }
 }
 
