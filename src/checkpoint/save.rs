@@ -101,8 +101,8 @@ fn staged<'a>(
         let entries = files.iter().map(|file| staged.write(file)).collect::<Result<_, _>>()?;
         return Ok((staged, entries));
     };
-    let staged = Staged { disk, path: staging.take(), moved: false };
-    let shared = staging.write(files)?;
+    let mut staged = Staged { disk, path: staging.take(), moved: false, reports: None };
+    let shared = staged.reports.insert(staging).write(files)?;
     let entries = files.iter().zip(shared).map(|(file, shared)| shared.map_or_else(|| staged.write(file), Ok));
     let entries = entries.collect::<Result<_, _>>()?;
     Ok((staged, entries))
@@ -176,6 +176,9 @@ struct Staged<'a> {
     disk: &'a dyn Disk,
     path: PathBuf,
     moved: bool,
+    /// Removes the reports of other processes on drop, when the directory has left its path: a process that is late looks
+    /// for it there after its report.
+    reports: Option<Staging>,
 }
 
 impl<'a> Staged<'a> {
@@ -189,7 +192,9 @@ impl<'a> Staged<'a> {
             match disk.create_dir(&path) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists && attempts < ATTEMPTS => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                created => return created.during("create", &path).map(|()| Self { disk, path, moved: false }),
+                created => {
+                    return created.during("create", &path).map(|()| Self { disk, path, moved: false, reports: None });
+                }
             }
         }
     }

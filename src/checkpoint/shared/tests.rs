@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::checkpoint::WrittenBy;
-use crate::checkpoint::fs::LocalDisk;
+use crate::checkpoint::fs::{DiskFile, LocalDisk};
 use crate::checkpoint::save::{save, save_with};
 use crate::state::{Dtype, HostTensor, State};
 
@@ -110,6 +110,53 @@ fn a_late_process_changes_nothing() {
     let mut helper = Helper::default();
     helper.begin(of_helper(), &folder, &name, [1, 2]);
     helper.wait();
+    assert_that_of_one_process(&folder, &alone);
+}
+
+/// A disk on which a process reports its share just before the directory of the save is put in place.
+struct Late {
+    folder: PathBuf,
+    name: String,
+}
+
+impl Disk for Late {
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        LocalDisk.create_dir(path)
+    }
+
+    fn create_file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        LocalDisk.create_file(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        LocalDisk.sync_dir(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut helper = Helper::default();
+        helper.begin(of_helper(), &self.folder, &self.name, [1, 2]);
+        helper.wait();
+        LocalDisk.rename(from, to)
+    }
+
+    fn exchange(&self, a: &Path, b: &Path) -> io::Result<()> {
+        LocalDisk.exchange(a, b)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        LocalDisk.remove_dir_all(path)
+    }
+}
+
+#[test]
+fn a_report_that_comes_when_the_save_is_put_in_place_is_removed() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (alone, folder) = (temporary.path().join("alone"), temporary.path().join("late"));
+    save(&LocalDisk, &alone, &snapshot(), &written_by()).unwrap();
+    fs::create_dir_all(&folder).unwrap();
+    let staging = Staging::create(Arc::new(LocalDisk), &folder, 7, shared(), 2).unwrap();
+    let disk = Late { folder: folder.clone(), name: staging.name().to_owned() };
+    save_with(&disk, &folder, &snapshot(), &written_by(), Some(staging)).unwrap();
     assert_that_of_one_process(&folder, &alone);
 }
 
