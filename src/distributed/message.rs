@@ -7,6 +7,9 @@ use bytemuck::Pod;
 /// The most messages whose memory a thread keeps for others.
 const KEPT: usize = 4;
 
+/// The fewest words of a message whose memory is kept; that of others costs less to ask for.
+const WORTH_KEEPING: usize = 1 << 9;
+
 thread_local! {
     /// Memory of earlier messages: steps exchange the same sizes again and again.
     static SPARE: RefCell<Vec<Vec<u64>>> = const { RefCell::new(Vec::new()) };
@@ -16,6 +19,7 @@ thread_local! {
 /// no memory behind that others use. Numbers of up to eight bytes can be read in place.
 #[derive(Clone, Debug, Default)]
 pub struct Message {
+    /// Its memory, which may be longer.
     words: Vec<u64>,
     len: usize,
 }
@@ -24,19 +28,13 @@ impl Message {
     /// Creates a message of `len` bytes, to be filled: they have any values.
     pub fn sized(len: usize) -> Self {
         let count = len.div_ceil(size_of::<u64>());
-        let spare = SPARE.with_borrow_mut(|spare| {
-            let fitting = spare.iter().position(|words| words.capacity() >= count);
-            fitting.or(spare.len().checked_sub(1)).map(|place| spare.swap_remove(place))
-        });
-        let mut words = spare.unwrap_or_default();
-        words.resize(count, 0);
-        Self { words, len }
+        let words = if count < WORTH_KEEPING { None } else { spare(count) };
+        Self { words: words.unwrap_or_else(|| vec![0; count]), len }
     }
 
     /// Leaves the first `len` bytes; a message that is not longer stays as it is.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
-        self.words.truncate(self.len.div_ceil(size_of::<u64>()));
     }
 
     /// Creates a message with these bytes.
@@ -79,12 +77,26 @@ impl Eq for Message {}
 impl Drop for Message {
     fn drop(&mut self) {
         let words = std::mem::take(&mut self.words);
-        // A thread that ends has no room for them.
-        let _ = SPARE.try_with(|spare| match spare.try_borrow_mut() {
-            Ok(mut spare) if spare.len() < KEPT && words.capacity() > 0 => spare.push(words),
-            _ => {}
+        if words.len() < WORTH_KEEPING {
+            return;
+        }
+        // A thread that ends has no room for it.
+        let _ = SPARE.try_with(|spare| {
+            let Ok(mut spare) = spare.try_borrow_mut() else { return };
+            spare.push(words);
+            // The longest ones fit the most messages.
+            spare.sort_unstable_by_key(|words| std::cmp::Reverse(words.len()));
+            spare.truncate(KEPT);
         });
     }
+}
+
+/// Takes memory for `count` words, as little as is enough of that which is kept.
+fn spare(count: usize) -> Option<Vec<u64>> {
+    SPARE.with_borrow_mut(|spare| {
+        let fitting = spare.iter().rposition(|words| words.len() >= count);
+        fitting.map(|place| spare.remove(place))
+    })
 }
 
 #[cfg(test)]
@@ -102,5 +114,18 @@ mod tests {
         assert_eq!(message.numbers::<f32>(), [1.0, -2.0, 3.0]);
         message.truncate(4);
         assert_eq!(message, Message::of(&1f32.to_ne_bytes()));
+    }
+
+    #[test]
+    fn memory_of_long_messages_is_used_again_for_those_that_fit() {
+        let place = |message: &Message| message.bytes().as_ptr();
+        let long = Message::sized(1 << 16);
+        let first = place(&long);
+        drop(long);
+        assert_ne!(place(&Message::sized(8)), first, "a short one leaves it to others");
+        let shorter = Message::sized((1 << 16) - 100);
+        assert_eq!(place(&shorter), first);
+        assert_eq!(shorter.bytes().len(), (1 << 16) - 100);
+        assert_eq!(shorter.clone(), shorter);
     }
 }

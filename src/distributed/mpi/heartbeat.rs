@@ -2,15 +2,15 @@
 //! is stopped, and others would wait for it forever.
 //!
 //! Each process sends a beat to the one before it, and listens to the one after it. A beat also says which process is
-//! lost, so this is soon known everywhere. Silence is counted in pauses of the listener, so that nobody is missed after
-//! all of them were suspended together.
+//! lost, so this is soon known everywhere. Silence is counted in pauses of the listener, of limited length, so that
+//! nobody is missed after all of them were suspended together.
 
 use std::ffi::c_int;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mpi::ffi;
 use mpi::raw::AsRaw;
@@ -20,6 +20,12 @@ use crate::threads;
 
 /// The time between two beats.
 const BEAT: Duration = Duration::from_millis(200);
+
+/// The time between two looks for a beat of the neighbour.
+const LOOK: Duration = Duration::from_millis(40);
+
+/// The same where others wait for the end of the beats.
+const LAST_LOOK: Duration = Duration::from_millis(2);
 
 /// The silence after which a process counts as lost.
 pub(super) const SILENCE: Duration = Duration::from_secs(4);
@@ -102,47 +108,43 @@ impl Beats {
     }
 
     fn run(&self) {
-        let (mut silent, mut heard_last, mut said_last) = (Duration::ZERO, false, false);
+        let (mut silent, mut heard_last) = (Duration::ZERO, false);
+        let (mut said, mut since_beat) = (None, Duration::ZERO);
         let mut sending = Sending::none();
         loop {
             let stops = self.shared.stopped.load(Ordering::Acquire);
-            // Quick at the end, where others wait for this.
-            let pause = if stops { BEAT / 100 } else { BEAT };
             let lost = self.shared.lost.load(Ordering::Acquire);
             let word = match (lost, stops) {
                 (NOBODY, true) => LEAVING,
                 (NOBODY, false) => ALIVE,
                 (lost, _) => lost as u64,
             };
-            if !said_last && sending.is_done() {
+            // News do not wait for the next beat.
+            let is_due = said != Some(word) || since_beat >= BEAT;
+            if said != Some(LEAVING) && is_due && sending.is_done() {
                 sending.send(word, self.to, &self.world);
-                said_last = word == LEAVING;
+                (said, since_beat) = (Some(word), Duration::ZERO);
             }
-            match self.hear() {
-                Some(words) => {
-                    silent = Duration::ZERO;
-                    heard_last |= words == LEAVING;
-                    if words < LEAVING {
-                        let _ = self.shared.lost.compare_exchange(
-                            NOBODY,
-                            words as usize,
-                            Ordering::AcqRel,
-                            Ordering::Acquire,
-                        );
-                    }
-                }
-                None if heard_last => {}
-                None => silent += pause,
+            let words = self.hear();
+            heard_last |= words == Some(LEAVING);
+            if let Some(other) = words.filter(|&words| words < LEAVING) {
+                let lost = &self.shared.lost;
+                let _ = lost.compare_exchange(NOBODY, other as usize, Ordering::AcqRel, Ordering::Acquire);
             }
-            if silent >= SILENCE {
+            if words.is_some() || heard_last {
+                silent = Duration::ZERO;
+            } else if silent >= SILENCE {
                 self.shared.lost.store(self.from as usize, Ordering::Release);
             }
-            let is_over = stops && (lost != NOBODY || (said_last && heard_last && sending.is_done()));
-            if is_over {
-                sending.abandon();
-                return;
+            let has_said_last = said == Some(LEAVING) && sending.is_done();
+            if stops && (lost != NOBODY || (has_said_last && heard_last)) {
+                return sending.abandon();
             }
+            let (began, pause) = (Instant::now(), if stops { LAST_LOOK } else { LOOK });
             std::thread::sleep(pause);
+            let slept = began.elapsed().min(2 * pause);
+            silent += slept;
+            since_beat += slept;
         }
     }
 

@@ -35,7 +35,8 @@ pub(crate) struct Log {
     file: File,
     /// Lines not yet written: new ones, and older ones if the disk is full.
     pending: Vec<u8>,
-    flushed: Instant,
+    /// When lines were last written; the first line is written at once.
+    flushed: Option<Instant>,
     /// The same log in an object store, if the run is in one.
     mirror: Option<Arc<Mutex<Mirror>>>,
     /// That of the lines of earlier processes, if it has not ended.
@@ -66,8 +67,8 @@ impl Log {
         let mut options = OpenOptions::new();
         regular::require_or_none(path).map_err(failed("open the log"))?;
         let file = options.read(true).append(true).create(true).open(path).map_err(failed("open the log"))?;
-        let flushed = Instant::now();
-        let mut log = Self { path: path.to_owned(), file, pending: Vec::new(), flushed, mirror, examination: None };
+        let (pending, flushed) = (Vec::new(), None);
+        let mut log = Self { path: path.to_owned(), file, pending, flushed, mirror, examination: None };
         if let Some(bytes) = log.end_of_long(steps.end, part).map_err(failed("read the log"))? {
             log.file.set_len(bytes).map_err(failed("cut the log back"))?;
             let examination = Examination::of(&log.file, bytes, steps.end, part);
@@ -263,9 +264,9 @@ impl Sink for Log {
         // Numbers and lists of them can always be written to memory.
         let _ = serde_json::to_writer(&mut self.pending, record);
         self.pending.push(b'\n');
-        if self.flushed.elapsed() >= FLUSH_EVERY {
+        if self.flushed.is_none_or(|flushed| flushed.elapsed() >= FLUSH_EVERY) {
             drop(self.write_out());
-            self.flushed = Instant::now();
+            self.flushed = Some(Instant::now());
         }
     }
 
