@@ -59,7 +59,8 @@ def values(name, options, load_after=()):
 
 decay = {"exploration_decay": 0.8}
 delay = {**decay, "exploration_decay_delay": 3}
-for name, options in [("UpperConfidenceBound", {}), ("UpperConfidenceBound", decay), *((name, delay) for name in functions)]:
+cases = [("UpperConfidenceBound", {}), ("UpperConfidenceBound", decay), *((name, delay) for name in functions)]
+for name, options in cases:
     whole, loaded = values(name, options), values(name, options, {4})
     print(name, *options.values(), "-> same points:", whole[0] == loaded[0])
     print("  without a break:", whole[1])
