@@ -193,7 +193,8 @@ impl Encoding {
 #[cfg(test)]
 mod tests {
     use super::super::Split;
-    use super::super::frame::{Builder, FrameOptions, Role};
+    use super::super::builder::Builder;
+    use super::super::frame::{FrameOptions, Role};
     use super::super::labels::LabelKind;
     use super::super::value::{Number, Value};
     use super::*;

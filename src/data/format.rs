@@ -163,8 +163,8 @@ fn read_table(
     let ReadTable { mut frame, counts, fingerprint } = tables::read(config, format, &options)?;
     frame.notices.extend(said);
     let split = Split::of(config, counts, seed)?;
-    let mut table = Table::encoded(frame, &split, options.encoding, fingerprint, device)?;
-    table = if config.standardize.unwrap_or(true) { table.standardized(&split)? } else { table.not_standardized() };
+    let standardized = config.standardize.unwrap_or(true);
+    let table = Table::encoded(frame, &split, options.encoding, standardized, fingerprint, device)?;
     Ok((Box::new(table.scaled(config.target_transform, &split)?), split))
 }
 

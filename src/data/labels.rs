@@ -3,13 +3,15 @@
 //! Labels that count from 0 are the numbers of classes. Other whole numbers, such as 1 and 2 or -1 and 1, are the names
 //! of classes, in the order of their values, so that no class is without rows; words are names in the order of text.
 
+mod blocks;
+
 use std::num::NonZeroUsize;
 
 use super::classes::LabelsOf;
 use super::error::quoted;
-use super::frame::Words;
 use super::rows::class_below;
 use super::value::{Value, class, number};
+use super::words::Words;
 use super::{DataError, Problem, Targets};
 use crate::Notice;
 

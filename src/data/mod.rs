@@ -13,7 +13,8 @@
 //!    `files.rs`: the files of training, validation and test; `file.rs`, `packing.rs`, `gunzip.rs` and `unzstd.rs`: a file,
 //!    decompressed.
 //! 5. `table.rs`: a table in memory, from the records of `csv.rs` (`quotes.rs`, `first_lines.rs`) or `parquet.rs` in one file
-//!    or several (`tables.rs`, `records.rs`, `value.rs`, `moments.rs`, `columns.rs`, `frame.rs`, `lists.rs`, `labels.rs`;
+//!    or several (`tables.rs`, `records.rs`, `value.rs`, `moments.rs`, `columns.rs`, `frame.rs`,
+//!    `builder.rs`, `block.rs`, `words.rs`, `lists.rs`, `labels.rs`;
 //!    `encoding.rs`: conversion of columns to numbers) or `tensors` (`rows.rs`, `integers.rs`); `standardize.rs`: mean 0 and
 //!    deviation 1; `target_scale.rs`: transformed targets. `classes.rs`, `remarks.rs`, `looks.rs` and `rounding.rs`: likely
 //!    mistakes.
@@ -28,6 +29,8 @@
 mod augment;
 mod batch_sizes;
 mod batches;
+mod block;
+mod builder;
 mod class_counts;
 mod classes;
 mod columns;
@@ -95,6 +98,7 @@ mod tensors;
 mod text;
 mod unzstd;
 mod value;
+mod words;
 mod written;
 
 pub use crate::loss::TargetKind;

@@ -3,6 +3,7 @@
 //! Only the columns that are used are read, and their types are checked first, because the reader of rows of the crate
 //! `parquet` panics at types that it does not know.
 
+mod groups;
 mod index;
 mod kinds;
 mod values;
@@ -19,12 +20,15 @@ use parquet::schema::types::{Type, TypePtr};
 
 pub(super) use self::index::settled;
 use self::kinds::Kind;
+use super::block::{Block, Expected};
+use super::builder::Builder;
 use super::columns::double;
 use super::error::describe;
 use super::file::{self, DataFile};
 use super::records::{FrameReader, Records};
 use super::value::{Number, Value};
 use super::{DataError, Problem, TableError};
+use crate::memory::{self, Need};
 use crate::regular;
 
 /// The remedy for a damaged file.
@@ -48,7 +52,16 @@ pub(super) struct ParquetRecords {
     names: Vec<String>,
     /// The description of the table that pandas has written, as JSON.
     pandas: Option<String>,
+    /// The columns that are read, if these are not all.
+    projection: Option<Type>,
     schema_name: String,
+    /// The file, before it is read row by row.
+    file: Option<Box<dyn FileReader>>,
+    /// The number of row groups that were read as a whole.
+    groups: usize,
+    /// Whether the rows of the next row group need a closer look.
+    is_careful: bool,
+    /// The rows, once they are read one by one.
     rows: Option<RowIter<'static>>,
     /// By column of the file: its place in a row that is read, and the type of its values.
     places: Vec<Option<(usize, Kind)>>,
@@ -77,9 +90,40 @@ impl ParquetRecords {
         let pandas = pairs.filter(|pair| pair.key == "pandas").find_map(|pair| pair.value.clone());
         let (fields, schema_name) = (metadata.schema().get_fields().to_vec(), metadata.schema().name().to_owned());
         let names: Vec<String> = fields.iter().map(|field| field.name().to_owned()).collect();
-        let rows = Some(RowIter::from_file_into(Box::new(reader)));
-        let places = vec![None; fields.len()];
-        Ok(Self { path: path.into(), fields, names, pandas, schema_name, rows, places, lists: Vec::new(), next: 0 })
+        Ok(Self {
+            path: path.into(),
+            places: vec![None; fields.len()],
+            fields,
+            names,
+            pandas,
+            projection: None,
+            schema_name,
+            file: Some(Box::new(reader)),
+            groups: 0,
+            is_careful: false,
+            rows: None,
+            lists: Vec::new(),
+            next: 0,
+        })
+    }
+
+    /// Begins to read row by row, after the rows of the row groups that were read as a whole.
+    fn begin_rows(&mut self) -> Result<(), DataError> {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        let mut rows = RowIter::from_file_into(file);
+        if let Some(projection) = self.projection.take() {
+            rows = guarded(&self.path, "", || rows.project(Some(projection)))?;
+        }
+        for row in 0..self.next {
+            guarded(&self.path, &place(row), || rows.next().transpose())?;
+        }
+        self.rows = Some(rows);
+        Ok(())
+    }
+
+    /// Whether all rows were read in whole row groups.
+    fn is_at_end(&self) -> bool {
+        self.groups > 0 && self.file.as_ref().is_some_and(|file| self.groups == file.num_row_groups())
     }
 
     /// Restricts what is read to the columns that can be read.
@@ -88,6 +132,20 @@ impl ParquetRecords {
         let columns: Vec<usize> = readable.map(|(column, _)| column).collect();
         self.only(&columns)
     }
+}
+
+/// Whether the memory can hold the numbers that a row group says that it has. If not, it is read row by row, and refused
+/// where it becomes too large, because it may say so wrongly.
+fn is_held(file: &dyn FileReader, group: usize, expected: &[Expected<'_>]) -> bool {
+    let Some(group) = file.metadata().row_groups().get(group) else { return false };
+    let used = expected.iter().filter(|expected| !matches!(expected, Expected::Ignored)).count();
+    let bytes = u64::try_from(group.num_rows()).unwrap_or(u64::MAX).saturating_mul(8 * used as u64);
+    memory::require("the rows", vec![Need::new("numbers", bytes, "")], 0, Vec::new()).is_ok()
+}
+
+/// Returns the place of a row, for a message.
+fn place(row: usize) -> String {
+    format!("row {row} (counted from 0): ")
 }
 
 /// Returns the result of reading, also where the crate panics instead of an error.
@@ -162,20 +220,36 @@ impl Records for ParquetRecords {
             return Ok(());
         }
         let used = sorted.iter().filter_map(|&column| self.fields.get(column).cloned()).collect();
-        let Some(rows) = self.rows.take() else { return Ok(()) };
         let name = self.schema_name.clone();
-        self.rows = Some(guarded(&self.path, "", || {
-            rows.project(Some(Type::group_type_builder(&name).with_fields(used).build()?))
-        })?);
+        self.projection = Some(guarded(&self.path, "", || Type::group_type_builder(&name).with_fields(used).build())?);
         Ok(())
     }
 
+    fn blocks(&mut self, builder: &Builder) -> Vec<Block> {
+        let (Some(file), false) = (&self.file, self.is_careful || self.is_at_end()) else { return Vec::new() };
+        let block = builder.expected().and_then(|expected| {
+            is_held(file.as_ref(), self.groups, &expected)
+                .then(|| groups::read(file.as_ref(), self.groups, &expected))?
+        });
+        self.is_careful = block.is_none();
+        block.into_iter().collect()
+    }
+
+    fn pass(&mut self, taken: usize, rows: usize) {
+        self.groups += taken;
+        self.next += rows;
+        self.is_careful = taken == 0;
+    }
+
     fn next(&mut self) -> Result<Option<Self::Record>, DataError> {
+        if self.is_at_end() {
+            return Ok(None);
+        }
+        self.begin_rows()?;
         let row = self.next;
         self.next += 1;
         let Some(rows) = self.rows.as_mut() else { return Ok(None) };
-        let place = format!("row {row} (counted from 0): ");
-        let record = guarded(&self.path, &place, || rows.next().transpose())?;
+        let record = guarded(&self.path, &place(row), || rows.next().transpose())?;
         Ok(record.map(|record| ParquetRow::new(row, record.into_columns(), &self.lists)))
     }
 
@@ -198,26 +272,4 @@ impl Records for ParquetRecords {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::columns::TableOptions;
-    use super::super::{DataConfig, Fingerprint};
-    use super::*;
-
-    /// A file that later replaces it is another table.
-    #[test]
-    fn a_fingerprint_is_that_of_the_bytes_that_were_read() {
-        let people = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/people.snappy.parquet");
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.parquet");
-        std::fs::copy(people, &path).unwrap();
-        let file = DataFile::read(&path).unwrap();
-        std::fs::write(&path, "PAR1").unwrap();
-        assert_eq!(file.fingerprint, Fingerprint::of(&std::fs::read(people).unwrap()));
-        let config = DataConfig { missing: Some(crate::data::Missing::Mean), ..DataConfig::new(&path) };
-        let options = TableOptions::new(&config).unwrap();
-        let mut reader = FrameReader::new(&options);
-        read(file, &mut reader).unwrap();
-        let frame = reader.finish().unwrap();
-        assert_eq!(frame.targets.len(), 4);
-    }
-}
+mod tests;

@@ -66,9 +66,10 @@ pub(super) fn pixels(
     if (shaped.width, shaped.height) != (size.width, size.height) {
         return Err(ImageError::OtherSize { path: path.into(), found, expected: size });
     }
-    let (pixels, samples) = unpack(path, bytes, found.channels)?;
-    let pixels = pixels.chunks_exact(samples);
-    let pixels = match (samples < 3, size.channels) {
+    let (samples, per_pixel) = unpack(path, bytes, found.channels)?;
+    let pixels = samples.chunks_exact(per_pixel);
+    let pixels: Vec<u8> = match (per_pixel < 3, size.channels) {
+        (true, 1) | (false, 3) if per_pixel == size.channels => samples,
         (true, 1) => pixels.map(|pixel| pixel[0]).collect(),
         (true, _) => pixels.flat_map(|pixel| [pixel[0]; 3]).collect(),
         (false, 1) => pixels.map(|pixel| grey.of([pixel[0], pixel[1], pixel[2]])).collect(),

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::block::Block;
+use super::builder::Builder;
 use super::columns::{Selection, TableOptions};
 use super::error::{FilesError, TableError};
 use super::file;
-use super::frame::{Builder, Frame};
+use super::frame::Frame;
 use super::labels::LabelKind;
 use super::remarks::LineBreaks;
 use super::value::Value;
@@ -36,6 +38,18 @@ pub(super) trait Records {
         Ok(())
     }
 
+    /// Reads the next records in blocks, as far as they need no closer look; none if the next one is to be read by itself.
+    fn blocks(&mut self, builder: &Builder) -> Vec<Block> {
+        let _ = builder;
+        Vec::new()
+    }
+
+    /// Passes over the first `taken` of the blocks that were read last, with this many rows together. The records of the
+    /// others are read one by one.
+    fn pass(&mut self, taken: usize, rows: usize) {
+        let _ = (taken, rows);
+    }
+
     /// Reads the next record; `None` at the end.
     fn next(&mut self) -> Result<Option<Self::Record>, DataError>;
 
@@ -49,17 +63,33 @@ pub(super) trait Records {
     fn wrong(&self, record: &Self::Record, column: usize, problem: Problem) -> DataError;
 }
 
-/// Refuses a table whose next rows do not fit in memory. When a column is full, at a power of two, its capacity is
-/// doubled.
-fn require_room(path: &Path, rows: usize, builder: &Builder) -> Result<(), DataError> {
+/// Refuses a table whose `next` rows, after others, do not fit in memory. When a column is full, at a power of two, its
+/// capacity is doubled.
+fn require_room(path: &Path, rows: usize, next: usize, builder: &Builder) -> Result<(), DataError> {
     const MANY: usize = 1 << 10;
-    if rows < MANY || !rows.is_power_of_two() {
+    let full: usize = 1 << (rows + next).saturating_sub(1).max(1).ilog2();
+    if full < rows.max(MANY) {
         return Ok(());
     }
-    let rows = memory::grouped(rows as u64);
-    let needs =
-        vec![Need::new("more rows", builder.bytes(), format!("as many as the {rows} so far, in addition to the file"))];
+    let bytes = builder.bytes().saturating_mul(full as u64) / rows.max(1) as u64;
+    let full = memory::grouped(full as u64);
+    let needs = vec![Need::new("more rows", bytes, format!("as many as the {full} so far, in addition to the file"))];
     Ok(memory::require(&path.display().to_string(), needs, 0, file::remedies())?)
+}
+
+/// Adds blocks to `rows` rows, as far as no value needs a closer look, and returns the number of the rows that were added.
+fn take(
+    records: &mut impl Records,
+    builder: &mut Builder,
+    rows: usize,
+    blocks: Vec<Block>,
+) -> Result<usize, DataError> {
+    let each: Vec<usize> = blocks.iter().map(|block| block.rows).collect();
+    require_room(records.path(), rows, each.iter().sum(), builder)?;
+    let taken = builder.extend(rows, blocks);
+    let rows = each.iter().take(taken).sum();
+    records.pass(taken, rows);
+    Ok(rows)
 }
 
 /// Reads the records of one file after the other into a frame, with the targets and features of its options.
@@ -135,8 +165,14 @@ impl<'a> FrameReader<'a> {
         records.only(&table.used)?;
         let before: usize = self.files.iter().map(|(_, rows)| rows).sum();
         let mut rows: usize = 0;
-        while let Some(record) = records.next()? {
-            require_room(records.path(), before + rows, &table.builder)?;
+        loop {
+            let blocks = records.blocks(&table.builder);
+            if !blocks.is_empty() {
+                rows += take(&mut records, &mut table.builder, before + rows, blocks)?;
+                continue;
+            }
+            let Some(record) = records.next()? else { break };
+            require_room(records.path(), before + rows, 1, &table.builder)?;
             rows += 1;
             for &column in &table.used {
                 let pushed = records.value(&record, column).and_then(|value| {

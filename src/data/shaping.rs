@@ -4,10 +4,13 @@
 //! Pillow, bit for bit: `src/libImaging/Resample.c` of Pillow 13, whose filter widens with the scale and whose weights
 //! are whole numbers. No library for Rust has these bits, and integers are the same on every processor.
 
+use std::ops::Range;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::size::Size;
+use crate::cpu::vectorized;
 
 /// The size that images are resized to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -114,16 +117,18 @@ impl Shaping {
     /// Returns the pixels of an image of `size` in its new size; `None` if the crop is larger.
     pub fn apply(self, pixels: Vec<u8>, size: Size) -> Option<Vec<u8>> {
         let (resized, last) = (self.resized(size), self.size(size)?);
-        let pixels = if resized == size { pixels } else { resize(&pixels, size, resized) };
-        if last == resized {
+        if last == size && resized == size {
             return Some(pixels);
         }
         // torchvision's `CenterCrop`, which rounds half a pixel to an even number.
         let (top, left) = (half(resized.height - last.height), half(resized.width - last.width));
-        let row = resized.width * size.channels;
-        let rows = pixels.chunks_exact(row).skip(top).take(last.height);
-        let part = left * size.channels..(left + last.width) * size.channels;
-        Some(rows.filter_map(|row| row.get(part.clone())).flatten().copied().collect())
+        let part = Part { rows: top..top + last.height, columns: left..left + last.width };
+        if resized != size {
+            return Some(resize(&pixels, size, resized, &part));
+        }
+        let rows = pixels.chunks_exact(size.width * size.channels).skip(top).take(last.height);
+        let columns = left * size.channels..part.columns.end * size.channels;
+        Some(rows.filter_map(|row| row.get(columns.clone())).flatten().copied().collect())
     }
 }
 
@@ -135,6 +140,16 @@ fn half(number: usize) -> usize {
 /// Number of bits after the point of a weight.
 const BITS: u32 = 32 - 8 - 2;
 
+/// A half, which rounds sums to the nearest.
+const HALF: i32 = 1 << (BITS - 1);
+
+/// The part of a resized image that is made.
+#[derive(Clone)]
+struct Part {
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
 /// The pixels along a side that make one new pixel, and their weights.
 struct Weights {
     first: usize,
@@ -142,20 +157,27 @@ struct Weights {
 }
 
 impl Weights {
-    /// Returns the weighted sum of pixels along the side, rounded to a byte.
-    fn sum(&self, pixel: impl Fn(usize) -> u8) -> u8 {
-        let start = 1_i32 << (BITS - 1);
-        let sum =
-            self.weights.iter().enumerate().fold(start, |sum, (at, weight)| {
-                sum.wrapping_add(i32::from(pixel(self.first + at)).wrapping_mul(*weight))
-            });
-        (sum >> BITS).clamp(0, 255) as u8
+    /// Returns the pixels along the side that have weights.
+    fn places(&self) -> Range<usize> {
+        self.first..self.first + self.weights.len()
     }
 }
 
-/// Returns the weights of each of the `new` pixels along a side of `old` ones: Pillow's `precompute_coeffs` and
-/// `normalize_coeffs_8bpc` for the triangle filter.
-fn weights(old: usize, new: usize) -> Vec<Weights> {
+/// Adds a weighted byte to a sum.
+#[inline(always)]
+fn add(sum: i32, sample: u8, weight: i32) -> i32 {
+    sum.wrapping_add(i32::from(sample).wrapping_mul(weight))
+}
+
+/// Returns a sum of weighted bytes, rounded to a byte.
+#[inline(always)]
+fn rounded(sum: i32) -> u8 {
+    (sum >> BITS).clamp(0, 255) as u8
+}
+
+/// Returns the weights of some of the `new` pixels along a side of `old` ones: Pillow's `precompute_coeffs` and
+/// `normalize_coeffs_8bpc` for the triangle filter. On a side that keeps its length each pixel is itself.
+fn weights(old: usize, new: usize, some: Range<usize>) -> Vec<Weights> {
     let scale = old as f64 / new as f64;
     let support = scale.max(1.0);
     let inverse = 1.0 / support;
@@ -173,49 +195,80 @@ fn weights(old: usize, new: usize) -> Vec<Weights> {
         };
         Weights { first, weights: raw.into_iter().map(whole).collect() }
     };
-    (0..new).map(of).collect()
+    some.map(of).collect()
 }
 
 /// Resizes rows and columns, each rounded to bytes: as in Pillow 13, columns first if the height shrinks by more than
-/// twice as many pixels as the width.
-fn resize(pixels: &[u8], old: Size, new: Size) -> Vec<u8> {
+/// twice as many pixels as the width. Only what `part` is made of is computed.
+fn resize(pixels: &[u8], old: Size, new: Size, part: &Part) -> Vec<u8> {
     let shrinks = |old: usize, new: usize| old as i64 - new as i64;
     let (by_height, by_width) = (shrinks(old.height, new.height), shrinks(old.width, new.width));
+    let (of_rows, of_columns) =
+        (weights(old.width, new.width, part.columns.clone()), weights(old.height, new.height, part.rows.clone()));
     if by_height > 0 && by_height > 2 * by_width {
-        let shorter = resize_columns(pixels, old, new.height);
-        return resize_rows(&shorter, Size { height: new.height, ..old }, new.width);
+        let shorter = resize_columns(pixels, old.width * old.channels, &of_columns);
+        return resize_rows(&shorter, old, &of_rows);
     }
-    let narrower = resize_rows(pixels, old, new.width);
-    resize_columns(&narrower, Size { width: new.width, ..old }, new.height)
+    // The old rows that the new ones are made of.
+    let start = of_columns.first().map_or(0, |weights| weights.first);
+    let end = of_columns.last().map_or(0, |weights| weights.places().end);
+    let row = old.width * old.channels;
+    let narrower = resize_rows(pixels.get(start * row..end * row).unwrap_or_default(), old, &of_rows);
+    let moved = |weights: Weights| Weights { first: weights.first - start, ..weights };
+    let of_columns: Vec<Weights> = of_columns.into_iter().map(moved).collect();
+    resize_columns(&narrower, part.columns.len() * old.channels, &of_columns)
 }
 
-fn resize_rows(pixels: &[u8], size: Size, width: usize) -> Vec<u8> {
-    let channels = size.channels;
-    if size.width == width {
-        return pixels.to_vec();
-    }
-    let weights = weights(size.width, width);
-    let mut made = Vec::with_capacity(size.height * width * channels);
-    for row in pixels.chunks_exact(size.width * channels) {
-        for weights in &weights {
-            for channel in 0..channels {
-                made.push(weights.sum(|at| row.get(at * channels + channel).copied().unwrap_or(0)));
-            }
+/// Makes new pixels in each row of an image of this size.
+fn resize_rows(pixels: &[u8], size: Size, weights: &[Weights]) -> Vec<u8> {
+    let row = (size.width * size.channels).max(1);
+    let mut made = vec![0; pixels.len() / row * weights.len() * size.channels];
+    let rows = pixels.chunks_exact(row).zip(made.chunks_exact_mut((weights.len() * size.channels).max(1)));
+    for (row, made) in rows {
+        match size.channels {
+            3 => resize_colours(row.as_chunks().0, weights, made.as_chunks_mut().0),
+            channels => (0..channels).for_each(|channel| {
+                let samples = row.iter().skip(channel).step_by(channels);
+                let made = made.iter_mut().skip(channel).step_by(channels);
+                for (weights, made) in weights.iter().zip(made) {
+                    let samples = samples.clone().skip(weights.first);
+                    *made = rounded(samples.zip(&weights.weights).fold(HALF, |sum, (&x, &weight)| add(sum, x, weight)));
+                }
+            }),
         }
     }
     made
 }
 
-fn resize_columns(pixels: &[u8], size: Size, height: usize) -> Vec<u8> {
-    if size.height == height {
-        return pixels.to_vec();
-    }
-    let row = size.width * size.channels;
-    let mut made = Vec::with_capacity(height * row);
-    for weights in weights(size.height, height) {
-        for place in 0..row {
-            made.push(weights.sum(|at| pixels.get(at * row + place).copied().unwrap_or(0)));
+/// Makes new pixels of red, green and blue.
+fn resize_colours(row: &[[u8; 3]], weights: &[Weights], made: &mut [[u8; 3]]) {
+    for (weights, made) in weights.iter().zip(made) {
+        let [mut red, mut green, mut blue] = [HALF; 3];
+        let pixels = row.get(weights.places()).unwrap_or_default();
+        for (&[r, g, b], &weight) in pixels.iter().zip(&weights.weights) {
+            (red, green, blue) = (add(red, r, weight), add(green, g, weight), add(blue, b, weight));
         }
+        *made = [red, green, blue].map(rounded);
     }
+}
+
+/// Makes new rows of rows of `width` samples.
+fn resize_columns(pixels: &[u8], width: usize, weights: &[Weights]) -> Vec<u8> {
+    let width = width.max(1);
+    let (mut made, mut sums) = (vec![0; weights.len() * width], vec![0; width]);
+    vectorized(|| {
+        for (weights, made) in weights.iter().zip(made.chunks_exact_mut(width)) {
+            sums.fill(HALF);
+            let rows = pixels.chunks_exact(width).skip(weights.first);
+            for (row, weight) in rows.zip(&weights.weights) {
+                for (sum, &sample) in sums.iter_mut().zip(row) {
+                    *sum = add(*sum, sample, *weight);
+                }
+            }
+            for (made, &sum) in made.iter_mut().zip(&sums) {
+                *made = rounded(sum);
+            }
+        }
+    });
     made
 }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use super::Split;
 use crate::state::{Dtype, HostTensor, State, StateError};
 
@@ -22,14 +24,18 @@ impl Statistics {
     /// in the order of the rows. `values` returns some rows of the split, one row of features after the other. A
     /// constant feature has a deviation of 0; its divisor is 1, so that it becomes 0. A feature that is not continuous,
     /// by `measures`, is unchanged: mean 0 and divisor 1.
-    pub(super) fn of(measures: &[bool], split: &Split, values: impl Fn(Range<usize>) -> Vec<f64>) -> Self {
+    pub(super) fn of(measures: &[bool], split: &Split, values: impl Fn(Range<usize>) -> Vec<f64> + Sync) -> Self {
         let (width, count) = (measures.len(), split.train().len() as f64);
+        let blocks: Vec<Range<usize>> = blocks(split.rows()).collect();
         let each = |take: &mut dyn FnMut(&[f64])| {
             let mut train = split.train().iter().peekable();
-            for block in blocks(split.rows()) {
-                let values = values(block.clone());
-                while let Some(row) = train.next_if(|row| block.contains(row)) {
-                    take(&values[(row - block.start) * width..][..width]);
+            // Every thread reads a block, and the rows are added in their order.
+            for some in blocks.chunks(rayon::current_num_threads()) {
+                let read: Vec<Vec<f64>> = some.par_iter().map(|block| values(block.clone())).collect();
+                for (block, values) in some.iter().zip(read) {
+                    while let Some(row) = train.next_if(|row| block.contains(row)) {
+                        take(&values[(row - block.start) * width..][..width]);
+                    }
                 }
             }
         };
@@ -61,8 +67,19 @@ impl Statistics {
 
     /// Computes `(value - mean) / std` of every value by its feature, in f64, rounded once to f32.
     pub(super) fn apply(&self, values: &[f64]) -> Vec<f32> {
-        let features = self.mean.iter().zip(&self.std).cycle();
-        values.iter().zip(features).map(|(x, (mean, std))| ((x - mean) / std) as f32).collect()
+        let mut into = vec![0.0; values.len()];
+        self.apply_to(values, &mut into);
+        into
+    }
+
+    /// Writes what [`Statistics::apply`] computes.
+    pub(super) fn apply_to(&self, values: &[f64], into: &mut [f32]) {
+        let width = self.mean.len().max(1);
+        for (row, into) in values.chunks(width).zip(into.chunks_mut(width)) {
+            for (((x, into), mean), std) in row.iter().zip(into).zip(&self.mean).zip(&self.std) {
+                *into = ((x - mean) / std) as f32;
+            }
+        }
     }
 
     /// Returns the state for a checkpoint.
@@ -91,10 +108,11 @@ impl Statistics {
     }
 }
 
-/// Splits the rows `0..rows` into pieces, so that a large table is never in memory as 64-bit numbers.
-pub(super) fn blocks(rows: usize) -> impl Iterator<Item = Range<usize>> {
-    const ROWS: usize = 1024;
-    (0..rows).step_by(ROWS).map(move |start| start..rows.min(start + ROWS))
+/// Number of rows of a block, so that a large table is never in memory as 64-bit numbers.
+pub(super) const BLOCK: usize = 1024;
+
+fn blocks(rows: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..rows).step_by(BLOCK).map(move |start| start..rows.min(start + BLOCK))
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 
 use super::encoding::{Encoding, EncodingOptions, Precision};
 use super::frame::{Cells, Column, Frame};
 use super::integers;
 use super::remarks;
 use super::rounding::of_rounding;
-use super::standardize::blocks;
+use super::standardize::BLOCK;
 use super::{
     Batch, DataError, Dataset, Fingerprint, Input, Names, Rows, Split, Statistics, TargetKind, TargetScale,
     TargetTransform, Targets,
@@ -67,7 +68,7 @@ enum Raw {
 
 impl Raw {
     /// Returns a function that encodes some rows, row after row.
-    fn reader(&self) -> Box<dyn Fn(Range<usize>) -> Vec<f64> + '_> {
+    fn reader(&self) -> Box<dyn Fn(Range<usize>) -> Vec<f64> + Sync + '_> {
         match self {
             Self::Numbers { values, shape, .. } => {
                 let width: usize = shape.iter().product();
@@ -101,16 +102,27 @@ impl Raw {
     /// Returns the rows as a tensor.
     fn tensor(&self, rows: usize, statistics: Option<&Statistics>, device: &Device) -> Result<Tensor, DataError> {
         let shape: Vec<usize> = [rows].into_iter().chain(self.shape()).collect();
-        let (read, mut values) = (self.reader(), Vec::with_capacity(shape.iter().product()));
-        for block in blocks(rows) {
-            let block = read(block);
+        let (read, width) = (self.reader(), shape.iter().skip(1).product::<usize>());
+        let mut values = vec![0.0; rows * width];
+        values.par_chunks_mut((BLOCK * width).max(1)).enumerate().for_each(|(block, into)| {
+            let start = block * BLOCK;
+            let block = read(start..rows.min(start + BLOCK));
             match statistics {
-                Some(statistics) => values.extend(statistics.apply(&block)),
-                None => values.extend(block.into_iter().map(|value| value as f32)),
+                Some(statistics) => statistics.apply_to(&block, into),
+                None => into.iter_mut().zip(block).for_each(|(into, value)| *into = value as f32),
             }
-        }
+        });
         drop(read);
         Ok(Tensor::from_vec(values, shape, device)?)
+    }
+
+    /// Computes the statistics of standardization over the training rows of `split`. Categories that are yes or no keep 0
+    /// and 1.
+    fn statistics(&mut self, split: &Split) -> Statistics {
+        if let Self::Columns { encoding, .. } = self {
+            encoding.precision = Precision::Double;
+        }
+        Statistics::of(&self.measures(), split, self.reader())
     }
 }
 
@@ -121,7 +133,7 @@ impl Table {
     /// The device fails, for example for lack of memory.
     pub fn new(rows: Rows, fingerprint: Fingerprint, device: &Device) -> Result<Self, DataError> {
         let (shape, values, targets) = rows.into_parts();
-        Self::of(Raw::Numbers { values, shape, classes: None }, targets, fingerprint, device)
+        Self::of(Raw::Numbers { values, shape, classes: None }, targets, None, fingerprint, device)
     }
 
     /// Gives names to the classes of a table of unchanged rows.
@@ -132,11 +144,13 @@ impl Table {
         self
     }
 
-    /// Creates a table of the rows of a frame, its columns encoded using the training rows of `split`.
+    /// Creates a table of the rows of a frame, its columns encoded and, if it is to be `standardized`, standardized using
+    /// the training rows of `split`.
     pub(super) fn encoded(
         frame: Frame,
         split: &Split,
         options: EncodingOptions,
+        standardized: bool,
         fingerprint: Fingerprint,
         device: &Device,
     ) -> Result<Self, DataError> {
@@ -150,13 +164,16 @@ impl Table {
             notices.extend(unseen.map(|text| Notice::Warning(format!("of the {word} rows, {text}"))));
         }
         drop(encoder);
-        Ok(Self::of(Raw::Columns { frame, encoding }, targets, fingerprint, device)?.saying(notices))
+        let mut raw = Raw::Columns { frame, encoding };
+        let statistics = standardized.then(|| raw.statistics(split));
+        let table = Self::of(raw, targets, statistics, fingerprint, device)?.saying(notices);
+        Ok(if standardized { table } else { table.not_standardized() })
     }
 
     /// Adds a notice if precision is lost without standardization.
-    pub(super) fn not_standardized(self) -> Self {
+    fn not_standardized(self) -> Self {
         let Raw::Columns { frame, .. } = &self.raw else { return self };
-        let said = frame.columns.iter().filter_map(|Column { name, cells, .. }| match cells {
+        let said = frame.columns.par_iter().filter_map(|Column { name, cells, .. }| match cells {
             Cells::Numbers(numbers) => Some(format!("column `{name}`: {}", of_rounding(numbers)?)),
             Cells::Lists(lists) => {
                 let said = (0..lists.width()).find_map(|place| Some((place, of_rounding(&lists.at(place))?)));
@@ -174,15 +191,21 @@ impl Table {
         self
     }
 
-    fn of(raw: Raw, targets: Targets, fingerprint: Fingerprint, device: &Device) -> Result<Self, DataError> {
+    fn of(
+        raw: Raw,
+        targets: Targets,
+        statistics: Option<Statistics>,
+        fingerprint: Fingerprint,
+        device: &Device,
+    ) -> Result<Self, DataError> {
         let (kind, rows) = (targets.kind(), targets.rows().unwrap_or(0));
         let targets = match targets {
             Targets::Values { values, width } => Tensor::from_vec(values, (rows, width), device)?,
             Targets::Classes { labels, .. } => Tensor::from_vec(labels, rows, device)?,
         };
-        let inputs = raw.tensor(rows, None, device)?;
+        let inputs = raw.tensor(rows, statistics.as_ref(), device)?;
         let (device, notices) = (device.clone(), Vec::new());
-        Ok(Self { raw, inputs, targets, rows, kind, statistics: None, scaled: None, fingerprint, device, notices })
+        Ok(Self { raw, inputs, targets, rows, kind, statistics, scaled: None, fingerprint, device, notices })
     }
 
     /// Standardizes every feature over the training rows of `split`. Features that are yes or no, for example from
@@ -194,10 +217,7 @@ impl Table {
         if split.rows() != self.len() {
             return Err(DataError::MadeForOthers { what: "split", made_for: split.rows(), rows: self.len() });
         }
-        if let Raw::Columns { encoding, .. } = &mut self.raw {
-            encoding.precision = Precision::Double;
-        }
-        let statistics = Statistics::of(&self.raw.measures(), split, self.raw.reader());
+        let statistics = self.raw.statistics(split);
         self.inputs = self.raw.tensor(self.rows, Some(&statistics), &self.device)?;
         self.statistics = Some(statistics);
         Ok(self)

@@ -60,10 +60,23 @@ pub(super) enum Number {
 }
 
 impl Number {
+    /// Whether it is no number, which stands for a missing value.
+    #[cfg(feature = "parquet")]
+    pub fn is_nan(self) -> bool {
+        match self {
+            Self::Integer(_) | Self::Stored(_) => false,
+            Self::Single(number) => number.is_nan(),
+            Self::Double(number) => number.is_nan(),
+        }
+    }
+
     /// Returns the number in 64 bits, if it is finite in 32.
     pub fn value(self) -> Result<f64, Problem> {
         let (exact, nearest) = match self {
-            Self::Integer(number) => (number as f64, number as f32),
+            Self::Integer(number) => match i64::try_from(number) {
+                Ok(number) => (number as f64, number as f32),
+                Err(_) => (number as f64, number as f32),
+            },
             Self::Single(number) => (f64::from(number), number),
             Self::Double(number) => (number, number as f32),
             Self::Stored(stored) => (stored.number() as f64, stored.number() as f32),
@@ -98,9 +111,32 @@ impl fmt::Display for Number {
     }
 }
 
+/// Whether a number in 64 bits that a text was rounded to rounds to the same 32 bits as the text. Rounding keeps the order,
+/// so a text is on the same side as its number of the midpoint of two 32-bit numbers, unless it was rounded to the
+/// midpoint itself. Near the ends of the range there are other midpoints.
+fn rounds_as_its_text(exact: f64) -> bool {
+    /// The bits that a number in 32 bits lacks.
+    const LACKING: u64 = (1 << 29) - 1;
+    const MIDPOINT: u64 = 1 << 28;
+    let usual = f64::from(f32::MIN_POSITIVE)..f64::from(f32::MAX);
+    exact == 0.0 || usual.contains(&exact.abs()) && exact.to_bits() & LACKING != MIDPOINT
+}
+
+/// Parses a text like [`number`], without a reason if it is none.
+pub(super) fn plain_number(field: &str) -> Option<f64> {
+    let exact = field.parse::<f64>().ok()?;
+    if rounds_as_its_text(exact) { Some(exact) } else { number(field).ok() }
+}
+
 /// Parses a text as a number in 64 bits, if it is finite in 32.
 pub(super) fn number(field: &str) -> Result<f64, Problem> {
-    match (field.parse::<f32>(), field.parse::<f64>()) {
+    let exact = field.parse::<f64>();
+    if let Ok(exact) = &exact
+        && rounds_as_its_text(*exact)
+    {
+        return Ok(*exact);
+    }
+    match (field.parse::<f32>(), exact) {
         (Ok(nearest), Ok(exact)) if nearest.is_finite() => Ok(rounding_to(nearest, exact)),
         (Ok(_), _) => Err(Problem::NotFinite(quoted(field))),
         (Err(_), _) => Err(no_number(field)),
@@ -156,6 +192,13 @@ mod tests {
         for text in ["1.00000005960464477540000001", "1.00000017881393432616999999", "0.1", "1e-50", "16777217"] {
             assert_eq!(number(text).unwrap() as f32, text.parse::<f32>().unwrap(), "{text}");
         }
+        // The ends of the range, and texts that 64 bits round to 0.
+        for text in ["3.4028235e38", "-3.4028235677e38", "1.1754944e-38", "1.17549429e-38", "7e-46", "-1e-400", "-0"] {
+            let (single, double) = (text.parse::<f32>().unwrap(), number(text).unwrap());
+            assert_eq!((double as f32).to_bits(), single.to_bits(), "{text}");
+            assert_eq!(plain_number(text).map(f64::to_bits), Some(double.to_bits()), "{text}");
+        }
+        assert!(["inf", "nan", "3.5e38", "1e400", "x", ""].into_iter().all(|text| plain_number(text).is_none()));
         let integer = (1_i128 << 60) + (1 << 36) + 1;
         assert_ne!(integer as f64 as f32, integer as f32);
         assert_eq!(Number::Integer(integer).value().unwrap() as f32, integer as f32);

@@ -150,9 +150,49 @@ impl RandomCrop {
             let within = (at + 0.5) * length as f64 / whole as f64 - 0.5;
             start as f64 + within.clamp(0.0, length as f64 - 1.0)
         };
-        resample(from, size, into, |row, column| {
-            (along(row, part.top, part.height, size.height), along(column, part.left, part.width, size.width))
-        });
+        let rows: Vec<Between> = (0..size.height)
+            .map(|row| Between::new(along(row as f64, part.top, part.height, size.height), size.height))
+            .collect();
+        let columns: Vec<Between> = (0..size.width)
+            .map(|column| Between::new(along(column as f64, part.left, part.width, size.width), size.width))
+            .collect();
+        let pixels = size.height * size.width;
+        for (from, into) in from.chunks_exact(pixels).zip(into.chunks_exact_mut(pixels)) {
+            for (row, into) in rows.iter().zip(into.chunks_exact_mut(size.width)) {
+                row.stretch(from, size.width, &columns, into);
+            }
+        }
+    }
+}
+
+/// A place along a side: the two pixels that it is between, and how far it is from the first.
+struct Between {
+    first: usize,
+    /// Outside at the last pixel.
+    second: Option<usize>,
+    share: f32,
+}
+
+impl Between {
+    /// The place `at`, which is inside a side of this length.
+    fn new(at: f64, length: usize) -> Self {
+        let first = at.floor();
+        let share = (at - first) as f32;
+        let first = first as usize;
+        Self { first, second: Some(first + 1).filter(|second| *second < length), share }
+    }
+
+    /// Writes the row of pixels at this height, as [`bilinear`] has each of them at the places of its columns.
+    fn stretch(&self, plane: &[f32], width: usize, columns: &[Self], into: &mut [f32]) {
+        let row = |row: usize| plane.get(row * width..(row + 1) * width).unwrap_or_default();
+        let (upper, lower) = (row(self.first), self.second.map(row).unwrap_or_default());
+        let at = |row: &[f32], column: Option<usize>| column.and_then(|column| row.get(column)).copied().unwrap_or(0.0);
+        for (column, into) in columns.iter().zip(into) {
+            let (left, right) = (Some(column.first), column.second);
+            let upper = at(upper, left) * (1.0 - column.share) + at(upper, right) * column.share;
+            let lower = at(lower, left) * (1.0 - column.share) + at(lower, right) * column.share;
+            *into = upper * (1.0 - self.share) + lower * self.share;
+        }
     }
 }
 
@@ -171,6 +211,21 @@ mod tests {
         assert!(into.iter().zip(expected).all(|(x, y): (&f32, f32)| (x - y).abs() < 1e-5), "{into:?}");
         rotate(&from, Size { height: 3, width: 3 }, &mut into, 0.0);
         assert_eq!(into, from);
+    }
+
+    /// Also at the last row and column, beyond which there is no pixel.
+    #[test]
+    fn a_part_is_made_of_rows_and_columns_as_each_pixel_is_by_itself() {
+        let size = Size { height: 5, width: 7 };
+        let from: Vec<f32> = (0..35).map(|pixel| (pixel as f32 * 0.7).sin()).collect();
+        let [rows, columns] = [[0.0, 0.3, 1.5, 3.75, 4.0].as_slice(), &[0.0, 0.25, 2.0, 3.3, 4.9, 5.999, 6.0]];
+        let places: Vec<Between> = columns.iter().map(|&at| Between::new(at, size.width)).collect();
+        for &y in rows {
+            let mut row = [0.0; 7];
+            Between::new(y, size.height).stretch(&from, size.width, &places, &mut row);
+            let each: Vec<u32> = columns.iter().map(|&x| bilinear(&from, size, y, x).to_bits()).collect();
+            assert_eq!(row.map(f32::to_bits).as_slice(), each, "{y}");
+        }
     }
 
     #[test]

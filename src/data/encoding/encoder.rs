@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::{ColumnEncoding, Encoding, Kind, Precision};
-use crate::data::frame::{Cells, Column, Words};
+use crate::data::frame::{Cells, Column};
+use crate::data::words::Words;
 
 /// Converts the columns of a table to numbers.
 pub(in crate::data) struct Encoder<'a> {

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::EncodingOptions;
 use crate::data::RowSet;
-use crate::data::frame::{Cells, Words};
+use crate::data::frame::Cells;
 use crate::data::lists::{LONGEST, Lists};
 use crate::data::options::{CategoryEncoding, Missing};
+use crate::data::words::Words;
 
 /// How a column becomes numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

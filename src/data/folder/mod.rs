@@ -163,7 +163,7 @@ impl Dataset for ImageFolder {
             let pixels = self.pixels(file)?;
             // A file stores the channels of a pixel together; a batch stores one plane per channel.
             for channel in 0..channels {
-                values.extend(pixels.iter().skip(channel).step_by(channels).map(|&byte| UNIT[usize::from(byte)]));
+                values.extend(pixels.chunks_exact(channels).map(|pixel| UNIT[usize::from(pixel[channel])]));
             }
             labels.push(file.class);
         }

@@ -1,5 +1,6 @@
 //! JPEG: as libjpeg reads it, also where the decoder that is used reads something else.
 
+use memchr::memchr_iter;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -50,7 +51,8 @@ fn segments(bytes: &[u8]) -> impl Iterator<Item = Segment<'_>> {
     std::iter::from_fn(move || {
         loop {
             let rest = bytes.get(at..)?;
-            at += rest.windows(2).position(|pair| matches!(pair, [0xff, marker] if !matches!(marker, 0 | 0xff)))?;
+            let is_marker = |at: &usize| rest.get(at + 1).is_some_and(|marker| !matches!(marker, 0 | 0xff));
+            at += memchr_iter(0xff, rest).find(is_marker)?;
             let marker = *bytes.get(at + 1)?;
             at += 2;
             match marker {

@@ -7,11 +7,12 @@ use candle_core::{Device, Tensor};
 
 use super::{ReadRows, Remarking};
 use crate::Notice;
+use crate::data::builder::Builder;
 use crate::data::columns::{TableOptions, double};
 use crate::data::csv::CsvRecords;
 use crate::data::encoding::{Encoding, Unseen};
 use crate::data::error::{hint, quoted};
-use crate::data::frame::{Builder, FrameOptions};
+use crate::data::frame::FrameOptions;
 use crate::data::labels::class_of;
 use crate::data::records::Records;
 use crate::data::rows::class_below;

@@ -16,6 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use memmap2::Mmap;
 
 use super::Vocabulary;
+use super::in_order::InOrder;
 use super::source::TextFile;
 use super::vocabulary::{Before, line_ends};
 use crate::atomic_file::AtomicFile;
@@ -241,27 +242,30 @@ impl Job<'_> {
         vocabulary: &Vocabulary,
         mut out: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<usize, E> {
-        let (width, mut count, mut bytes) = (width(vocabulary), 0, Vec::new());
-        let mut lines = 0;
+        let (width, mut count, mut lines) = (width(vocabulary), 0, 0);
+        let mut pieces = InOrder::new(vocabulary, self.may_lose, width);
+        let mut hand_on = |pieces: &mut InOrder<'_>| -> Result<(), E> {
+            for tokens in pieces.take() {
+                let tokens = tokens.map_err(|error| {
+                    let (path, source) = (self.text.path.clone(), Box::new(error));
+                    DataError::from(TextError::InFile { path, source })
+                })?;
+                count += tokens.len() / width;
+                out(&tokens)?;
+            }
+            Ok(())
+        };
         let mut encode = |before, piece: &[u8]| {
-            bytes.clear();
-            let before = Before { bytes: before, lines };
+            pieces.push(Before { bytes: before, lines }, piece);
             lines += line_ends(piece);
-            let see = |token: u32| {
-                count += 1;
-                bytes.extend_from_slice(&token.to_le_bytes()[..width]);
-            };
-            vocabulary.encode_piece(before, piece, self.may_lose, see).map_err(|error| {
-                let (path, source) = (self.text.path.clone(), Box::new(error));
-                DataError::from(TextError::InFile { path, source })
-            })?;
-            out(&bytes)
+            if pieces.is_full() { hand_on(&mut pieces) } else { Ok(()) }
         };
         if vocabulary.takes_any_bytes() {
             self.text.pieces(encode)?;
         } else {
             self.text.text(|before, piece| encode(before, piece.as_bytes()))?;
         }
+        hand_on(&mut pieces)?;
         Ok(count)
     }
 }

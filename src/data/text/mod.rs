@@ -4,11 +4,12 @@
 //!    `tokenizer.rs`: tokenization with a `tokenizer.json`; `as_tokenizer.rs`: any vocabulary as one; `separator.rs`: the
 //!    token between documents; `saved.rs`: the state of a checkpoint.
 //! 2. `source.rs`: a text of any length, in pieces.
-//! 3. `cache.rs`: its tokens, computed once and kept in a memory-mapped file.
+//! 3. `cache.rs`: its tokens, computed once and kept in a memory-mapped file; `in_order.rs`: on all threads.
 
 #[cfg(feature = "peers")]
 mod as_tokenizer;
 mod cache;
+mod in_order;
 mod saved;
 mod separator;
 pub(super) mod source;
