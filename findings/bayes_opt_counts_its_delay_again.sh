@@ -5,10 +5,10 @@
 # Expected: `save_state` saves the "complete state for reconstruction of the optimizer", so after `load_state` the same
 #           points are suggested as without a break. The file has the points, the state of the generator and the
 #           parameters of the acquisition function, with `kappa` or `xi` as it stands.
-# Seen:     so it is with no decay and with `exploration_decay` alone. `exploration_decay_delay` is in the file, and how
-#           many suggestions have passed is not: the loaded optimizer counts from 0, keeps `kappa` for the whole delay
-#           once more, and suggests other points. So do all three functions with a delay. A search that is loaded at
-#           least once within each delay never decays.
+# Seen:     so it is with no decay and with `exploration_decay` alone. `exploration_decay_delay` is in the file, and
+#           how many suggestions have passed is not: the loaded optimizer counts from 0, keeps `kappa` for the whole
+#           delay once more, and suggests other points. So do all three functions with a delay. A search that is loaded
+#           at least once within each delay never decays.
 # Why it matters: long trials are run a few at a time, with the file in between. That search never comes to the part in
 #           which it refines its best point, and no message tells.
 set -euo pipefail

@@ -3,12 +3,12 @@
 #
 # Packages: libfann2 and libfann-dev 2.2.0+ds-8 (Debian 12, amd64).
 # Expected: `fann_save` and `fann_create_from_file` make "an exact copy of the neural network and all of the parameters
-#           associated with the neural network", except three pointers and what is temporary. Weights, which have twenty
-#           digits after the point in the file, are exact.
-# Seen:     the weights are the same bits. Learning rate, momentum and the settings of Quickprop and RPROP are written as
-#           decimals with six places: 0.00001234 comes back as 0.000012, and anything below 0.0000005 as 0, so a rate of
-#           0.0000004 stops all learning. The four settings of SARPROP are not in the file and come back as the defaults.
-#           No call returns an error.
+#           associated with the neural network", except three pointers and what is temporary. Weights, which have
+#           twenty digits after the point in the file, are exact.
+# Seen:     the weights are the same bits. Learning rate, momentum and the settings of Quickprop and RPROP are written
+#           as decimals with six places: 0.00001234 comes back as 0.000012, and anything below 0.0000005 as 0, so a
+#           rate of 0.0000004 stops all learning. The four settings of SARPROP are not in the file and come back as the
+#           defaults. No call returns an error.
 # Why it matters: fine-tuning has small rates, and a rate that decays over the run gets there by itself. A run that was
 #           saved and loaded then learns at another rate, or no longer, and its file says so only to those who open it.
 set -euo pipefail
@@ -54,7 +54,8 @@ static int moved(struct fann *net, int count) {
     return different;
 }
 
-#define SHOW(name, digits) printf("%-35s %.*f -> %.*f\n", #name, digits, fann_get_##name(net), digits, fann_get_##name(back))
+#define SHOW(name, digits) \
+    printf("%-35s %.*f -> %.*f\n", #name, digits, fann_get_##name(net), digits, fann_get_##name(back))
 
 int main(int count, char **arguments) {
     struct fann *net = fann_create_standard(3, 2, 3, 1);
@@ -96,11 +97,13 @@ int main(int count, char **arguments) {
     fann_set_learning_momentum(net, 0);
     fann_set_learning_rate(net, 0.0000004f);
     back = read_back(net, path);
-    printf("with a rate of 0.0000004, weights that move: %d, after the file %d\n", moved(net, weights), moved(back, weights));
+    int before = moved(net, weights), after = moved(back, weights);
+    printf("with a rate of 0.0000004, weights that move: %d, after the file %d\n", before, after);
     return 0;
 }
 C
-cc -no-pie -I"$work/fann/usr/include" "$work/seen.c" "$work/fann/usr/lib/x86_64-linux-gnu/libdoublefann.a" -lm -fopenmp -o "$work/run"
+library="$work/fann/usr/lib/x86_64-linux-gnu/libdoublefann.a"
+cc -no-pie -I"$work/fann/usr/include" "$work/seen.c" "$library" -lm -fopenmp -o "$work/run"
 cat > "$work/expected" <<'TEXT'
 learning_rate                       0.00001234 -> 0.00001200
 learning_momentum                   0.12345678 -> 0.12345700

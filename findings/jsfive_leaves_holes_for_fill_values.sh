@@ -2,13 +2,14 @@
 # jsfive has nothing where a part of an HDF5 data set was never written; the file has a fill value for it.
 #
 # Packages: jsfive 0.4.2 (npm), the file by h5py 3.16.0, numpy 2.4.6 (Python 3.11).
-# Expected: a chunk, or a whole data set, that was never written has the fill value which the file names, as HDF5 itself
-#           reads it; or the data set is refused.
-# Seen:     `value` is an array with holes there, in number as long as it should be. Nothing is raised. What is made of a
-#           hole depends on what comes next: `reduce` passes over it, a `Float32Array` has NaN, an `Int32Array` has 0, and
-#           JSON has null. Where a chunk is written only in part, its remaining elements are right.
-# Why it matters: label files are made at their full size with -1 for "no label" and filled bit by bit. As an `Int32Array`
-#           all that is not labelled yet is of class 0, and a mean over the numbers divides by too many of them.
+# Expected: a chunk, or a whole data set, that was never written has the fill value which the file names, as HDF5
+#           itself reads it; or the data set is refused.
+# Seen:     `value` is an array with holes there, in number as long as it should be. Nothing is raised. What is made of
+#           a hole depends on what comes next: `reduce` passes over it, a `Float32Array` has NaN, an `Int32Array` has
+#           0, and JSON has null. Where a chunk is written only in part, its remaining elements are right.
+# Why it matters: label files are made at their full size with -1 for "no label" and filled bit by bit. As an
+#           `Int32Array` all that is not labelled yet is of class 0, and a mean over the numbers divides by too many of
+#           them.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
