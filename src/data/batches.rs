@@ -56,6 +56,10 @@ impl<D: Dataset> BatchSource<D> {
     pub fn training(&self, step: u64) -> Result<Batch, DataError> {
         let all = self.order.batch_rows(step);
         let own = self.share.map_or(0..all, |share| share.rows(all));
+        let soon = self.order.soon(step);
+        if !soon.is_empty() {
+            self.dataset.expect(&soon);
+        }
         let batch = self.changed(step, own.clone())?;
         let Some((augment, seed)) = self.augment.as_ref().filter(|_| !own.is_empty()) else { return Ok(batch) };
         let mixing = augment.mixing(&StepRng::at(*seed, step), self.order.epoch_of(step));

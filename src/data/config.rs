@@ -25,8 +25,9 @@ use crate::registry::Chosen;
 #[serde(deny_unknown_fields, remote = "Self")]
 #[non_exhaustive]
 pub struct DataConfig {
-    /// The file, plain, gzip or zstd; for IDX and images the folder of the files. Tables may be in several files: a list,
-    /// or a pattern such as "part-*.csv", whose files are in the order of their names. Custom data may have none.
+    /// The file, plain, gzip or zstd; for IDX and images the folder of the files. Tables, tensors, text
+    /// and JSON Lines may be in several files: a list, or a pattern such as "part-*.csv", whose files are in the order of
+    /// their names. Custom data may have none.
     #[serde(skip_serializing_if = "is_nowhere")]
     #[schemars(schema_with = "path_schema")]
     pub path: PathBuf,
@@ -191,10 +192,20 @@ pub struct DataConfig {
     /// or classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_path: Option<Paths>,
+    /// npy: the name of the file of the validation targets, in the folder of `validation_path`. Default that of `targets`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_targets: Option<String>,
+    /// npy: the name of the file of the test targets, in the folder of `test_path`. Default that of `targets`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_targets: Option<String>,
     /// A fold of a cross-validation, such as "2/5", instead of a share: the second of five disjoint parts of the rows is set
     /// aside for validation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold: Option<Fold>,
+    /// Whether a share or a fold that is set aside has each class in the proportion of all rows, as far as whole rows can;
+    /// by default not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stratify: Option<bool>,
     /// Rows per update, or "all". Default 32.
     #[serde(default = "default_batch_size")]
     pub batch_size: BatchSize,
@@ -202,6 +213,10 @@ pub struct DataConfig {
     /// would only change the rounding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shuffle: Option<bool>,
+    /// Shards in object storage: number of rows that are shuffled together and read in advance, by default
+    /// 10000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shuffle_window: Option<NonZeroUsize>,
     /// Whether a last batch that is not full is dropped. Default false.
     #[serde(default)]
     pub drop_last: bool,
@@ -278,9 +293,13 @@ impl DataConfig {
             validation: 0.0,
             validation_path: None,
             test_path: None,
+            validation_targets: None,
+            test_targets: None,
             fold: None,
+            stratify: None,
             batch_size: default_batch_size(),
             shuffle: None,
+            shuffle_window: None,
             drop_last: false,
             sampling: None,
             augment: None,
@@ -315,10 +334,16 @@ impl DataConfig {
         matches!(self.label, Some(TargetColumns::Several(_))) && self.task != Some(Task::Regression)
     }
 
+    /// Returns the same options without files for validation and test.
+    pub(super) fn training(&self) -> Self {
+        let (validation_path, test_path) = (None, None);
+        let (validation_targets, test_targets) = (None, None);
+        Self { validation_path, test_path, validation_targets, test_targets, ..self.clone() }
+    }
+
     /// Returns the same options for the file at `path` alone, without those that choose rows for validation and test.
     pub(super) fn at(&self, path: impl Into<PathBuf>) -> Self {
-        let (path, validation_path, test_path) = (path.into(), None, None);
-        Self { path, more_paths: Vec::new(), validation_path, test_path, fold: None, ..self.clone() }
+        Self { path: path.into(), more_paths: Vec::new(), fold: None, stratify: None, ..self.training() }
     }
 
     /// Returns the treatment of a last batch that is not full.

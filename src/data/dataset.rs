@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 
-use super::{DataError, Fingerprint, Input, Names, TargetKind, TargetScale};
+use super::{DataError, Fingerprint, Input, Names, Shards, TargetKind, TargetScale};
 use crate::Notice;
 use crate::state::{State, StateError, Stateful};
 
@@ -158,6 +158,15 @@ pub trait Dataset: Send + Sync {
         None
     }
 
+    /// Returns the shards of the training rows, if reading rows in another order than theirs is slow. An order of such data
+    /// keeps rows that are needed together near each other, and batches are always made on other threads.
+    fn shards(&self) -> Option<Shards> {
+        None
+    }
+
+    /// Hears which rows will be needed soon, in the order of reading, so that they can be read in advance.
+    fn expect(&self, _rows: &[Range<usize>]) {}
+
     /// Whether the rows are gathered on the run's device. Such a data set is only used from the training thread; for
     /// others, batches may be prefetched on other threads.
     fn is_on_device(&self) -> bool {
@@ -271,6 +280,14 @@ macro_rules! delegate {
 
         fn target_scale(&$this) -> Option<&TargetScale> {
             $inner.target_scale()
+        }
+
+        fn shards(&$this) -> Option<Shards> {
+            $inner.shards()
+        }
+
+        fn expect(&$this, rows: &[std::ops::Range<usize>]) {
+            $inner.expect(rows);
         }
 
         fn is_on_device(&$this) -> bool {

@@ -1,8 +1,10 @@
 //! Defaults of `[data]`, filled in.
 
+use std::num::NonZeroUsize;
+
 use super::format_kind::Format;
 use super::options::{Label, MISSING_VALUES, Missing, RowPacking, Task, TokenKind};
-use super::{BatchSize, DataConfig};
+use super::{BatchSize, DataConfig, stream};
 
 impl DataConfig {
     /// Returns the same options, with every default that applies to the format filled in. Values that depend on the
@@ -32,6 +34,9 @@ impl DataConfig {
             Format::Safetensors | Format::Npz => {
                 config.inputs.get_or_insert_with(|| "x".to_owned());
                 config.targets.get_or_insert_with(|| "y".to_owned());
+                if stream::is_remote(self) {
+                    config.shuffle_window = self.shuffle_window.or(NonZeroUsize::new(stream::WINDOW));
+                }
                 config.standardize.get_or_insert(false);
             }
             Format::Jsonl => config.complete_documents(),

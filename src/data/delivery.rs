@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 
-use super::prefetcher::{Prefetcher, Prepare};
+use super::prefetcher::{Pace, Prefetcher, Prepare};
 use super::{Batch, DataError};
 use crate::cuda::upload::{self, Arrival, Upload};
 
@@ -48,15 +48,10 @@ struct Coming {
 }
 
 impl Delivery {
-    /// The batches `0..end` of `prepare`. If those are known to be quick, or too few to start a thread for, they are
-    /// `at_hand`.
-    pub fn new(prepare: Arc<Prepare<Batch>>, end: u64, to: &Destination, at_hand: bool) -> Self {
-        let made = Prefetcher::new(prepare, end);
-        let made = Arc::new(if at_hand { made.at_hand() } else { made });
-        let coming = to.upload.as_ref().map(|upload| {
-            let coming = uploaded(&made, upload, end);
-            if at_hand { coming.at_hand() } else { coming }
-        });
+    /// The batches `0..end` of `prepare`.
+    pub fn new(prepare: Arc<Prepare<Batch>>, end: u64, to: &Destination, pace: Pace) -> Self {
+        let made = Arc::new(Prefetcher::new(prepare, end).paced(pace));
+        let coming = to.upload.as_ref().map(|upload| uploaded(&made, upload, end).paced(pace));
         Self { made, to: to.clone(), coming }
     }
 
@@ -123,7 +118,7 @@ mod tests {
             thread::sleep(time);
             if number == 30 { Err(DataError::NoSuchRow { row: 30, rows: 0 }) } else { Ok(batch(number)) }
         };
-        Delivery::new(Arc::new(prepare), 50, &Destination::slow(device), false)
+        Delivery::new(Arc::new(prepare), 50, &Destination::slow(device), Pace::Unknown)
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::batches::{BatchSource, Share};
 use super::dataset::Source;
 use super::delivery::{Delivery, Destination};
 use super::files::Counts;
-use super::prefetcher::Prefetcher;
+use super::prefetcher::{Pace, Prefetcher};
 use super::sampling::Sampler;
 use super::{
     Augment, Batch, BatchSizes, DataConfig, DataError, Dataset, Fingerprint, Input, Order, Recalled, RowSet, Sampling,
@@ -71,7 +71,8 @@ impl Data {
         device: &Device,
         batch_sizes: Option<BatchSizes<'_>>,
     ) -> Result<Self, DataError> {
-        let split = Split::of(config, Counts { train: source.len(), ..Counts::default() }, seed)?;
+        let counts = Counts { train: source.len(), ..Counts::default() };
+        let split = Split::of(config, counts, || source.labels(), seed)?;
         Self::of(source, split, config, seed, device, batch_sizes)
     }
 
@@ -86,6 +87,10 @@ impl Data {
         let (rows, now) = (split.train().len(), config.batch_size);
         let (first, later) = batch_sizes.map_or_else(|| (now, Vec::new()), |sizes| sizes.of_run(now));
         let order = Order::new(rows, first, config.last_batch(), config.shuffle_seed(seed))?;
+        let order = match source.shards() {
+            Some(shards) => order.by_shards(shards)?,
+            None => order,
+        };
         let order = later.into_iter().try_fold(order, |order, (step, size)| order.changed_at(step, size))?;
         let data = Self::new(source, split, order)?.on(device);
         let data = match &config.sampling {
@@ -200,7 +205,8 @@ impl<D: Dataset + 'static> Data<D> {
         }
         let ahead = self.ahead.get_or_init(|| {
             let gathering = self.gathering.clone();
-            Delivery::new(Arc::new(move |step| gathering.training(step)), u64::MAX, &self.to, false)
+            let pace = if gathering.dataset.shards().is_some() { Pace::Slow } else { Pace::Unknown };
+            Delivery::new(Arc::new(move |step| gathering.training(step)), u64::MAX, &self.to, pace)
         });
         ahead.batch_unless(step, stop)
     }
@@ -254,8 +260,12 @@ impl<D: Dataset + 'static> Data<D> {
         let is_on_device = gathering.dataset.is_on_device();
         let ahead = {
             let rows = rows.clone();
-            let is_slow = self.ahead.get().is_some_and(Delivery::is_slow);
-            Delivery::new(Arc::new(move |number| gathering.evaluation(&rows, number)), own.end, &self.to, !is_slow)
+            let pace = match self.ahead.get().is_some_and(Delivery::is_slow) {
+                _ if gathering.dataset.shards().is_some() => Pace::Slow,
+                true => Pace::Unknown,
+                false => Pace::AtHand,
+            };
+            Delivery::new(Arc::new(move |number| gathering.evaluation(&rows, number)), own.end, &self.to, pace)
         };
         let batch = move |number| {
             if is_on_device {

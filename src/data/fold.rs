@@ -18,6 +18,11 @@ pub struct Fold {
 }
 
 impl Fold {
+    /// Returns its number, from 1.
+    pub fn number(self) -> usize {
+        self.number
+    }
+
     /// Returns the number of parts.
     pub fn count(self) -> usize {
         self.count

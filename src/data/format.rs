@@ -7,11 +7,13 @@ use candle_core::Device;
 use super::columns::TableOptions;
 use super::dataset::Source;
 use super::error::FilesError;
-use super::files::{Counts, Part};
+use super::files::{Counts, Files, Part};
 use super::format_kind::{COMMON, Format};
 use super::tables::{self, ReadTable};
 use super::tensors::{ReadTensors, TensorReader};
-use super::{DataConfig, DataError, Recalled, Split, Table, Vocabulary, documents, folder, idx, others, survey, text};
+use super::{
+    DataConfig, DataError, Recalled, Split, Table, Vocabulary, documents, folder, idx, others, stream, survey, text,
+};
 use crate::Notice;
 use crate::state::State;
 
@@ -80,8 +82,14 @@ impl Format {
 
     /// Refuses several files where one is read, and two ways of choosing validation rows.
     fn check_rows(self, config: &DataConfig) -> Result<(), DataError> {
-        if !config.more_paths.is_empty() && !matches!(self, Self::Csv | Self::Parquet) {
+        if !config.more_paths.is_empty() && !self.is_in_several_files() {
             return Err(FilesError::OnePath { option: Part::Train.option(), format: self.name() }.into());
+        }
+        if config.shuffle_window.is_some() && !stream::is_remote(config) {
+            return Err(DataError::meaningless(
+                "shuffle_window",
+                "files on the local disk, which are shuffled as a whole",
+            ));
         }
         let set_aside = [
             ("validation", config.validation > 0.0),
@@ -92,11 +100,26 @@ impl Format {
         match (config.fold, set_aside.into_iter().find(|(_, is_given)| *is_given)) {
             (Some(_), Some((option, _))) => Err(DataError::meaningless(option, "a run with `data.fold`")),
             (Some(_), None) if self == Self::Text => Err(DataError::meaningless("fold", "text")),
+            (None, Some((option, _))) if config.stratify == Some(true) && option != "validation" => {
+                Err(DataError::meaningless("stratify", "data that comes with validation files"))
+            }
+            _ if config.stratify == Some(true) && matches!(self, Self::Text | Self::Jsonl) => {
+                Err(DataError::meaningless("stratify", "text, whose rows have no class"))
+            }
             (None, Some(("validation", _))) if has_files => {
                 Err(DataError::meaningless("validation", "data that comes with validation files"))
             }
+            (None, None) if config.stratify == Some(true) => Err(DataError::meaningless(
+                "stratify",
+                "a run that sets no rows aside by `data.validation` or `data.fold`",
+            )),
             _ => Ok(()),
         }
+    }
+
+    /// Whether its rows may be in several files.
+    fn is_in_several_files(self) -> bool {
+        matches!(self, Self::Csv | Self::Parquet | Self::Safetensors | Self::Npz | Self::Text | Self::Jsonl)
     }
 }
 
@@ -115,16 +138,19 @@ pub(super) fn open(
     let config = &settled;
     let format = Format::of(config)?;
     format.check(config)?;
+    if stream::is_remote(config) {
+        return stream::open(config, format, recalled);
+    }
     // Data that an earlier version accepted must still be accepted on a resume.
     let nothing = State::default();
     let saved = recalled.map(|recalled| recalled.memory.unwrap_or(&nothing));
     match format {
         Format::Csv | Format::Parquet => read_table(config, format, seed, device, saved, said),
-        Format::Safetensors | Format::Text if config.validation_path.is_some() || config.test_path.is_some() => {
+        Format::Safetensors | Format::Npy | Format::Npz | Format::Text if has_others(config) => {
             let known = others::Known::of(config, format)?;
             recalled.map_or(Ok(()), |recalled| recalled.check(config, &known.fingerprint))?;
             let recalled = recalled.map(|recalled| Recalled { fingerprint: None, ..recalled });
-            let train = open(&DataConfig { fold: config.fold, ..config.at(&config.path) }, seed, device, recalled)?;
+            let train = open(&config.training(), seed, device, recalled)?;
             known.beside(train, config, device)
         }
         Format::Safetensors | Format::Npy | Format::Npz => read_tensors(config, format, seed, device, saved),
@@ -137,7 +163,8 @@ pub(super) fn open(
             let own = config.own.as_ref().ok_or(DataError::NotGiven)?;
             config.validate()?;
             let source = own.get().open(&config.path)?;
-            let split = Split::of(config, Counts { train: source.len(), ..Counts::default() }, seed)?;
+            let counts = Counts { train: source.len(), ..Counts::default() };
+            let split = Split::of(config, counts, || source.labels(), seed)?;
             Ok((source, split))
         }
     }
@@ -151,6 +178,11 @@ pub(crate) fn open_text(config: &DataConfig, vocabulary: Vocabulary) -> Result<B
     })
 }
 
+/// Whether validation or test rows are in separate files.
+fn has_others(config: &DataConfig) -> bool {
+    config.validation_path.is_some() || config.test_path.is_some()
+}
+
 fn read_table(
     config: &DataConfig,
     format: Format,
@@ -162,7 +194,7 @@ fn read_table(
     let options = TableOptions::of_run(config, saved)?;
     let ReadTable { mut frame, counts, fingerprint } = tables::read(config, format, &options)?;
     frame.notices.extend(said);
-    let split = Split::of(config, counts, seed)?;
+    let split = Split::of(config, counts, || frame.targets.classes(), seed)?;
     let standardized = config.standardize.unwrap_or(true);
     let table = Table::encoded(frame, &split, options.encoding, standardized, fingerprint, device)?;
     Ok((Box::new(table.scaled(config.target_transform, &split)?), split))
@@ -175,9 +207,16 @@ fn read_tensors(
     device: &Device,
     saved: Option<&State>,
 ) -> Result<(Box<dyn Source>, Split), DataError> {
-    let (read, fingerprint) = TensorReader::new(config, saved).open(&config.path, format, saved.is_some())?;
+    let files = Files::of(config)?;
+    let paths: Vec<&Path> = files.iter().map(|(_, path)| path).collect();
+    if paths.len() > 1 && !format.is_in_several_files() {
+        return Err(FilesError::OnePath { option: Part::Train.option(), format: format.name() }.into());
+    }
+    let (read, fingerprints) = TensorReader::new(config, saved).open(&paths, format, saved.is_some())?;
+    let fingerprint = files.identity(&fingerprints);
     let ReadTensors { rows, names, notices } = read;
-    let split = Split::of(config, Counts { train: rows.len(), ..Counts::default() }, seed)?;
+    let counts = Counts { train: rows.len(), ..Counts::default() };
+    let split = Split::of(config, counts, || rows.targets().classes(), seed)?;
     let mut table = Table::new(rows, fingerprint, device)?.with_classes(names).saying(notices);
     if config.standardize.unwrap_or(false) {
         table = table.standardized(&split)?;

@@ -82,13 +82,49 @@ const CSV: &[&str] = &[
 /// Options of every table format.
 const TABLE: &[&str] = CSV.split_at(6).1;
 
+/// Options of named tensors.
+const TENSORS: &[&str] = &[
+    "inputs",
+    "targets",
+    "classes",
+    "standardize",
+    "target_transform",
+    "validation_path",
+    "test_path",
+    "shuffle_window",
+];
+
+/// Options of arrays in files.
+const NPY: &[&str] = &[
+    "targets",
+    "classes",
+    "standardize",
+    "target_transform",
+    "validation_path",
+    "validation_targets",
+    "test_path",
+    "test_targets",
+];
+
 /// Options of documents.
-const DOCUMENTS: &[&str] =
-    &["text", "prompt", "answer", "messages", "template", "separator", "packing", "tokens", "tokenizer", "context"];
+const DOCUMENTS: &[&str] = &[
+    "text",
+    "prompt",
+    "answer",
+    "messages",
+    "template",
+    "separator",
+    "packing",
+    "tokens",
+    "tokenizer",
+    "context",
+    "validation_path",
+    "test_path",
+];
 
 /// Options of every format: the place of the data, its split, its order, and changes at every step.
-pub(super) const COMMON: [&str; 9] =
-    ["path", "format", "validation", "fold", "batch_size", "shuffle", "drop_last", "sampling", "augment"];
+pub(super) const COMMON: [&str; 10] =
+    ["path", "format", "validation", "fold", "stratify", "batch_size", "shuffle", "drop_last", "sampling", "augment"];
 
 impl Format {
     /// All formats except registered ones.
@@ -145,11 +181,8 @@ impl Format {
             Self::Csv => CSV,
             // A Parquet file contains column names and missing values.
             Self::Parquet => TABLE,
-            Self::Npy => &["targets", "classes", "standardize", "target_transform"],
-            Self::Npz => &["inputs", "targets", "classes", "standardize", "target_transform"],
-            Self::Safetensors => {
-                &["inputs", "targets", "classes", "standardize", "target_transform", "validation_path", "test_path"]
-            }
+            Self::Npy => NPY,
+            Self::Npz | Self::Safetensors => TENSORS,
             Self::Idx => {
                 &["images", "labels", "validation_images", "validation_labels", "test_images", "test_labels", "classes"]
             }

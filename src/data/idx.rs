@@ -46,7 +46,7 @@ pub(super) fn open(
     };
     let integers = Integers { labels_of, declared: config.classes, may_have_names: integers::may_have_names(saved) };
     let found = integers.classes(&pair.labels, |row, problem| pair.wrong(row, problem))?;
-    let split = Split::of(config, counts, seed)?;
+    let split = Split::of(config, counts, || Some(found.labels.clone()), seed)?;
     let fingerprint = Fingerprint::of_files(pair.files.iter().map(|file| (file.name(), &file.fingerprint)));
     let said = pair.notice();
     let images = Images::of(pair.shape, pair.samples, found.labels, found.count, fingerprint)?;

@@ -5,8 +5,9 @@
 //! such as the statistics of standardization, and a fingerprint, by which a resume refuses other content.
 //!
 //! Read in this order:
-//! 1. `order.rs`: which rows batch number `step` holds.
-//! 2. `split.rs`: which rows are for training, for validation and for a test; `fold.rs`: folds of a cross-validation.
+//! 1. `order.rs`: which rows batch number `step` holds; `shard_order.rs`: if they are in shards.
+//! 2. `split.rs`: which rows are for training, for validation and for a test; `fold.rs`: folds of a cross-validation;
+//!    `strata.rs`: each class in proportion.
 //! 3. `dataset.rs`: the trait of data sets, for your own; `own.rs`: registration by name.
 //! 4. `config.rs`: the options of data; `options.rs`: their words; `written.rs`, `paths.rs`: their form in a file;
 //!    `format_kind.rs`: the options of each format; `settled.rs`: options that the file itself shows; `format.rs`: its reader;
@@ -21,7 +22,7 @@
 //! 6. `images.rs`: images in memory, from `idx.rs` (`idx_file.rs`). `folder`: images in files, each a
 //!    `picture.rs` (`pixels.rs`, `shaping.rs`);
 //!    `augment`: random changes at each step. `text`: tokens; `documents`: those of JSON Lines. `class_counts.rs`: the rows of each class, `sampling.rs`:
-//!    rows drawn by the weights of their classes.
+//!    rows drawn by the weights of their classes. `stream`: shards in object storage.
 //! 7. `feed.rs`: the data of a training loop, which combines all of these in `batches.rs`; `prefetcher.rs`: batches made in advance.
 //! 8. `schema.rs`: the form of rows, saved in a checkpoint; `reader`: other rows, for a trained model.
 //! 9. `error`: all errors of data.
@@ -87,9 +88,12 @@ mod sampling;
 mod schema;
 mod settled;
 mod shaping;
+mod shard_order;
 mod size;
 mod split;
 mod standardize;
+mod strata;
+mod stream;
 mod survey;
 mod table;
 mod tables;
@@ -111,8 +115,10 @@ pub use config::DataConfig;
 pub(crate) use dataset::pieces;
 pub use dataset::{Batch, Dataset, Source};
 pub use delimiter::{CommentMark, Delimiter};
+pub use documents::DocumentSurvey;
 pub use error::{
-    DataError, EncodingError, FilesError, IdxError, ImageError, Problem, TableError, TensorError, TextError, Unknown,
+    DataError, EncodingError, FilesError, IdxError, ImageError, Problem, StreamError, TableError, TensorError,
+    TextError, Unknown,
 };
 pub use feed::Data;
 pub use file::Fingerprint;
@@ -136,6 +142,7 @@ pub use rows::{Rows, Targets};
 pub use sampling::Sampling;
 pub use schema::{Columns, Names, Schema};
 pub use shaping::{Crop, Resize, Side};
+pub use shard_order::Shards;
 pub use size::Size;
 pub use split::{RowSet, Split};
 pub use standardize::Statistics;

@@ -10,7 +10,8 @@ use std::ops::Range;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::DataError;
+use super::shard_order::ShardOrder;
+use super::{DataError, Shards};
 use crate::rng::{Permutation, Stream};
 
 /// Number of rows in a batch.
@@ -51,7 +52,10 @@ pub enum LastBatch {
 pub struct Order {
     rows: usize,
     last: LastBatch,
-    shuffle: Option<Stream>,
+    /// The seed of the shuffling, and its random numbers.
+    shuffle: Option<(u64, Stream)>,
+    /// The shards that the rows are in, if they are.
+    shards: Option<ShardOrder>,
     /// The batch sizes, from the first on.
     spans: Vec<Span>,
 }
@@ -95,8 +99,21 @@ impl Order {
         if rows == 0 {
             return Err(DataError::NothingToVisit);
         }
-        let shuffle = shuffle_seed.map(|seed| Stream::new(seed, "shuffle"));
-        Self { rows, last, shuffle, spans: Vec::new() }.with(Span::default(), batch_size)
+        let shuffle = shuffle_seed.map(|seed| (seed, Stream::new(seed, "shuffle")));
+        Self { rows, last, shuffle, shards: None, spans: Vec::new() }.with(Span::default(), batch_size)
+    }
+
+    /// Returns the order of rows that are in shards: an epoch visits one shard after the other, and shuffles rows within
+    /// windows.
+    ///
+    /// # Errors
+    /// The shards have another number of rows.
+    pub fn by_shards(self, shards: Shards) -> Result<Self, DataError> {
+        let shards = ShardOrder::new(shards);
+        if shards.len() != self.rows {
+            return Err(DataError::MadeForOthers { what: "order", made_for: self.rows, rows: shards.len() });
+        }
+        Ok(Self { shards: Some(shards), ..self })
     }
 
     /// Returns the same order with batches of another size from `step` on, which is not before an earlier change.
@@ -193,13 +210,22 @@ impl Order {
     /// Returns the rows at these places of batch number `step`, which must be among its places.
     pub(super) fn rows_within(&self, step: u64, places: Range<usize>) -> Vec<usize> {
         let positions = self.positions_within(step, places);
-        match self.shuffle {
-            None => positions.collect(),
-            Some(stream) => {
+        match (self.shuffle, &self.shards) {
+            (None, _) => positions.collect(),
+            (Some((seed, _)), Some(shards)) => shards.rows(seed, self.epoch_of(step), positions),
+            (Some((_, stream)), None) => {
                 let permutation = Permutation::new(stream, self.epoch_of(step), self.rows);
                 positions.map(|position| permutation.at(position)).collect()
             }
         }
+    }
+
+    /// Returns the rows, in the order of reading, that batch number `step` and those soon after it need; none if rows are
+    /// not in shards.
+    pub(super) fn soon(&self, step: u64) -> Vec<Range<usize>> {
+        let seed = self.shuffle.map(|(seed, _)| seed);
+        let Place { epoch, start, .. } = self.place(step);
+        self.shards.as_ref().map(|shards| shards.soon(seed, epoch, start)).unwrap_or_default()
     }
 
     /// Returns the number of rows in all batches before number `step`: the samples seen after `step` updates.

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::dataset::{Source, delegate};
 use super::format_kind::{COMMON, Format};
-use super::{Batch, DataError, Dataset, Fingerprint, Input, Names, TargetKind, TargetScale};
+use super::{Batch, DataError, Dataset, Fingerprint, Input, Names, Shards, TargetKind, TargetScale};
 use crate::registry::{Kind, Named, Registry};
 use crate::state::{State, StateError, Stateful};
 use crate::{KindError, Notice};

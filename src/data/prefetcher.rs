@@ -30,6 +30,17 @@ const LOOK_UP_EVERY: Duration = Duration::from_millis(50);
 /// More threads rarely have anything to do.
 const MOST_THREADS: usize = 4;
 
+/// How long a batch takes to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Batches are known to be quick, or too few to start a thread for.
+    AtHand,
+    /// Threads start when several in a row took long.
+    Unknown,
+    /// One may wait for a network: threads start after the first.
+    Slow,
+}
+
 /// Returns batches by number; the next few are made while the caller works on one.
 pub(super) struct Prefetcher<B = Batch> {
     prepare: Arc<Prepare<B>>,
@@ -64,9 +75,13 @@ impl<B: Send + 'static> Prefetcher<B> {
         Self { crew: Crew { name: thread, threads: 1, most: 1 }, ..self }
     }
 
-    /// Disables threads, for batches that are known to be quick, or too few to start a thread for.
-    pub fn at_hand(self) -> Self {
-        Self { begun: AtomicU32::new(SLOW_BATCHES), ..self }
+    /// Says how long a batch takes, as far as it is known.
+    pub fn paced(self, pace: Pace) -> Self {
+        match pace {
+            Pace::AtHand => Self { begun: AtomicU32::new(SLOW_BATCHES), ..self },
+            Pace::Unknown => self,
+            Pace::Slow => Self { slow: AtomicU32::new(SLOW_BATCHES), ..self },
+        }
     }
 
     /// Whether threads were started, because preparing a batch takes long.

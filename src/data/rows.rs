@@ -91,6 +91,14 @@ impl Targets {
         }
     }
 
+    /// Returns the class of every row, if each has one.
+    pub(super) fn classes(&self) -> Option<Vec<u32>> {
+        match self {
+            Self::Classes { labels, .. } => Some(labels.clone()),
+            Self::Values { .. } => None,
+        }
+    }
+
     /// Returns the number of rows, if it is an integer.
     pub(super) fn rows(&self) -> Option<usize> {
         match self {

@@ -7,7 +7,7 @@ use super::delimiter::Delimiter;
 use super::first_lines::FirstLines;
 use super::format_kind::Format;
 use super::options::Decimal;
-use super::{DataConfig, DataError, files};
+use super::{DataConfig, DataError, documents, files};
 use crate::Notice;
 
 impl DataConfig {
@@ -20,6 +20,7 @@ impl DataConfig {
         let Some(first) = files::first(self) else { return Ok((self.clone(), Vec::new())) };
         match Format::of(self) {
             Ok(Format::Csv) => Ok(self.settled_csv(&first)),
+            Ok(Format::Jsonl) => Ok(documents::settled(self, &first)),
             #[cfg(feature = "parquet")]
             Ok(Format::Parquet) => super::parquet::settled(self, &first),
             _ => Ok((self.clone(), Vec::new())),

@@ -88,13 +88,26 @@ impl Split {
         Ok(Self::set_aside(rows, "fold", seed, fold.of(rows)))
     }
 
-    /// Sets rows aside as `config` says: a fold or a share of the training rows, or the rows of validation files.
-    pub(super) fn of(config: &DataConfig, counts: Counts, seed: u64) -> Result<Self, DataError> {
+    /// Sets rows aside as `config` says: a fold or a share of the training rows, or the rows of validation files. `labels`
+    /// are the classes of all rows, if each has one.
+    pub(super) fn of(
+        config: &DataConfig,
+        counts: Counts,
+        labels: impl FnOnce() -> Option<Vec<u32>>,
+        seed: u64,
+    ) -> Result<Self, DataError> {
         let Counts { train, validation, test } = counts;
-        let split = match config.fold {
-            Some(fold) => Self::fold(train, fold, seed)?,
-            None if validation > 0 => Self::last(train + validation, validation)?,
-            None => Self::new(train, config.validation, seed)?,
+        let classes = match config.stratify {
+            Some(true) => Some(labels().ok_or(DataError::NoStrata)?),
+            _ => None,
+        };
+        let classes = classes.as_deref().map(|classes| classes.get(..train).unwrap_or(classes));
+        let split = match (config.fold, classes) {
+            (Some(fold), None) => Self::fold(train, fold, seed)?,
+            (Some(fold), Some(classes)) => Self::stratified_fold(classes, fold, seed)?,
+            (None, _) if validation > 0 => Self::last(train + validation, validation)?,
+            (None, None) => Self::new(train, config.validation, seed)?,
+            (None, Some(classes)) => Self::stratified(classes, config.validation, seed)?,
         };
         Ok(split.with_test(test))
     }
@@ -109,9 +122,14 @@ impl Split {
     /// Sets these positions of the permutation of a purpose aside.
     fn set_aside(rows: usize, purpose: &str, seed: u64, positions: Range<usize>) -> Self {
         let permutation = Permutation::new(Stream::new(seed, purpose), 0, rows);
+        Self::without(rows, positions.map(|position| permutation.at(position)))
+    }
+
+    /// Sets these rows aside.
+    pub(super) fn without(rows: usize, aside: impl Iterator<Item = usize>) -> Self {
         let mut set_aside = vec![false; rows];
-        for position in positions {
-            set_aside[permutation.at(position)] = true;
+        for row in aside {
+            set_aside[row] = true;
         }
         let (validation, train) = (0..rows).partition(|&row| set_aside[row]);
         Self {

@@ -113,6 +113,12 @@ pub(super) fn text(
     );
     let length = Length { batch_size: 12, epochs: None, steps: 2000, clip_norm: true };
     lines.batch_size(&length);
+    gpt(lines);
+    Ok(length)
+}
+
+/// Writes `[model]` for tokens.
+pub(super) fn gpt(lines: &mut Lines) {
     lines.decide("model: gpt, a decoder-only transformer".to_owned());
     lines.table("model", "The model: a decoder-only transformer.");
     lines.value("kind", "\"gpt\"", "For tokens there is \"gpt\".");
@@ -124,5 +130,4 @@ pub(super) fn text(
         "0.0",
         "Share that is dropped in training, from 0 to below 1; 0.1 or 0.2 if the text is short.",
     );
-    Ok(length)
 }

@@ -2,9 +2,10 @@
 //! explains its purpose and the alternatives, and a list of all decisions.
 //!
 //! `table.rs` writes the configuration of a table: `target.rs` chooses the column to predict, `columns.rs` the use of
-//! each other one. `files.rs` handles images and text, `tensors.rs` tensors, and `lines.rs` writes.
+//! each other one. `files.rs` handles images and text, `documents.rs` JSON Lines, `tensors.rs` tensors, and `lines.rs` writes.
 
 mod columns;
+mod documents;
 mod files;
 mod lines;
 mod table;
@@ -58,8 +59,8 @@ pub enum StarterError {
     /// Its format is unknown.
     #[error(
         "{path} has no known format of training data: give a table (`.csv`, `.tsv`, `.parquet`), tensors \
-         (`.safetensors`, `.npz`, `.npy`), a text (`.txt`), each with or without `.gz`, a folder with MNIST's files, or a folder with \
-         one subfolder of images for each class"
+         (`.safetensors`, `.npz`, `.npy`), a text (`.txt`), documents (`.jsonl`), each with or without `.gz`, a folder with \
+         MNIST's files, or a folder with one subfolder of images for each class"
     )]
     Unknown {
         /// The file or folder.
@@ -136,6 +137,7 @@ pub fn configuration(data: &Path, written: &Path, requests: Requests) -> Result<
             let validation = validation_path.as_deref().map(from_there);
             files::images(&mut lines, &from_there(path), validation.as_deref(), classes, *files, *sides)
         }
+        Survey::Documents(survey) => documents::describe(&mut lines, survey, data, written)?,
         Survey::Text { tokens, distinct, is_unicode } => {
             files::text(&mut lines, data, written, *tokens, *distinct, *is_unicode)?
         }

@@ -194,10 +194,19 @@ impl Store for Cloud {
     }
 
     fn read(&self, object: &Path, range: Range<u64>) -> io::Result<Vec<u8>> {
-        let (key, wanted) = (self.key(object)?, range.clone());
-        let content = self.call(move |store| async move { store.get_range(&key, range).await })?;
-        if content.len() as u64 == wanted.end - wanted.start {
-            Ok(content.into())
+        self.read_current(object, range).map(|(content, _)| content)
+    }
+
+    fn read_current(&self, object: &Path, range: Range<u64>) -> io::Result<(Vec<u8>, Version)> {
+        let (key, wanted) = (self.key(object)?, range.end - range.start);
+        let (content, version) = self.call(move |store| async move {
+            let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
+            let found = store.get_opts(&key, options).await?;
+            let version = Version { e_tag: found.meta.e_tag.clone(), generation: found.meta.version.clone() };
+            Ok((found.bytes().await?, version))
+        })?;
+        if content.len() as u64 == wanted {
+            Ok((content.into(), version))
         } else {
             Err(ErrorKind::UnexpectedEof.into())
         }

@@ -43,6 +43,10 @@ impl Store for Guarded {
         self.store.read(object, range)
     }
 
+    fn read_current(&self, object: &Path, range: Range<u64>) -> io::Result<(Vec<u8>, Version)> {
+        self.store.read_current(object, range)
+    }
+
     fn fetch(&self, object: &Path, limit: u64) -> io::Result<Option<(Vec<u8>, Version)>> {
         self.store.fetch(object, limit)
     }

@@ -62,6 +62,12 @@ impl Store for Memory {
         bytes.map(<[u8]>::to_vec).ok_or_else(|| ErrorKind::UnexpectedEof.into())
     }
 
+    fn read_current(&self, object: &Path, range: Range<u64>) -> io::Result<(Vec<u8>, Version)> {
+        let bytes = self.read(object, range)?;
+        let number = self.objects().content.get(object).map(|(_, number)| *number).unwrap_or_default();
+        Ok((bytes, version(number)))
+    }
+
     fn fetch(&self, object: &Path, limit: u64) -> io::Result<Option<(Vec<u8>, Version)>> {
         match self.objects().content.get(object) {
             Some((content, _)) if content.len() as u64 > limit => Err(ErrorKind::InvalidData.into()),

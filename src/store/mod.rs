@@ -35,6 +35,11 @@ pub trait Store: Send + Sync {
     fn size(&self, object: &Path) -> io::Result<Option<u64>>;
     /// Reads exactly these bytes of an object; `NotFound` if it does not exist, `UnexpectedEof` if it is shorter.
     fn read(&self, object: &Path, range: Range<u64>) -> io::Result<Vec<u8>>;
+    /// Reads bytes like [`Store::read`], and says which version of the object they are from; no version if the store has
+    /// none.
+    fn read_current(&self, object: &Path, range: Range<u64>) -> io::Result<(Vec<u8>, Version)> {
+        Ok((self.read(object, range)?, Version::default()))
+    }
     /// Reads a small object with its version; `None` if it does not exist, `InvalidData` without reading if it has more
     /// than `limit` bytes.
     fn fetch(&self, object: &Path, limit: u64) -> io::Result<Option<(Vec<u8>, Version)>>;

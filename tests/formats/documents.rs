@@ -110,8 +110,8 @@ fn what_is_wrong_with_a_record_is_said_with_its_line() {
         refused("{\"text\": \"a\"}\n[1]\n", ""),
         "a.jsonl, line 2: the line is no object, such as {\"text\": \"…\"}"
     );
-    let message = refused("{\"prompt\": \"a\", \"answer\": \"b\"}\n", "");
-    assert!(message.starts_with("a.jsonl, line 1: no field `text`; it has `answer`, `prompt`; "), "{message}");
+    let message = refused("{\"title\": \"a\", \"body\": \"b\"}\n", "");
+    assert!(message.starts_with("a.jsonl, line 1: no field `text`; it has `body`, `title`; "), "{message}");
     let message = refused("{\"text\": \"a\"}\n", "separator = \"ab\"");
     assert_eq!(message, "`data.separator` must be one token, and \"ab\" is 2");
     let message = refused("{\"prompt\": \"abcdefghijk\", \"answer\": \"b\"}\n", "prompt = \"prompt\"");
@@ -119,4 +119,17 @@ fn what_is_wrong_with_a_record_is_said_with_its_line() {
     assert_eq!(refused("\n\n", ""), "a.jsonl holds no rows of data");
     assert_eq!(refused("{\"text\": \"a\"}\n", "cache = \"c\""), "`data.cache` does not apply to JSON Lines; remove it");
     assert!(refused("{\"text\": \"\u{fffd}", "").contains("line 1: not JSON"));
+}
+
+#[test]
+fn fields_with_usual_names_are_found_in_the_first_record() {
+    let lines = r#"{"instruction": "ab", "output": "c"}
+{"instruction": "d", "output": "ef"}
+"#;
+    let data = documents(lines, "tokens = \"bytes\"\ncontext = 6\npacking = \"none\"");
+    let all = data.all_rows().to_vec();
+    assert_eq!(rows(&data, &all), pairs(&[("|ab\nc|", "___c|_"), ("|d\nef|", "__ef|_")]));
+    let chat = r#"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}"#;
+    let data = documents(chat, "tokens = \"bytes\"\ncontext = 80");
+    assert!(rows(&data, &[0])[0].0.starts_with("|<|im_start|>human\na<|im_end|>"));
 }

@@ -188,8 +188,12 @@ fn a_list_of_columns_is_several_labels_or_values() {
 /// A safetensors file of rows with one input and a class.
 fn tensors(inputs: &[f32], classes: &[i64]) -> Vec<u8> {
     let device = candle_core::Device::Cpu;
-    let x = candle_core::Tensor::new(inputs, &device).unwrap().reshape((inputs.len(), 1)).unwrap();
-    let y = candle_core::Tensor::new(classes, &device).unwrap();
+    saved(candle_core::Tensor::new(inputs, &device).unwrap().reshape((inputs.len(), 1)).unwrap(), classes)
+}
+
+/// A safetensors file of these inputs and classes.
+fn saved(x: candle_core::Tensor, classes: &[i64]) -> Vec<u8> {
+    let y = candle_core::Tensor::new(classes, x.device()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.safetensors");
     candle_core::safetensors::save(&std::collections::HashMap::from([("x", x), ("y", y)]), &path).unwrap();
@@ -221,8 +225,9 @@ fn tensors_have_validation_and_test_files_too() {
     assert_eq!(gathered(&data, &[2]), (vec![3.0], vec![1]));
     let message = at(&folder, train, "test_path = \"@new.safetensors\"").map(drop).unwrap_err();
     assert!(message.starts_with("new.safetensors, ") && message.contains("label 2"), "{message}");
-    let message = at(&folder, "path = [\"@train.safetensors\", \"@other.safetensors\"]", "").map(drop).unwrap_err();
-    assert_eq!(message, "`data.path` is a list, and safetensors is read from one path; give one");
+    let several = train.replace("path = \"@train.safetensors\"", "path = \"@t*.safetensors\"");
+    let data = at(&folder, &several, "").unwrap();
+    assert_eq!((data.train_rows().len(), data.validation_rows().to_vec()), (3, vec![3, 4, 5]));
 }
 
 #[test]
@@ -237,4 +242,143 @@ fn a_text_has_validation_and_test_files_too() {
     assert_eq!(batch.inputs.to_vec2::<u32>().unwrap(), [[2, 1], [0, 2]]);
     let message = at(&folder, text, "test_path = \"@x.txt\"").map(drop).unwrap_err();
     assert!(message.contains("x.txt: character 'd' at byte 3, line 1, is unknown"), "{message}");
+}
+
+#[test]
+fn several_files_of_tensors_are_one_in_the_order_of_their_names() {
+    let long = candle_core::Tensor::zeros((1, 2), candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
+    let long = saved(long, &[0]);
+    let folder = folder(&[
+        ("2.safetensors", tensors(&[5.0, 7.0], &[2, 1])),
+        ("1.safetensors", tensors(&[1.0, 3.0, 4.0], &[0, 1, 0])),
+        ("all.safetensors", tensors(&[1.0, 3.0, 4.0, 5.0, 7.0], &[0, 1, 0, 2, 1])),
+        ("bad.safetensors", tensors(&[1.0, f32::NAN], &[0, 1])),
+        ("long.safetensors", long),
+    ]);
+    let one = at(&folder, "path = \"@all.safetensors\"", "standardize = true").unwrap();
+    for paths in ["path = \"@[12].safetensors\"", "path = [\"@1.safetensors\", \"@2.safetensors\"]"] {
+        let several = at(&folder, paths, "standardize = true").unwrap();
+        assert_eq!((rows(&several), several.schema()), (rows(&one), one.schema()), "{paths}");
+        assert_ne!(several.fingerprint(), one.fingerprint());
+    }
+    let refused = |paths: &str| at(&folder, paths, "").map(drop).unwrap_err();
+    let message = refused("path = [\"@2.safetensors\", \"@bad.safetensors\"]");
+    assert!(message.starts_with("bad.safetensors, tensor `x`, row 1 (counted from 0): "), "{message}");
+    let message = refused("path = [\"@2.safetensors\", \"@long.safetensors\"]");
+    let expected = "long.safetensors: tensor `x` is F32[1, 2], and F32[2, 1] in 2.safetensors; all files of a run have \
+                    rows of one form";
+    assert_eq!(message, expected);
+}
+
+/// The file of an array of NumPy: `<f4` or `<i8`, one-dimensional unless there is a second side.
+fn npy(kind: &str, shape: &str, elements: Vec<u8>) -> Vec<u8> {
+    let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
+    let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
+    let header = format!("{header:<width$}\n", width = length - 1);
+    [&b"\x93NUMPY\x01\x00"[..], &(length as u16).to_le_bytes()[..], header.as_bytes(), &elements].concat()
+}
+
+fn x(values: &[f32]) -> Vec<u8> {
+    npy("<f4", &format!("{}, 1", values.len()), values.iter().flat_map(|value| value.to_le_bytes()).collect())
+}
+
+fn y(classes: &[i64]) -> Vec<u8> {
+    npy("<i8", &format!("{},", classes.len()), classes.iter().flat_map(|class| class.to_le_bytes()).collect())
+}
+
+#[test]
+fn arrays_have_validation_and_test_files_with_their_own_targets() {
+    let folder = folder(&[
+        ("x.npy", x(&[1.0, 3.0])),
+        ("y.npy", y(&[0, 1])),
+        ("x_dev.npy", x(&[5.0, 7.0])),
+        ("y_dev.npy", y(&[1, 0])),
+        ("test/x.npy", x(&[2.0])),
+        ("test/y.npy", y(&[1])),
+    ]);
+    let paths = "path = \"@x.npy\"\nvalidation_path = \"@x_dev.npy\"\ntest_path = \"@test/x.npy\"\nstandardize = true";
+    let data = at(&folder, paths, "validation_targets = \"y_dev.npy\"").unwrap();
+    let batch = data.dataset().gather(&[2, 3, 4]).unwrap();
+    assert_eq!((floats(&batch.inputs), batch.targets.to_vec1::<u32>().unwrap()), (vec![3.0, 5.0, 0.0], vec![1, 0, 1]));
+    assert_eq!((data.validation_rows().to_vec(), data.test_rows().to_vec()), (vec![2, 3], vec![4]));
+    // The targets of the training rows are not those of others, whatever their number.
+    let message = at(&folder, paths, "").map(drop).unwrap_err();
+    assert_eq!(message, "y.npy is named in `data.targets` and in `data.validation_targets`; name each file once");
+    let message = at(&folder, "path = [\"@x.npy\", \"@test/x.npy\"]", "").map(drop).unwrap_err();
+    assert_eq!(message, "`data.path` names several files, and npy is read from one path; give one");
+}
+
+#[test]
+fn several_files_of_text_are_joined_with_nothing_between_them() {
+    let folder = folder(&[
+        ("2.txt", b"cab\ncab".to_vec()),
+        ("1.txt", b"abcab".to_vec()),
+        ("all.txt", b"abcabcab\ncab".to_vec()),
+        ("v.txt", b"bacbac".to_vec()),
+        ("odd.txt", b"a\nb\xff".to_vec()),
+    ]);
+    let options = "context = 3\ncache = \"@cache\"";
+    let one = at(&folder, "path = \"@all.txt\"", options).unwrap();
+    let several = at(&folder, "path = \"@[12].txt\"", options).unwrap();
+    let tokens = |data: &Data| data.batch(0).unwrap().inputs.to_vec2::<u32>().unwrap();
+    assert_eq!(tokens(&several), tokens(&one));
+    assert_eq!(several.train_rows().len(), 12 - 3);
+    // From the cache.
+    assert_eq!(tokens(&at(&folder, "path = \"@[12].txt\"", options).unwrap()), tokens(&one));
+    let paths = "path = [\"@1.txt\", \"@2.txt\"]\nvalidation_path = \"@v.txt\"";
+    assert_eq!(at(&folder, paths, options).unwrap().validation_rows().len(), 1);
+    let message = at(&folder, "path = [\"@1.txt\", \"@odd.txt\"]", options).map(drop).unwrap_err();
+    assert!(message.starts_with("odd.txt, byte 3: not UTF-8 text"), "{message}");
+}
+
+#[test]
+fn documents_are_in_several_files_with_those_for_validation_and_test() {
+    let lines = |texts: &[&str]| texts.iter().map(|text| format!("{{\"text\": \"{text}\"}}\n")).collect::<String>();
+    let folder = folder(&[
+        ("1.jsonl", lines(&["abc", "de"]).into_bytes()),
+        ("2.jsonl", lines(&["fgh"]).into_bytes()),
+        ("all.jsonl", lines(&["abc", "de", "fgh"]).into_bytes()),
+        ("v.jsonl", lines(&["hg", "fe"]).into_bytes()),
+        ("t.jsonl", lines(&["dcba"]).into_bytes()),
+        ("new.jsonl", lines(&["abc", "xyz"]).into_bytes()),
+    ]);
+    let options = "context = 4\npacking = \"none\"";
+    let others = "validation_path = \"@v.jsonl\"\ntest_path = \"@t.jsonl\"";
+    let one = at(&folder, "path = \"@all.jsonl\"", options).unwrap();
+    let data = at(&folder, &format!("path = \"@[12].jsonl\"\n{others}"), options).unwrap();
+    let tokens = |data: &Data, rows: &[usize]| data.dataset().gather(rows).unwrap().inputs.to_vec2::<u32>().unwrap();
+    assert_eq!(tokens(&data, &[0, 1, 2]), tokens(&one, &[0, 1, 2]));
+    assert_eq!((data.validation_rows().to_vec(), data.test_rows().to_vec()), (vec![3, 4], vec![5, 6]));
+    assert_eq!(tokens(&data, &[3, 5]), [[0, 8, 7, 0], [0, 4, 3, 2]]);
+    let message = at(&folder, "path = \"@1.jsonl\"\ntest_path = \"@new.jsonl\"", options).map(drop).unwrap_err();
+    assert!(message.contains("new.jsonl: ") && message.contains("'x'") && message.contains("line 2"), "{message}");
+}
+
+#[test]
+fn a_stratified_part_has_the_classes_in_proportion() {
+    let rows: String = (0..40).map(|i| format!("{i},red,{}\n", u32::from(i % 10 == 3))).collect();
+    let folder = folder(&[
+        ("a.csv", csv(&rows)),
+        ("a.safetensors", tensors(&[1.0; 40], &(0..40).map(|i| i64::from(i % 10 == 3)).collect::<Vec<_>>())),
+    ]);
+    let counts = |data: &Data, rows: &[usize]| {
+        let labels = data.dataset().gather(rows).unwrap().targets.to_vec1::<u32>().unwrap();
+        [0, 1].map(|class| labels.iter().filter(|label| **label == class).count())
+    };
+    for file in ["a.csv", "a.safetensors"] {
+        let path = format!("path = \"@{file}\"\nstratify = true");
+        for number in 1..=4 {
+            let data = at(&folder, &path, &format!("fold = \"{number}/4\"")).unwrap();
+            assert_eq!(counts(&data, &data.validation_rows().to_vec()), [9, 1]);
+        }
+        let data = at(&folder, &path, "validation = 0.5").unwrap();
+        assert_eq!(counts(&data, &data.validation_rows().to_vec()), [18, 2]);
+    }
+    let refused = |options: &str| at(&folder, "path = \"@a.csv\"\nstratify = true", options).map(drop).unwrap_err();
+    let message = refused("fold = \"1/4\"\ntask = \"regression\"");
+    assert!(message.starts_with("`data.stratify` sets rows aside by their classes"), "{message}");
+    assert!(refused("").contains("does not apply to a run that sets no rows aside"));
+    assert!(
+        refused("validation_path = \"@b.csv\"").contains("does not apply to data that comes with validation files")
+    );
 }

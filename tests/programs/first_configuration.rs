@@ -100,6 +100,40 @@ fn a_first_configuration_trains_as_it_is_for_tensors_and_text() {
 }
 
 #[test]
+fn a_first_configuration_trains_as_it_is_for_documents() {
+    let place = Workplace::new();
+    let lines =
+        |line: &dyn Fn(u32) -> Value| (0..40).map(|i| format!("{}\n", line(i))).collect::<String>().into_bytes();
+    let letter = |i: u32| String::from(char::from(b'a' + (i % 9) as u8));
+    write(
+        &place,
+        &[
+            ("texts.jsonl", lines(&|i| json!({"text": letter(i).repeat(5), "id": i}))),
+            ("pairs.jsonl.gz", data::gzip(&lines(&|i| json!({"question": letter(i), "answer": letter(i + 1)})))),
+            ("beside.jsonl", lines(&|i| json!({"problem": letter(i), "context": "", "output": letter(i + 2)}))),
+            (
+                "chats.jsonl",
+                lines(&|i| {
+                    let said = |role: &str, i| json!({"role": role, "content": letter(i)});
+                    json!({"messages": [said("user", i), said("assistant", i + 1)]})
+                }),
+            ),
+        ],
+    );
+    let jsonl = ("/data/format", json!("jsonl"));
+    assert_it_trains(&place, "texts.jsonl", &[jsonl.clone(), ("/data/context", json!(16))]);
+    let pair = [jsonl.clone(), ("/data/prompt", json!("question")), ("/data/answer", json!("answer"))];
+    assert_it_trains(&place, "pairs.jsonl.gz", &pair);
+    let template = json!("{problem}\n{context}\n{output}");
+    assert_it_trains(&place, "beside.jsonl", &[("/data/answer", json!("output")), ("/data/template", template)]);
+    assert_it_trains(&place, "chats.jsonl", &[jsonl, ("/data/messages", json!("messages"))]);
+    write(&place, &[("odd.jsonl", lines(&|i| json!({"title": letter(i)}))), ("text.jsonl", b"no JSON\n".to_vec())]);
+    let refused = |data: &str, expected: &[&str]| place.train_refuses(&["init", data, "-o", "never.toml"], expected);
+    refused("odd.jsonl", &["odd.jsonl, line 1: no field `text`; it has `title`"]);
+    refused("text.jsonl", &["text.jsonl, line 1: the line is no object in JSON"]);
+}
+
+#[test]
 fn a_first_configuration_trains_as_it_is_for_images() {
     let place = Workplace::new();
     let labels = data::idx(&[12], &[0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]);

@@ -386,3 +386,29 @@ fn averages_have_the_same_bits_on_any_number_of_ranks() {
     well(train_together(&lab, 2, "4", "ranks", NEVER));
     assert_same_bits(&lab.path("alone"), &lab.path("ranks"));
 }
+
+/// Each rank reads the rows of its share from the shards, whose order and windows are the same for all.
+#[test]
+fn any_number_of_ranks_has_the_bits_of_one_process_on_shards_in_object_storage() {
+    use rekindle::store::{self, Memory, Store};
+    let memory = Memory::new();
+    let folder = tempfile::tempdir().unwrap();
+    for (number, rows) in [0..10, 10..31, 31..48].into_iter().enumerate() {
+        let name = format!("{number}.safetensors");
+        super::resume_data::write_tensors(folder.path(), &name, rows);
+        let content = std::fs::read(folder.path().join(&name)).unwrap();
+        let path = Path::new("mem://ranks").join(name);
+        memory.upload(&path, &mut &content[..], content.len() as u64).unwrap();
+    }
+    store::register("mem://ranks", std::sync::Arc::new(memory));
+    let config = small(ADAMW, "cosine(12)", EVERY_STEP).replace(
+        "path = \"data.csv\"\n    validation = 0.2",
+        "path = \"mem://ranks/[01].safetensors\"\nvalidation_path = \"mem://ranks/2.safetensors\"\nclasses = 3\n\
+         shuffle_window = 15",
+    );
+    let lab = Lab::in_memory(&config);
+    train(&lab, "7", "alone", None, NEVER).unwrap();
+    well(train_together(&lab, 3, "7", "together", 4));
+    well(train_together(&lab, 2, "7", "together", NEVER));
+    assert_same_bits(&lab.path("alone"), &lab.path("together"));
+}

@@ -171,3 +171,48 @@ fn text_with_validation_and_test_files() {
         write(folder, &[("v.txt", b"abcdefghabcdefghhgfedcba".to_vec()), ("t.txt", b"aabbccddeeffgghh".to_vec())]);
     });
 }
+
+/// A safetensors file of these rows, each with two numbers and one of three classes.
+pub fn write_tensors(folder: &Path, name: &str, rows: std::ops::Range<u32>) {
+    use candle_core::{Device, Tensor};
+    let count = rows.len();
+    let x: Vec<f32> = rows.clone().flat_map(|i| [(i * 37 % 61) as f32 / 7.0, (i * i % 53) as f32 / 5.0]).collect();
+    let y: Vec<i64> = rows.map(|i| i64::from((i * 7 + i * i) % 3)).collect();
+    let tensors = std::collections::HashMap::from([
+        ("x", Tensor::from_vec(x, (count, 2), &Device::Cpu).unwrap()),
+        ("y", Tensor::from_vec(y, count, &Device::Cpu).unwrap()),
+    ]);
+    candle_core::safetensors::save(&tensors, folder.join(name)).unwrap();
+}
+
+#[test]
+fn several_files_of_tensors_and_a_stratified_fold() {
+    let tensors = |folder: &Path| {
+        for (name, rows) in [("1.safetensors", 0..30), ("2.safetensors", 30..50), ("test.safetensors", 50..60)] {
+            write_tensors(folder, name, rows);
+        }
+    };
+    let data = "path = \"[12].safetensors\"\ntest_path = \"test.safetensors\"\nfold = \"2/4\"\nstratify = true\n\
+                standardize = true\nbatch_size = 9";
+    assert_any_step_can_be_the_last_before_a_resume(data, MLP, tensors);
+}
+
+#[test]
+fn documents_in_several_files_with_those_for_validation_and_test() {
+    let data = "path = \"part-*.jsonl\"\nvalidation_path = \"v.jsonl\"\ntest_path = \"t.jsonl\"\ncontext = 8\n\
+                batch_size = 3";
+    let model = format!("kind = \"gpt\"\nlayers = 1\nheads = 2\nwidth = 8\ndropout = 0.2\n{}", GPTS[0]);
+    let lines = |rows: std::ops::Range<u32>| {
+        let line = |i: u32| {
+            let (a, b) = (char::from(b'a' + (i % 8) as u8), char::from(b'a' + (i * i % 8) as u8));
+            format!("{{\"question\": \"{a}{b}\", \"answer\": \"{b}{a}\"}}\n")
+        };
+        rows.map(line).collect::<String>().into_bytes()
+    };
+    assert_any_step_can_be_the_last_before_a_resume(data, &model, |folder| {
+        for (name, rows) in [("part-1.jsonl", 0..20), ("part-2.jsonl", 20..31), ("v.jsonl", 31..40), ("t.jsonl", 3..8)]
+        {
+            write(folder, &[(name, lines(rows))]);
+        }
+    });
+}

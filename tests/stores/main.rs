@@ -3,5 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bucket;
 mod checkpoints;
 mod object_store;
+mod streaming;

@@ -18,7 +18,7 @@ use rekindle::train::{Console, Sink, relative_path};
                         listed at the top of the file. An existing file is not replaced."
 )]
 pub struct Init {
-    /// The data: a CSV, Parquet, safetensors or text file, MNIST's folder, or a folder with one subfolder of images per
+    /// The data: a CSV, Parquet, safetensors, text or JSON Lines file, MNIST's folder, or a folder with one subfolder of images per
     /// class.
     data: PathBuf,
     /// The file to write; by default the name of the data with `.toml`, in the working directory.

@@ -1,26 +1,34 @@
-//! Documents of a JSON Lines file as rows of tokens: texts, pairs of prompt and answer, or chats.
+//! Documents of JSON Lines files as rows of tokens: texts, pairs of prompt and answer, or chats.
 //!
 //! 1. `records.rs`: a line becomes pieces of text, of which some are learned; `template.rs`: templates of pairs and
 //!    chats.
+//!    `usual.rs`: the usual names of fields.
 //! 2. `stream.rs`: their tokens, and which of them make a row.
+//! 3. `survey.rs`: documents for a first configuration.
 //!
 //! A token that is not learned, such as those of a prompt, has the target [`Dataset::ignored`], which a loss leaves out.
 
 mod records;
 mod stream;
+mod survey;
 mod template;
+mod usual;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 
 use self::records::{Fields, Piece};
 use self::stream::{Rows, Shape, Stream};
+pub use self::survey::DocumentSurvey;
+pub(super) use self::survey::survey;
+pub(super) use self::usual::settled;
 use super::dataset::Source;
 use super::error::{TextError, Unknown};
-use super::files::Counts;
+use super::files::{Counts, Files, Part};
 use super::options::{RowPacking, TokenKind};
 use super::text::source::TextFile;
 use super::text::{Before, Vocabulary};
@@ -30,11 +38,12 @@ use crate::figures::counted;
 use crate::memory::{self, Need};
 use crate::state::{State, StateError, Stateful};
 
-/// Documents as rows of `context` tokens, whose targets are the next tokens. The first rows are for training.
+/// Documents as rows of `context` tokens, whose targets are the next tokens: first those for training, then those for
+/// validation and for a test.
 #[derive(Debug)]
 pub struct Documents {
-    train: Part,
-    validation: Part,
+    /// By [`side_of`].
+    sides: [Side; 3],
     vocabulary: Vocabulary,
     separator: u32,
     context: usize,
@@ -44,11 +53,20 @@ pub struct Documents {
     notices: Vec<Notice>,
 }
 
-/// The documents of one side of the split, and the rows that they make.
+/// The documents of one use, and the rows that they make.
 #[derive(Debug, Default)]
-struct Part {
+struct Side {
     stream: Stream,
     rows: Vec<Range<usize>>,
+}
+
+/// Returns the number of a side.
+fn side_of(part: Part) -> usize {
+    match part {
+        Part::Train => 0,
+        Part::Validation => 1,
+        Part::Test => 2,
+    }
 }
 
 /// Opens the data set that `config` describes, with its split by `seed`: documents are set aside, not rows. For the run
@@ -58,10 +76,9 @@ pub(super) fn open(
     seed: u64,
     recalled: Option<Recalled<'_>>,
 ) -> Result<(Box<dyn Source>, Split), DataError> {
-    let file = TextFile::open(&config.path)?;
-    recalled.map_or(Ok(()), |recalled| recalled.check(config, &file.fingerprint))?;
+    let reader = Reader::new(config)?;
+    recalled.map_or(Ok(()), |recalled| recalled.check(config, &reader.fingerprint))?;
     let tokenizer = recalled.filter(|recalled| !recalled.tokenizer_is_given).and_then(|recalled| recalled.memory);
-    let reader = Reader::new(config, file)?;
     let vocabulary = match (&config.tokenizer, config.tokens.unwrap_or_default()) {
         (Some(_), _) if config.tokens.is_some() => {
             return Err(DataError::meaningless("tokens", "text with a tokenizer"));
@@ -74,120 +91,137 @@ pub(super) fn open(
         (None, TokenKind::Characters) => reader.characters()?,
     };
     let vocabulary = vocabulary.separated_by(config.separator.as_deref())?;
-    let split = Split::of(config, Counts { train: reader.count()?, ..Counts::default() }, seed)?;
+    let counts = Counts { train: reader.count()?, ..Counts::default() };
+    let split = Split::of(config, counts, || None, seed)?;
     let documents = reader.read(vocabulary, split.validation())?;
-    let (train, validation) = (documents.train.rows.len(), documents.validation.rows.len());
-    if train == 0 || (validation == 0 && !split.validation().is_empty()) {
+    let [train, validation, test] = documents.lengths();
+    let is_validated = config.validation_path.is_some() || !split.validation().is_empty();
+    if train == 0 || (validation == 0 && is_validated) || (test == 0 && config.test_path.is_some()) {
         return Err(reader.no_rows().into());
     }
-    Ok((Box::new(documents), Split::last(train + validation, validation)?))
+    Ok((Box::new(documents), Split::last(train + validation, validation)?.with_test(test)))
 }
 
 /// Opens the documents at `config.path` with an existing vocabulary, all of them for an evaluation.
 pub(super) fn open_known(config: &DataConfig, vocabulary: Vocabulary) -> Result<Documents, DataError> {
-    let reader = Reader::new(config, TextFile::open(&config.path)?)?;
+    let reader = Reader::new(config)?;
     let all = Split::last(reader.count()?, 0)?.all();
     let documents = reader.read(vocabulary, &all)?;
     if documents.is_empty() { Err(reader.no_rows().into()) } else { Ok(documents) }
 }
 
-/// A file with the options of reading it.
+/// The files of documents with the options of reading them.
 struct Reader {
-    file: TextFile,
+    files: Vec<(Part, TextFile)>,
+    fingerprint: Fingerprint,
     fields: Fields,
     shape: Shape,
     are_apart: bool,
 }
 
 impl Reader {
-    fn new(config: &DataConfig, file: TextFile) -> Result<Self, DataError> {
+    fn new(config: &DataConfig) -> Result<Self, DataError> {
         let context = config.context.map(NonZeroUsize::get).ok_or(TextError::NoContext)?;
         let fields = Fields::of(config)?;
         let packing = config.row_packing();
         let shape = Shape { context, is_alone: packing == RowPacking::None, is_whole: fields.are_whole() };
-        Ok(Self { file, fields, shape, are_apart: packing == RowPacking::Documents })
+        let named = Files::of(config)?;
+        let files: Vec<(Part, TextFile)> =
+            named.iter().map(|(part, path)| Ok((part, TextFile::open(path)?))).collect::<Result<_, DataError>>()?;
+        let fingerprints: Vec<Fingerprint> = files.iter().map(|(_, file)| file.fingerprint.clone()).collect();
+        let (fingerprint, are_apart) = (named.identity(&fingerprints), packing == RowPacking::Documents);
+        Ok(Self { files, fingerprint, fields, shape, are_apart })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.files.first().map(|(_, file)| file.path.clone()).unwrap_or_default()
     }
 
     fn no_rows(&self) -> TextError {
-        TextError::NothingToLearn { path: self.file.path.clone(), context: self.shape.context }
+        TextError::NothingToLearn { path: self.path(), context: self.shape.context }
     }
 
-    /// Returns the number of documents.
+    /// Returns the files of training documents.
+    fn training(&self) -> impl Iterator<Item = &TextFile> {
+        self.files.iter().filter(|(part, _)| *part == Part::Train).map(|(_, file)| file)
+    }
+
+    /// Returns the number of training documents, before any are set aside.
     fn count(&self) -> Result<usize, DataError> {
         let mut count = 0;
-        self.fields.read::<DataError>(&self.file, |_, _| {
-            count += 1;
-            Ok(())
-        })?;
-        if count == 0 { Err(DataError::NoRows { path: self.file.path.clone() }) } else { Ok(count) }
+        for file in self.training() {
+            self.fields.read::<DataError>(file, |_, _| {
+                count += 1;
+                Ok(())
+            })?;
+        }
+        if count == 0 { Err(DataError::NoRows { path: self.path() }) } else { Ok(count) }
     }
 
-    /// Returns every character of the documents.
+    /// Returns every character of the training documents.
     fn characters(&self) -> Result<Vocabulary, DataError> {
         let mut characters = BTreeSet::new();
-        self.fields.read::<DataError>(&self.file, |_, pieces| {
-            characters.extend(pieces.iter().flat_map(|piece| piece.text.chars()));
-            Ok(())
-        })?;
+        for file in self.training() {
+            self.fields.read::<DataError>(file, |_, pieces| {
+                characters.extend(pieces.iter().flat_map(|piece| piece.text.chars()));
+                Ok(())
+            })?;
+        }
         Ok(Vocabulary::characters(&characters.into_iter().collect::<String>()))
     }
 
-    /// Reads all documents; those with the numbers `set_aside` are for validation.
+    /// Reads all documents; training documents with the numbers `set_aside` are for validation.
     fn read(&self, vocabulary: Vocabulary, set_aside: &RowSet) -> Result<Documents, DataError> {
         let separator = vocabulary.separator().ok_or_else(|| TextError::Option {
             option: "separator".to_owned(),
             rule: "is missing: the token between documents".to_owned(),
         })?;
         let unknown_token = vocabulary.unknown().map(|(token, _)| token);
-        let (mut sides, mut ends) = ([Stream::default(), Stream::default()], [true, true]);
+        let (mut streams, mut ends) = (<[Stream; 3]>::default(), [true; 3]);
         let (mut number, mut unknown) = (0, 0);
         let mut aside = set_aside.iter().peekable();
-        self.fields.read::<DataError>(&self.file, |lines, pieces| {
-            let side = usize::from(aside.next_if_eq(&number).is_some());
-            number += 1;
-            let stream = &mut sides[side];
-            self.require_room(stream)?;
-            stream.begin(separator, ends[side]);
-            for Piece { text, counts } in &pieces {
-                let before = Before { bytes: 0, lines };
-                let see = |token| {
-                    unknown += usize::from(Some(token) == unknown_token);
-                    stream.push(token, *counts);
+        for (part, file) in &self.files {
+            self.fields.read::<DataError>(file, |lines, pieces| {
+                let side = match part {
+                    Part::Train => usize::from(aside.next_if_eq(&number).is_some()),
+                    others => side_of(*others),
                 };
-                vocabulary.encode_piece(before, text.as_bytes(), false, see).map_err(|error| self.in_file(error))?;
-            }
-            ends[side] = pieces.last().is_none_or(|piece| piece.counts);
-            Ok(())
-        })?;
-        for (stream, ends) in sides.iter_mut().zip(ends).filter(|(stream, _)| stream.len() > 0) {
+                number += 1;
+                let stream = &mut streams[side];
+                require_room(file, stream)?;
+                stream.begin(separator, ends[side]);
+                for Piece { text, counts } in &pieces {
+                    let before = Before { bytes: 0, lines };
+                    let see = |token| {
+                        unknown += usize::from(Some(token) == unknown_token);
+                        stream.push(token, *counts);
+                    };
+                    let encoded = vocabulary.encode_piece(before, text.as_bytes(), false, see);
+                    encoded.map_err(|error| in_file(&file.path, error))?;
+                }
+                ends[side] = pieces.last().is_none_or(|piece| piece.counts);
+                Ok(())
+            })?;
+        }
+        for (stream, ends) in streams.iter_mut().zip(ends).filter(|(stream, _)| stream.len() > 0) {
             stream.end(separator, ends);
         }
-        let unknown = vocabulary.unknowns(unknown, sides.iter().map(Stream::len).sum(), "");
-        let unknown = unknown.require_few().map_err(|error| self.in_file(error))?;
-        let [(train, of_train), (validation, of_validation)] = sides.map(|stream| {
+        let unknown = vocabulary.unknowns(unknown, streams.iter().map(Stream::len).sum(), "");
+        let unknown = unknown.require_few().map_err(|error| in_file(&self.path(), error))?;
+        let found = streams.map(|stream| {
             let mut rows = stream.rows(self.shape);
-            (Part { rows: std::mem::take(&mut rows.ranges), stream }, rows)
+            (Side { rows: std::mem::take(&mut rows.ranges), stream }, rows)
         });
-        let notices = self.notices(&unknown, &[of_train, of_validation]);
-        let (context, are_apart, fingerprint) = (self.shape.context, self.are_apart, self.file.fingerprint.clone());
-        Ok(Documents { train, validation, vocabulary, separator, context, are_apart, fingerprint, notices })
+        let notices = self.notices(&unknown, found.iter().map(|(_, rows)| rows));
+        let sides = found.map(|(side, _)| side);
+        let (context, are_apart, fingerprint) = (self.shape.context, self.are_apart, self.fingerprint.clone());
+        Ok(Documents { sides, vocabulary, separator, context, are_apart, fingerprint, notices })
     }
 
-    /// Refuses tokens that do not fit in memory, before the vector that holds them grows.
-    fn require_room(&self, stream: &Stream) -> Result<(), DataError> {
-        let Some(bytes) = stream.growth() else { return Ok(()) };
-        let needs = vec![Need::new("tokens", bytes, "4 bytes each")];
-        let remedies = vec!["a file of fewer documents".to_owned()];
-        Ok(memory::require(&self.file.path.display().to_string(), needs, 0, remedies)?)
-    }
-
-    fn in_file(&self, source: TextError) -> TextError {
-        TextError::InFile { path: self.file.path.clone(), source: Box::new(source) }
-    }
-
-    fn notices(&self, unknown: &Unknown, rows: &[Rows]) -> Vec<Notice> {
-        let (path, context) = (self.file.path.display(), self.shape.context);
-        let sum = |of: fn(&Rows) -> usize| rows.iter().map(of).sum::<usize>();
+    fn notices<'a>(&self, unknown: &Unknown, rows: impl Iterator<Item = &'a Rows> + Clone) -> Vec<Notice> {
+        let (path, context) = (self.path(), self.shape.context);
+        let path = path.display();
+        let sum = |of: fn(&Rows) -> usize| rows.clone().map(of).sum::<usize>();
         let (cut, empty) = (sum(|rows| rows.cut), sum(|rows| rows.empty));
         let cut = (cut > 0).then(|| {
             let number = counted(cut, "document");
@@ -200,20 +234,39 @@ impl Reader {
     }
 }
 
+/// Refuses tokens that do not fit in memory, before the vector that holds them grows.
+fn require_room(file: &TextFile, stream: &Stream) -> Result<(), DataError> {
+    let Some(bytes) = stream.growth() else { return Ok(()) };
+    let needs = vec![Need::new("tokens", bytes, "4 bytes each")];
+    let remedies = vec!["a file of fewer documents".to_owned()];
+    Ok(memory::require(&file.path.display().to_string(), needs, 0, remedies)?)
+}
+
+fn in_file(path: &Path, source: TextError) -> TextError {
+    TextError::InFile { path: path.to_owned(), source: Box::new(source) }
+}
+
 impl Documents {
+    /// Returns the numbers of rows for training, for validation and for a test.
+    fn lengths(&self) -> [usize; 3] {
+        self.sides.each_ref().map(|side| side.rows.len())
+    }
+
     /// Returns the stream of a row, and its range in it.
-    fn row(&self, row: usize) -> Option<(&Stream, Range<usize>)> {
-        let (part, row) = match row.checked_sub(self.train.rows.len()) {
-            None => (&self.train, row),
-            Some(row) => (&self.validation, row),
-        };
-        Some((&part.stream, part.rows.get(row)?.clone()))
+    fn row(&self, mut row: usize) -> Option<(&Stream, Range<usize>)> {
+        for side in &self.sides {
+            match side.rows.get(row) {
+                Some(range) => return Some((&side.stream, range.clone())),
+                None => row -= side.rows.len(),
+            }
+        }
+        None
     }
 }
 
 impl Dataset for Documents {
     fn len(&self) -> usize {
-        self.train.rows.len() + self.validation.rows.len()
+        self.lengths().iter().sum()
     }
 
     fn input(&self) -> Input {

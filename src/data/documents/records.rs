@@ -72,7 +72,7 @@ impl Fields {
     }
 
     /// Returns the pieces of a record, none empty, and no two of a kind beside each other.
-    fn pieces(&self, record: &Map<String, Value>) -> Result<Vec<Piece>, String> {
+    pub fn pieces(&self, record: &Map<String, Value>) -> Result<Vec<Piece>, String> {
         let mut pieces = Pieces::default();
         match self {
             Self::Text(field) => pieces.add(text(record, field)?, true),

@@ -41,8 +41,8 @@ pub enum FilesError {
         /// The option that names it again.
         second: &'static str,
     },
-    /// A list of paths where the format takes one.
-    #[error("`data.{option}` is a list, and {format} is read from one path; give one")]
+    /// Several files where the format takes one.
+    #[error("`data.{option}` names several files, and {format} is read from one path; give one")]
     OnePath {
         /// The option.
         option: &'static str,

@@ -6,6 +6,7 @@ mod files;
 mod idx;
 mod image;
 mod problem;
+mod stream;
 mod table;
 mod tensor;
 mod text;
@@ -22,6 +23,7 @@ pub use self::idx::IdxError;
 pub use self::image::ImageError;
 pub use self::problem::Problem;
 pub(super) use self::problem::{describe, hint, quoted};
+pub use self::stream::StreamError;
 pub use self::table::TableError;
 pub use self::tensor::TensorError;
 pub use self::text::{TextError, Unknown};
@@ -266,6 +268,9 @@ pub enum DataError {
         /// Number of validation rows.
         validation: usize,
     },
+    /// Rows are to be set aside by their classes, and have none.
+    #[error("`data.stratify` sets rows aside by their classes, and these rows do not have one class each; remove it")]
+    NoStrata,
     /// There are fewer rows than folds.
     #[error("`data.fold` = {fold}: there are {rows} rows, fewer than folds")]
     FewerThanFolds {
@@ -304,6 +309,9 @@ pub enum DataError {
     /// A file of tensors.
     #[error(transparent)]
     Tensor(#[from] TensorError),
+    /// Shards in object storage.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     /// An IDX file.
     #[error(transparent)]
     Idx(#[from] IdxError),

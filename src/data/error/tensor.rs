@@ -73,6 +73,18 @@ pub enum TensorError {
         /// The expected dtype and shape.
         expected: &'static str,
     },
+    /// Rows of a file do not have the form of those in the first file.
+    #[error("{path}: tensor `{name}` is {difference} in {first}; all files of a run have rows of one form")]
+    OtherRows {
+        /// The file.
+        path: PathBuf,
+        /// The first file.
+        first: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its dtype and shape, and those in the files before.
+        difference: String,
+    },
     /// Inputs and targets have different numbers of rows.
     #[error("{path}: the inputs have {} and the targets {targets}", counted(*inputs, "row"))]
     RowsDisagree {

@@ -94,7 +94,8 @@ pub(in crate::data) fn open(
         require_each(&config.path, &memory.classes, rows.iter().filter(|row| row.part == 0).map(|row| row.class))?;
     }
     let of_part = |part: usize| rows.iter().filter(|row| row.part == part).count();
-    let split = Split::of(config, Counts { train: of_part(0), validation: of_part(1), test: of_part(2) }, seed)?;
+    let counts = Counts { train: of_part(0), validation: of_part(1), test: of_part(2) };
+    let split = Split::of(config, counts, || Some(rows.iter().map(|row| row.class).collect()), seed)?;
     let stand_ins = stand_ins(&rows, &split).ok_or_else(|| DataError::NoRows { path: config.path.clone() })?;
     notices.extend(left_out(&memory, all, saved.is_some()));
     remember(&mut memory, &rows);

@@ -4,14 +4,12 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use safetensors::tensor::Metadata;
 
 use super::ReadRows;
-use crate::data::error::hint;
 use crate::data::file::{self, DataFile};
 use crate::data::format_kind::Format;
 use crate::data::tensors::arrays::{self, Loaded};
-use crate::data::tensors::{Element, INPUTS};
+use crate::data::tensors::{INPUTS, Stored};
 use crate::data::{
     DataConfig, DataError, EVALUATION_ROWS, Input, Schema, Statistics, TargetKind, TargetScale, TensorError, integers,
 };
@@ -35,19 +33,6 @@ pub(super) struct TensorRows {
     scale: Option<TargetScale>,
     row: usize,
     rows: usize,
-}
-
-/// A tensor in a file.
-struct Stored {
-    name: String,
-    /// The option that names it.
-    option: &'static str,
-    element: Element,
-    rows: usize,
-    /// The shape of one row.
-    shape: Vec<usize>,
-    /// Its start in bytes.
-    start: u64,
 }
 
 /// The content of the files with the places of the tensors in it.
@@ -142,7 +127,7 @@ impl TensorRows {
             TensorError::Element { path, name, row: *row + at / stored.width(), problem }
         };
         let mut read = |stored: &Stored| {
-            let bytes = stored.read(content.as_mut(), *row, rows);
+            let bytes = bytes_of(stored, content.as_mut(), *row, rows);
             bytes.map_err(|source| DataError::Read { path: path.clone(), source })
         };
         let mut floats = |stored: &Stored| -> Result<Vec<f32>, DataError> {
@@ -176,78 +161,6 @@ impl TensorRows {
     }
 }
 
-impl Stored {
-    /// Describes a tensor whose elements begin at `start`.
-    fn new(
-        path: &Path,
-        option: &'static str,
-        name: String,
-        element: Element,
-        shape: &[usize],
-        start: u64,
-    ) -> Result<Self, DataError> {
-        match shape {
-            [rows, shape @ ..] => Ok(Self { name, option, element, rows: *rows, shape: shape.to_vec(), start }),
-            [] => {
-                let (path, kind) = (path.to_owned(), format!("{element}[]"));
-                Err(TensorError::TensorKind { path, name, option, kind, expected: "of shape [rows, …]" }.into())
-            }
-        }
-    }
-
-    fn find(path: &Path, metadata: &Metadata, start: u64, option: &'static str, name: &str) -> Result<Self, DataError> {
-        let (path_of_error, name) = (|| path.to_owned(), name.to_owned());
-        let Some(info) = metadata.info(&name) else {
-            let names = metadata.offset_keys();
-            let hint = hint(&name, &names.iter().map(String::as_str).collect::<Vec<_>>());
-            return Err(TensorError::NoSuchTensor { path: path_of_error(), option, name, hint }.into());
-        };
-        let Some(element) = Element::of(info.dtype) else {
-            let (path, kind) = (path_of_error(), format!("{:?}{:?}", info.dtype, info.shape));
-            return Err(TensorError::TensorKind { path, name, option, kind, expected: Element::LISTED }.into());
-        };
-        Self::new(path, option, name, element, &info.shape, start + info.data_offsets.0 as u64)
-    }
-
-    /// Refuses targets that do not fit a model with targets of `kind`.
-    fn check_targets(&self, path: &Path, kind: TargetKind) -> Result<(), DataError> {
-        let (fits, expected) = match kind {
-            TargetKind::Values { width } => {
-                let are_values = self.element.is_float() || (self.element == Element::Bool && width > 1);
-                let fits = are_values && self.width() == width && self.shape.len() < 2;
-                (fits, "values [rows, width], as many a row as in the run's data")
-            }
-            TargetKind::Classes { .. } => {
-                (!self.element.is_float() && self.width() == 1 && self.shape.len() < 2, CLASSES)
-            }
-        };
-        if fits { Ok(()) } else { Err(self.must_be(path.to_owned(), expected)) }
-    }
-
-    fn must_be(&self, path: PathBuf, expected: &'static str) -> DataError {
-        let shape: Vec<usize> = [self.rows].into_iter().chain(self.shape.iter().copied()).collect();
-        let (name, kind) = (self.name.clone(), format!("{}{shape:?}", self.element));
-        TensorError::TensorKind { path, name, option: self.option, kind, expected }.into()
-    }
-
-    /// Returns the number of elements per row.
-    fn width(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// Reads the bytes of `rows` rows, starting with number `row`.
-    fn read(&self, content: &mut dyn ReadSeek, row: usize, rows: usize) -> io::Result<Vec<u8>> {
-        let row_bytes = self.width() * self.element.size();
-        content.seek(SeekFrom::Start(self.start + (row * row_bytes) as u64))?;
-        let mut bytes = vec![0; rows * row_bytes];
-        content.read_exact(&mut bytes)?;
-        Ok(bytes)
-    }
-}
-
-/// The required targets for a model of classes.
-const CLASSES: &str = "whole numbers or BOOL [rows], since the run's data has classes";
-
 impl Iterator for TensorRows {
     type Item = Result<ReadRows, DataError>;
 
@@ -262,4 +175,12 @@ impl Iterator for TensorRows {
         }
         Some(batch)
     }
+}
+
+/// Reads the bytes of `rows` rows of a tensor, starting with number `row`.
+fn bytes_of(stored: &Stored, content: &mut dyn ReadSeek, row: usize, rows: usize) -> io::Result<Vec<u8>> {
+    content.seek(SeekFrom::Start(stored.start + (row * stored.row_bytes()) as u64))?;
+    let mut bytes = vec![0; rows * stored.row_bytes()];
+    content.read_exact(&mut bytes)?;
+    Ok(bytes)
 }

@@ -16,7 +16,7 @@ pub(crate) use self::delimiter::lines_above_table;
 pub use self::table::TableSurvey;
 pub use self::tensors::TensorSurvey;
 use super::format_kind::Format;
-use super::{DataConfig, DataError, file};
+use super::{DataConfig, DataError, DocumentSurvey, documents, file};
 
 /// The recognized kind of data.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +47,8 @@ pub enum Survey {
         /// Height and width of the first image.
         sides: [usize; 2],
     },
+    /// Documents of JSON Lines.
+    Documents(DocumentSurvey),
     /// A text.
     Text {
         /// Number of tokens in the part that was read: characters if it is Unicode, otherwise bytes.
@@ -76,7 +78,8 @@ pub fn survey(path: &Path, skip_lines: usize) -> Result<Option<Survey>, DataErro
         Ok(Format::Npz) => Some(Survey::Tensors(tensors::arrays(path)?)),
         Ok(Format::Npy) => Some(Survey::Tensors(tensors::files(path)?)),
         Ok(Format::Text) => Some(text(path).map_err(unreadable)?),
-        Ok(Format::Jsonl | Format::Idx | Format::Images | Format::Custom | Format::Own(_)) | Err(_) => None,
+        Ok(Format::Jsonl) => Some(Survey::Documents(documents::survey(path)?)),
+        Ok(Format::Idx | Format::Images | Format::Custom | Format::Own(_)) | Err(_) => None,
     })
 }
 

@@ -31,13 +31,27 @@ pub(in crate::data) struct Loaded {
 pub(in crate::data) fn of_two_files(path: &Path, targets: &str) -> Result<(Loaded, Loaded, Fingerprint), DataError> {
     let inputs = DataFile::read(path)?;
     let target_path = path.with_file_name(targets);
-    let targets = DataFile::read(&target_path).map_err(|error| match error {
+    let targets = DataFile::read(&target_path).map_err(of_targets)?;
+    let fingerprint = identity(&inputs.fingerprint, &targets.fingerprint);
+    Ok((of_file(inputs)?, of_file(targets)?, fingerprint))
+}
+
+/// Returns the identity of the file of inputs at `path` with the file `targets` in the same folder.
+pub(in crate::data) fn fingerprint(path: &Path, targets: &str) -> Result<Fingerprint, DataError> {
+    let inputs = DataFile::fingerprint(path)?;
+    Ok(identity(&inputs, &DataFile::fingerprint(&path.with_file_name(targets)).map_err(of_targets)?))
+}
+
+fn identity(inputs: &Fingerprint, targets: &Fingerprint) -> Fingerprint {
+    Fingerprint::of_files([("inputs".to_owned(), inputs), ("targets".to_owned(), targets)])
+}
+
+/// Names the option of the targets if their file is missing.
+fn of_targets(error: DataError) -> DataError {
+    match error {
         DataError::Read { path, source } => TensorError::NoTargets { path, source }.into(),
         error => error,
-    })?;
-    let files = [("inputs", &inputs), ("targets", &targets)];
-    let fingerprint = Fingerprint::of_files(files.map(|(name, file)| (name.to_owned(), &file.fingerprint)));
-    Ok((of_file(inputs)?, of_file(targets)?, fingerprint))
+    }
 }
 
 /// Returns the array of an `.npy` file.

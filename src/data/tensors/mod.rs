@@ -1,24 +1,26 @@
 //! Readers of tensors: one of inputs and one of targets, in a safetensors file, an `.npz` archive, or two `.npy` files.
 //!
 //! 1. `element.rs`: the types of elements. `npy.rs`: an array. `arrays.rs`: the arrays of a run's files.
-//! 2. This file: inputs and targets as rows.
+//! 2. This file: inputs and targets as rows. `stored.rs`: a tensor whose rows are read later.
 
 pub(super) mod arrays;
 mod element;
 mod npy;
 mod rounded;
+mod stored;
 
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 
 use self::arrays::Loaded;
 pub(super) use self::element::Element;
+pub(super) use self::stored::Stored;
 use super::classes::LabelsOf;
 use super::error::hint;
-use super::file::DataFile;
+use super::file::{self, DataFile};
 use super::format_kind::Format;
 use super::integers::{self, IntegerClasses, Integers};
 use super::{DataConfig, DataError, Fingerprint, Problem, Rows, Targets, TensorError};
@@ -51,44 +53,79 @@ impl<'a> TensorReader<'a> {
         Self { inputs, targets, classes: config.classes, may_have_names: integers::may_have_names(saved) }
     }
 
-    /// Reads the rows of the data at `path`, for a run that `has_begun` or begins.
-    pub fn open(&self, path: &Path, format: Format, has_begun: bool) -> Result<(ReadTensors, Fingerprint), DataError> {
-        if format == Format::Npy {
-            let (inputs, targets, fingerprint) = arrays::of_two_files(path, self.targets)?;
-            let named = |option, array| Named::of_array(path, option, array);
-            return Ok((self.read(named("path", inputs), named("targets", targets), has_begun)?, fingerprint));
+    /// Reads the rows of these files, one after the other, for a run that `has_begun` or begins. Also returns the
+    /// identity of each file.
+    ///
+    /// # Errors
+    /// A file cannot be used, or has rows of another form than the first.
+    pub fn open(
+        &self,
+        paths: &[&Path],
+        format: Format,
+        has_begun: bool,
+    ) -> Result<(ReadTensors, Vec<Fingerprint>), DataError> {
+        if let [only] = paths {
+            let (read, fingerprint) =
+                self.of_file(only, format, |inputs, targets| self.read(inputs, targets, has_begun))?;
+            return Ok((read, vec![fingerprint]));
         }
-        if format == Format::Npz {
-            let file = DataFile::read_archive(path)?;
-            let [inputs, targets] = arrays::of_archive(&file, [("inputs", self.inputs), ("targets", self.targets)])?;
-            let named = |option, array| Named::of_array(path, option, array);
-            let read = self.read(named("inputs", inputs), named("targets", targets), has_begun)?;
-            return Ok((read, file.fingerprint));
+        require_room(paths)?;
+        let (mut joined, mut fingerprints) = (None, Vec::with_capacity(paths.len()));
+        for path in paths {
+            let (pair, fingerprint) = self.of_file(path, format, |inputs, targets| match joined.take() {
+                None => Ok((inputs.into_owned(), targets.into_owned())),
+                Some((before, before_targets)) => Ok((inputs.after(before)?, targets.after(before_targets)?)),
+            })?;
+            joined = Some(pair);
+            fingerprints.push(fingerprint);
         }
-        let file = DataFile::read(path)?;
-        Ok((self.of_safetensors(&file, has_begun)?, file.fingerprint))
+        let (inputs, targets): (Named<'static>, Named<'static>) = joined.ok_or(DataError::NothingToVisit)?;
+        Ok((self.read(inputs, targets, has_begun)?, fingerprints))
     }
 
-    /// Reads the rows of a safetensors file. The header is checked against the length of the content before memory is
-    /// allocated for it.
-    fn of_safetensors(&self, file: &DataFile<'_>, has_begun: bool) -> Result<ReadTensors, DataError> {
-        let DataFile { path, content, .. } = file;
-        let tensors = SafeTensors::deserialize(content)
-            .map_err(|source| TensorError::Safetensors { path: (*path).into(), source })?;
-        let inputs = Named::find(path, &tensors, "inputs", self.inputs)?;
-        let targets = Named::find(path, &tensors, "targets", self.targets)?;
-        self.read(inputs, targets, has_begun)
+    /// Passes inputs and targets of the file at `path` to `see`, and returns its result with the file's identity.
+    fn of_file<R>(
+        &self,
+        path: &Path,
+        format: Format,
+        see: impl FnOnce(Named<'_>, Named<'_>) -> Result<R, DataError>,
+    ) -> Result<(R, Fingerprint), DataError> {
+        let array = |option, array| Named::of_array(path, option, array);
+        match format {
+            Format::Npy => {
+                let (inputs, targets, fingerprint) = arrays::of_two_files(path, self.targets)?;
+                Ok((see(array("path", inputs), array("targets", targets))?, fingerprint))
+            }
+            Format::Npz => {
+                let file = DataFile::read_archive(path)?;
+                let names = [("inputs", self.inputs), ("targets", self.targets)];
+                let [inputs, targets] = arrays::of_archive(&file, names)?;
+                Ok((see(array("inputs", inputs), array("targets", targets))?, file.fingerprint))
+            }
+            _ => {
+                let file = DataFile::read(path)?;
+                // The header is checked against the length of the content before memory is allocated for it.
+                let tensors = SafeTensors::deserialize(&file.content)
+                    .map_err(|source| TensorError::Safetensors { path: path.into(), source })?;
+                let inputs = Named::find(path, &tensors, "inputs", self.inputs)?;
+                let targets = Named::find(path, &tensors, "targets", self.targets)?;
+                let seen = see(inputs, targets)?;
+                Ok((seen, file.fingerprint))
+            }
+        }
     }
 
     fn read(&self, inputs: Named<'_>, targets: Named<'_>, has_begun: bool) -> Result<ReadTensors, DataError> {
-        let path = inputs.path;
-        let (rows, input_shape) = inputs.as_rows()?;
-        let (target_rows, target_width) = targets.as_columns()?;
-        if rows != target_rows {
-            return Err(TensorError::RowsDisagree { path: path.into(), inputs: rows, targets: target_rows }.into());
-        }
-        if rows == 0 {
-            return Err(DataError::NoRows { path: path.into() });
+        let (_, input_shape) = inputs.as_rows()?;
+        let (_, target_width) = targets.as_columns()?;
+        let path = inputs.path();
+        for ((path, rows), (_, others)) in inputs.files.iter().zip(&targets.files) {
+            if rows != others {
+                return Err(TensorError::RowsDisagree { path: path.clone(), inputs: *rows, targets: *others }.into());
+            }
+            if *rows == 0 {
+                return Err(DataError::NoRows { path: path.clone() });
+            }
         }
         let bytes = (inputs.count() + targets.count()) as u64 * size_of::<f32>() as u64;
         let needs = vec![Need::new("tensors", bytes, "in addition to the file")];
@@ -138,7 +175,8 @@ impl DataConfig {
 
 /// A tensor of the file, and the option that names it.
 struct Named<'a> {
-    path: &'a Path,
+    /// The files that it is read from, with the number of rows in each.
+    files: Vec<(PathBuf, usize)>,
     option: &'static str,
     name: Cow<'a, str>,
     element: Element,
@@ -148,12 +186,12 @@ struct Named<'a> {
 }
 
 impl<'a> Named<'a> {
-    fn of_array(path: &'a Path, option: &'static str, array: Loaded) -> Self {
+    fn of_array(path: &Path, option: &'static str, array: Loaded) -> Self {
         let Loaded { name, element, shape, bytes } = array;
-        Self { path, option, name: name.into(), element, shape, bytes: bytes.into() }
+        Self { files: in_file(path, &shape), option, name: name.into(), element, shape, bytes: bytes.into() }
     }
 
-    fn find(path: &'a Path, file: &SafeTensors<'a>, option: &'static str, name: &'a str) -> Result<Self, DataError> {
+    fn find(path: &Path, file: &SafeTensors<'a>, option: &'static str, name: &'a str) -> Result<Self, DataError> {
         let Ok(view) = file.tensor(name) else {
             let mut names = file.names();
             names.sort_unstable();
@@ -167,7 +205,35 @@ impl<'a> Named<'a> {
                 TensorError::TensorKind { path, name: name.into(), option, kind, expected: Element::LISTED }.into()
             );
         };
-        Ok(Self { path, option, name: name.into(), element, shape, bytes: view.data().into() })
+        Ok(Self { files: in_file(path, &shape), option, name: name.into(), element, shape, bytes: view.data().into() })
+    }
+
+    /// Returns the path of the first file.
+    fn path(&self) -> &Path {
+        self.files.first().map_or(Path::new(""), |(path, _)| path)
+    }
+
+    fn into_owned(self) -> Named<'static> {
+        let Self { files, option, name, element, shape, bytes } = self;
+        let (name, bytes) = (name.into_owned().into(), bytes.into_owned().into());
+        Named { files, option, name, element, shape, bytes }
+    }
+
+    /// Returns the rows of `before` and then these, which must have the same form.
+    fn after(self, before: Named<'static>) -> Result<Named<'static>, DataError> {
+        let is_scalar = self.shape.is_empty() || before.shape.is_empty();
+        if is_scalar || self.element != before.element || self.shape.get(1..) != before.shape.get(1..) {
+            let form = |named: &Named<'_>| format!("{}{:?}", named.element, named.shape);
+            let difference = format!("{}, and {}", form(&self), form(&before));
+            let (path, first, name) = (self.path().into(), before.path().into(), self.name.to_string());
+            return Err(TensorError::OtherRows { path, first, name, difference }.into());
+        }
+        let Named { mut files, option, name, element, mut shape, bytes } = before;
+        let mut bytes = bytes.into_owned();
+        bytes.extend_from_slice(&self.bytes);
+        files.extend(self.files);
+        shape.splice(..1, [files.iter().map(|(_, rows)| rows).sum()]);
+        Ok(Named { files, option, name, element, shape, bytes: bytes.into() })
     }
 
     /// Returns the number of rows and the shape of one, for inputs.
@@ -198,7 +264,7 @@ impl<'a> Named<'a> {
 
     fn must_be(&self, expected: &'static str) -> DataError {
         let kind = format!("{}{:?}", self.element, self.shape);
-        let (path, name) = (self.path.into(), self.name.to_string());
+        let (path, name) = (self.path().into(), self.name.to_string());
         TensorError::TensorKind { path, name, option: self.option, kind, expected }.into()
     }
 
@@ -220,12 +286,33 @@ impl<'a> Named<'a> {
     fn rounding(&self, width: usize) -> Option<Notice> {
         let wide = self.element.is_wider().then(|| self.element.doubles(&self.bytes))?;
         let (place, said) = rounded::first(&wide, width)?;
-        let path = self.path.display();
+        let path = self.path().display();
         let place = format!("{path}, {}, place {place} of a row (counted from 0)", self.place());
         Some(Notice::Warning(format!("{place}: {said}")))
     }
 
     fn problem(&self, row: usize, problem: Problem) -> DataError {
-        TensorError::Element { path: self.path.into(), name: self.name.to_string(), row, problem }.into()
+        let (mut row, mut path) = (row, self.path());
+        for (file, rows) in &self.files {
+            path = file;
+            if row < *rows {
+                break;
+            }
+            row -= rows;
+        }
+        TensorError::Element { path: path.into(), name: self.name.to_string(), row, problem }.into()
     }
+}
+
+/// Returns a file with the number of rows in a tensor of this shape.
+fn in_file(path: &Path, shape: &[usize]) -> Vec<(PathBuf, usize)> {
+    vec![(path.to_owned(), shape.first().copied().unwrap_or(0))]
+}
+
+/// Refuses files that do not fit in memory together.
+fn require_room(paths: &[&Path]) -> Result<(), DataError> {
+    let sizes = paths.iter().map(|path| std::fs::metadata(path).map_or(0, |file| file.len()));
+    let needs = vec![Need::new("tensors", sizes.sum(), "as many bytes as the files have")];
+    let name = paths.first().map(|path| path.display().to_string()).unwrap_or_default();
+    Ok(memory::require(&name, needs, 0, file::remedies())?)
 }

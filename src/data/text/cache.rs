@@ -17,7 +17,7 @@ use memmap2::Mmap;
 
 use super::Vocabulary;
 use super::in_order::InOrder;
-use super::source::TextFile;
+use super::source::{TextFile, Texts};
 use super::vocabulary::{Before, line_ends};
 use crate::atomic_file::AtomicFile;
 use crate::data::DataError;
@@ -112,7 +112,7 @@ impl Tokens {
 
 /// Tokens of a text to be loaded or made. The vocabulary is that of the text's characters, unless it is given.
 pub(super) struct Job<'a> {
-    pub text: &'a TextFile,
+    pub text: &'a Texts,
     pub fixed: Option<Vocabulary>,
     /// Whether characters without a token are skipped, as when the run began.
     pub may_lose: bool,
@@ -146,7 +146,7 @@ impl Job<'_> {
             Ok(()) => self.kept(&place).map_or_else(|| self.in_memory(), Ok),
             Err(Failure::Data(error)) => Err(*error),
             Err(Failure::Disk(error)) => {
-                let (text, place) = (self.text.path.display(), place.display());
+                let (text, place) = (self.text.path().display(), place.display());
                 tracing::warn!("{place} cannot be written, so the tokens of {text} are kept in memory: {error}");
                 self.in_memory()
             }
@@ -175,9 +175,13 @@ impl Job<'_> {
 
     /// Returns the file name: one file per text and kind of tokens, so that a changed text leaves no old files behind.
     fn file_name(&self) -> String {
-        let path = self.text.path.canonicalize().unwrap_or_else(|_| self.text.path.clone());
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let kind = self.fixed.as_ref().map_or("characters", Vocabulary::kind);
-        let hash = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
+        let mut hasher = blake3::Hasher::new();
+        for file in &self.text.files {
+            hasher.update(real(&file.path).as_os_str().as_encoded_bytes());
+        }
+        let (hash, path) = (hasher.finalize().to_hex(), real(self.text.path()));
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         format!("{name}-{}-{kind}.tokens", &hash[..16])
     }
@@ -210,7 +214,7 @@ impl Job<'_> {
         clear(place);
         let file = AtomicFile::create_as(temporary(place), place.to_owned()).map_err(Failure::Disk)?;
         self.write(&vocabulary, file)?;
-        tracing::info!("the tokens of {} are kept in {}", self.text.path.display(), place.display());
+        tracing::info!("the tokens of {} are kept in {}", self.text.path().display(), place.display());
         Ok(())
     }
 
@@ -242,12 +246,25 @@ impl Job<'_> {
         vocabulary: &Vocabulary,
         mut out: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<usize, E> {
+        let mut count = 0;
+        for file in &self.text.files {
+            count += self.encode_file(file, vocabulary, &mut out)?;
+        }
+        Ok(count)
+    }
+
+    fn encode_file<E: From<DataError>>(
+        &self,
+        file: &TextFile,
+        vocabulary: &Vocabulary,
+        mut out: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<usize, E> {
         let (width, mut count, mut lines) = (width(vocabulary), 0, 0);
         let mut pieces = InOrder::new(vocabulary, self.may_lose, width);
         let mut hand_on = |pieces: &mut InOrder<'_>| -> Result<(), E> {
             for tokens in pieces.take() {
                 let tokens = tokens.map_err(|error| {
-                    let (path, source) = (self.text.path.clone(), Box::new(error));
+                    let (path, source) = (file.path.clone(), Box::new(error));
                     DataError::from(TextError::InFile { path, source })
                 })?;
                 count += tokens.len() / width;
@@ -261,9 +278,9 @@ impl Job<'_> {
             if pieces.is_full() { hand_on(&mut pieces) } else { Ok(()) }
         };
         if vocabulary.takes_any_bytes() {
-            self.text.pieces(encode)?;
+            file.pieces(encode)?;
         } else {
-            self.text.text(|before, piece| encode(before, piece.as_bytes()))?;
+            file.text(|before, piece| encode(before, piece.as_bytes()))?;
         }
         hand_on(&mut pieces)?;
         Ok(count)
@@ -322,12 +339,12 @@ mod tests {
     use super::*;
 
     /// Creates a folder with a text in it, and one for its tokens.
-    fn text(content: &str) -> (tempfile::TempDir, TextFile, PathBuf) {
+    fn text(content: &str) -> (tempfile::TempDir, Texts, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let (path, cache) = (folder.path().join("a.txt"), folder.path().join("cache"));
         fs::write(&path, content).unwrap();
         fs::create_dir(&cache).unwrap();
-        (folder, TextFile::open(&path).unwrap(), cache)
+        (folder, Texts::of_file(&path).unwrap(), cache)
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -340,7 +357,7 @@ mod tests {
     #[test]
     fn tokens_of_a_text_that_changes_meanwhile_are_not_kept() {
         let (_folder, text, cache) = text("to be or not to be");
-        fs::write(&text.path, "to be or nut to be").unwrap();
+        fs::write(text.path(), "to be or nut to be").unwrap();
         for fixed in [None, Some(Vocabulary::bytes()), Some(Vocabulary::characters("to be rn"))] {
             let message = Job { text: &text, fixed, may_lose: false }.tokens(Some(&cache)).unwrap_err().to_string();
             assert!(message.contains("a.txt changed while it was read"), "{message}");

@@ -3,7 +3,7 @@
 //! 1. `vocabulary.rs`: characters, bytes or a tokenizer, and decoding to text; it is saved in checkpoints.
 //!    `tokenizer.rs`: tokenization with a `tokenizer.json`; `as_tokenizer.rs`: any vocabulary as one; `separator.rs`: the
 //!    token between documents; `saved.rs`: the state of a checkpoint.
-//! 2. `source.rs`: a text of any length, in pieces.
+//! 2. `source.rs`: files of text of any length, in pieces.
 //! 3. `cache.rs`: its tokens, computed once and kept in a memory-mapped file; `in_order.rs`: on all threads.
 
 #[cfg(feature = "peers")]
@@ -56,7 +56,7 @@ pub struct Text {
 /// is no longer refused.
 pub(super) fn open(config: &DataConfig, recalled: Option<Recalled<'_>>) -> Result<(Box<dyn Source>, Split), DataError> {
     let context = config.context.map(NonZeroUsize::get).ok_or(TextError::NoContext)?;
-    let text = source::TextFile::open(&config.path)?;
+    let text = source::Texts::of_training(config)?;
     recalled.map_or(Ok(()), |recalled| recalled.check(config, &text.fingerprint))?;
     let tokenizer = recalled.filter(|recalled| !recalled.tokenizer_is_given).and_then(|recalled| recalled.memory);
     let fixed = match (&config.tokenizer, config.tokens.unwrap_or_default()) {
@@ -83,7 +83,7 @@ pub(super) fn open(config: &DataConfig, recalled: Option<Recalled<'_>>) -> Resul
         made => (None, made?),
     };
     if tokens.len() == 0 {
-        return Err(DataError::EmptyFile { path: text.path });
+        return Err(DataError::EmptyFile { path: text.path().to_owned() });
     }
     let unknown = unknown(&tokens, &vocabulary, &text);
     let unknown = if has_begun { unknown } else { few(unknown, &text)? };
@@ -112,12 +112,12 @@ fn recall(memory: &State) -> Result<Vocabulary, DataError> {
 /// in memory.
 pub(super) fn open_known(config: &DataConfig, vocabulary: Vocabulary) -> Result<Text, DataError> {
     let context = config.context.map(NonZeroUsize::get).ok_or(TextError::NoContext)?;
-    let text = source::TextFile::open(&config.path)?;
+    let text = source::Texts::of_file(&config.path)?;
     let (tokens, vocabulary) = Job { text: &text, fixed: Some(vocabulary), may_lose: false }.in_memory()?;
     let unknown = few(unknown(&tokens, &vocabulary, &text), &text)?;
     let windows = tokens.len().saturating_sub(1) / context;
     if windows == 0 {
-        let (path, tokens) = (text.path, tokens.len());
+        let (path, tokens) = (text.path().to_owned(), tokens.len());
         return Err(TextError::TooShort { path, part: "evaluation", tokens, context }.into());
     }
     let fingerprint = text.fingerprint;
@@ -126,7 +126,7 @@ pub(super) fn open_known(config: &DataConfig, vocabulary: Vocabulary) -> Result<
 }
 
 /// Returns the unknown part of the text.
-fn unknown(tokens: &Tokens, vocabulary: &Vocabulary, text: &source::TextFile) -> Unknown {
+fn unknown(tokens: &Tokens, vocabulary: &Vocabulary, text: &source::Texts) -> Unknown {
     let Some((token, _)) = vocabulary.unknown() else { return Unknown::default() };
     let count = tokens.count(token);
     let beginning = if count > 0 { text.beginning() } else { String::new() };
@@ -134,8 +134,8 @@ fn unknown(tokens: &Tokens, vocabulary: &Vocabulary, text: &source::TextFile) ->
 }
 
 /// Refuses a text that is mostly unknown.
-fn few(unknown: Unknown, text: &source::TextFile) -> Result<Unknown, DataError> {
-    let in_file = |source| TextError::InFile { path: text.path.clone(), source: Box::new(source) };
+fn few(unknown: Unknown, text: &source::Texts) -> Result<Unknown, DataError> {
+    let in_file = |source| TextError::InFile { path: text.path().to_owned(), source: Box::new(source) };
     Ok(unknown.require_few().map_err(in_file)?)
 }
 

@@ -1,12 +1,13 @@
-//! A text file of any length, plain, gzip or zstd, read in pieces that fit in memory.
+//! Text files of any length, plain, gzip or zstd, read in pieces that fit in memory.
 
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::data::error::TextError;
 use crate::data::file::{self, DataFile};
+use crate::data::files::Files;
 use crate::data::packing::Packing;
-use crate::data::{DataError, Fingerprint};
+use crate::data::{DataConfig, DataError, Fingerprint};
 use crate::hashed::Hashed;
 use crate::regular;
 
@@ -18,6 +19,39 @@ const PIECE: usize = 1 << 20;
 pub(in crate::data) struct TextFile {
     pub path: PathBuf,
     pub fingerprint: Fingerprint,
+}
+
+/// The text of one file or several, one after the other, with nothing between them.
+pub(in crate::data) struct Texts {
+    /// At least one.
+    pub files: Vec<TextFile>,
+    pub fingerprint: Fingerprint,
+}
+
+impl Texts {
+    /// Reads the training files of `config` once, for their fingerprints.
+    pub fn of_training(config: &DataConfig) -> Result<Self, DataError> {
+        let files = Files::of(&config.training())?;
+        let texts: Vec<TextFile> = files.iter().map(|(_, path)| TextFile::open(path)).collect::<Result<_, _>>()?;
+        let fingerprints: Vec<Fingerprint> = texts.iter().map(|text| text.fingerprint.clone()).collect();
+        Ok(Self { fingerprint: files.identity(&fingerprints), files: texts })
+    }
+
+    /// Reads the file at `path` once, for its fingerprint.
+    pub fn of_file(path: &Path) -> Result<Self, DataError> {
+        let file = TextFile::open(path)?;
+        Ok(Self { fingerprint: file.fingerprint.clone(), files: vec![file] })
+    }
+
+    /// Returns the path of the first file.
+    pub fn path(&self) -> &Path {
+        self.files.first().map_or(Path::new(""), |file| &file.path)
+    }
+
+    /// Returns the beginning of the text, for examples.
+    pub fn beginning(&self) -> String {
+        self.files.first().map(TextFile::beginning).unwrap_or_default()
+    }
 }
 
 impl TextFile {

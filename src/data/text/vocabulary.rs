@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use super::source::TextFile;
+use super::source::Texts;
 use super::tokenizer::{At, Failure, JsonTokenizer};
 use crate::data::DataError;
 use crate::data::error::{TextError, Unknown};
@@ -69,12 +69,14 @@ impl Vocabulary {
     }
 
     /// Every character of `text`.
-    pub(super) fn of(text: &TextFile) -> Result<Self, DataError> {
+    pub(super) fn of(text: &Texts) -> Result<Self, DataError> {
         let mut characters = BTreeSet::new();
-        text.text::<DataError>(|_, piece| {
-            characters.extend(piece.chars());
-            Ok(())
-        })?;
+        for file in &text.files {
+            file.text::<DataError>(|_, piece| {
+                characters.extend(piece.chars());
+                Ok(())
+            })?;
+        }
         Ok(Self::of_kind(Kind::Characters(characters.into_iter().collect())))
     }
 

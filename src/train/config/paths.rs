@@ -1,7 +1,7 @@
 //! Paths in configurations: relative to the configuration file, so that a project can be moved as a whole.
 //!
-//! Paths of local files cannot be relative to an object store. In a configuration at a URL they are relative to the
-//! working directory if they are inside it, otherwise absolute.
+//! URLs are never changed. Paths of local files cannot be relative to an object store. In a configuration at a URL they
+//! are relative to the working directory if they are inside it, otherwise absolute.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -11,6 +11,9 @@ use crate::store;
 /// resolve them. Links keep their own names: their target may change, and its name may be meaningless. Only the part
 /// before a `..` is resolved, because the parent of a link's target is not that of the link.
 pub(crate) fn absolute(path: &Path, folder: &Path) -> PathBuf {
+    if store::is_url(path) {
+        return path.to_owned();
+    }
     let folder = if store::is_url(folder) { Path::new("") } else { folder };
     // An empty path is the working directory, which `std::path::absolute` refuses.
     let joined = Path::new(".").join(folder).join(path);
@@ -23,6 +26,9 @@ pub(crate) fn absolute(path: &Path, folder: &Path) -> PathBuf {
 
 /// Returns the path from `folder` to `path`: up to their common parent, and from there on as `path` was given.
 pub fn relative(path: &Path, folder: &Path) -> PathBuf {
+    if store::is_url(path) {
+        return path.to_owned();
+    }
     let path = absolute(path, Path::new(""));
     if store::is_url(folder) {
         let here = absolute(Path::new(""), Path::new(""));
@@ -62,6 +68,8 @@ mod tests {
         assert_eq!(relative(&here.join("data/x.csv"), url), Path::new("data/x.csv"));
         assert_eq!(absolute(Path::new("data/x.csv"), url), here.join("data/x.csv"));
         assert_eq!(relative(Path::new("/elsewhere/x.csv"), url), Path::new("/elsewhere/x.csv"));
+        let data = Path::new("s3://bucket/shard-*.safetensors");
+        assert_eq!((absolute(data, &here), relative(data, &here)), (data.to_owned(), data.to_owned()));
     }
 
     #[test]
