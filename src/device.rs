@@ -41,12 +41,22 @@ impl Opened {
 /// # Errors
 /// The name is unknown, this build cannot use such a device, there is no such device, or it fails. `auto` has no error.
 pub fn open(name: &str) -> Result<Opened, DeviceError> {
+    open_for(name, 0)
+}
+
+/// [`open`] in process `local_rank` of those on this machine, counted from 0: without a number, `cuda` and `auto` are then
+/// the GPU of that number.
+///
+/// # Errors
+/// As [`open`], and there are fewer GPUs than processes.
+pub(crate) fn open_for(name: &str, local_rank: usize) -> Result<Opened, DeviceError> {
     if name == "auto" {
-        return Ok(first_gpu());
+        return Ok(first_gpu(local_rank));
     }
     let (kind, ordinal) = name.split_once(':').unwrap_or((name, "0"));
     let device = match (kind, ordinal.parse::<usize>()) {
         ("cpu", Ok(0)) => Ok(Device::Cpu),
+        ("cuda", Ok(_)) if !name.contains(':') => cuda_of(local_rank),
         ("cuda", Ok(ordinal)) => cuda(ordinal),
         ("metal", Ok(ordinal)) => metal(ordinal),
         _ => Err(DeviceError::Unknown),
@@ -54,10 +64,10 @@ pub fn open(name: &str) -> Result<Opened, DeviceError> {
     Ok(Opened::new(name, device))
 }
 
-fn first_gpu() -> Opened {
+fn first_gpu(local_rank: usize) -> Opened {
     let mut no_gpu = None;
     for name in ["cuda", "metal"] {
-        match open(name) {
+        match open_for(name, local_rank) {
             Ok(opened) => return opened,
             Err(DeviceError::NotBuilt { .. }) => {}
             Err(error) => no_gpu = no_gpu.or(Some(error.to_string())),
@@ -67,11 +77,25 @@ fn first_gpu() -> Opened {
 }
 
 #[cfg(feature = "cuda")]
-use cuda::open as cuda;
+use cuda::{open as cuda, open_of as cuda_of};
 
 #[cfg(not(feature = "cuda"))]
 fn cuda(_: usize) -> Result<Device, DeviceError> {
     Err(DeviceError::NotBuilt { feature: "cuda" })
+}
+
+#[cfg(not(feature = "cuda"))]
+use cuda as cuda_of;
+
+/// The GPU for process `local_rank` of a machine, in which a program finds `count`. A single one may be that of this process
+/// alone: a launcher can hide the others.
+#[cfg(any(feature = "cuda", test))]
+fn gpu_of(local_rank: usize, count: usize) -> Result<usize, DeviceError> {
+    match local_rank {
+        _ if count == 1 => Ok(0),
+        local_rank if local_rank < count => Ok(local_rank),
+        local_rank => Err(DeviceError::FewerGpus { local_rank, count }),
+    }
 }
 
 fn metal(ordinal: usize) -> Result<Device, DeviceError> {
@@ -138,6 +162,15 @@ mod tests {
         // A build that cannot use a GPU has nothing to say about it.
         let is_built = cfg!(feature = "cuda") || cfg!(feature = "metal");
         assert_eq!(auto.no_gpu.is_some(), is_built && auto.device.is_cpu());
+    }
+
+    #[test]
+    fn each_process_of_a_machine_has_a_gpu_and_more_processes_are_refused() {
+        assert_eq!([0, 1, 2].map(|local_rank| gpu_of(local_rank, 3).ok()), [Some(0), Some(1), Some(2)]);
+        assert_eq!(gpu_of(3, 1).ok(), Some(0), "a launcher hides the GPUs of others");
+        let told = gpu_of(2, 2).unwrap_err().to_string();
+        let expected = "process 2 of this machine (counted from 0) has no GPU: the program finds 2; ";
+        assert!(told.starts_with(expected), "{told}");
     }
 
     #[test]

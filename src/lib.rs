@@ -34,7 +34,8 @@
 //! | `object-store` | checkpoints and runs at `s3://`, `gs://` and `az://` |
 //! | `cuda` | NVIDIA GPUs, with kernels that are compiled in the build (docs/cuda.md) |
 //! | `mpi` | runs in several processes, connected by Open MPI or MPICH (docs/scaling.md) |
-//! | `cudnn`, `nccl`, `metal`, `mkl`, `accelerate` | those of Candle; the first two only serve code of your own |
+//! | `nccl` | with `mpi`, gradients that go from GPU to GPU (docs/scaling.md) |
+//! | `cudnn`, `metal`, `mkl`, `accelerate` | those of Candle; the first one only serves code of your own |
 #![deny(missing_docs)]
 // Some shared code is used by the trainer alone. The default build reports code that nothing uses.
 #![cfg_attr(not(feature = "trainer"), allow(dead_code, unused_imports))]

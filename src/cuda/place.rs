@@ -100,14 +100,14 @@ impl Place {
     }
 
     /// Where the first element of a contiguous tensor lies.
-    pub(super) fn address(&self, tensor: &Tensor) -> Result<u64> {
+    pub fn address(&self, tensor: &Tensor) -> Result<u64> {
         let (storage, layout) = tensor.storage_and_layout();
         let Some((start, _)) = layout.contiguous_offsets() else { bail!("a contiguous tensor was expected") };
         Ok(self.address_of(&storage)? + (start * tensor.dtype().size_in_bytes()) as u64)
     }
 
     /// Where an output begins.
-    pub(super) fn address_of_output(&self, output: &Output) -> Result<u64> {
+    pub fn address_of_output(&self, output: &Output) -> Result<u64> {
         self.address_of(&output.storage)
     }
 

@@ -14,13 +14,23 @@ use super::error::{Compiled, DeviceError, version};
 /// The compute capability that the kernels were compiled for, such as `90a`.
 const COMPILED_FOR: &str = env!("REKINDLE_COMPUTE_CAP");
 
+/// Opens the GPU for process `local_rank` of those on this machine.
+pub fn open_of(local_rank: usize) -> Result<Device, DeviceError> {
+    open(super::gpu_of(local_rank, count()?)?)
+}
+
+/// Returns how many GPUs there are, at least 1.
+fn count() -> Result<usize, DeviceError> {
+    let count = CudaContext::device_count().map_err(of_driver)?;
+    match usize::try_from(count) {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(DeviceError::NoGpu { reason: String::new() }),
+    }
+}
+
 /// Opens the GPU with this number.
 pub fn open(ordinal: usize) -> Result<Device, DeviceError> {
-    let count = CudaContext::device_count().map_err(of_driver)?;
-    let count = usize::try_from(count).unwrap_or(0);
-    if count == 0 {
-        return Err(DeviceError::NoGpu { reason: String::new() });
-    }
+    let count = count()?;
     if ordinal >= count {
         return Err(DeviceError::Missing { ordinal, count });
     }

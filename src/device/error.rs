@@ -67,6 +67,17 @@ pub enum DeviceError {
         /// How many there are.
         count: usize,
     },
+    /// More processes of a run than GPUs.
+    #[error(
+        "process {local_rank} of this machine (counted from 0) has no GPU: the program finds {count}; start at most \
+         {count} processes on a machine, or let CUDA_VISIBLE_DEVICES name more of its GPUs"
+    )]
+    FewerGpus {
+        /// The number of the process among those on its machine.
+        local_rank: usize,
+        /// How many GPUs there are.
+        count: usize,
+    },
     /// The device failed.
     #[error("{error}{}", if is_out_of_memory(error) { OTHERS } else { "" })]
     Failed {

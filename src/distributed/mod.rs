@@ -10,9 +10,15 @@
 
 mod in_step;
 mod launcher;
+mod link;
 mod message;
 #[cfg(feature = "mpi")]
 mod mpi;
+#[cfg(all(feature = "nccl", feature = "mpi"))]
+mod nccl;
+mod on_device;
+#[cfg(any(test, all(feature = "nccl", feature = "mpi")))]
+mod seats;
 pub(crate) mod shards;
 mod single;
 mod sum;
@@ -22,13 +28,19 @@ use std::error::Error;
 use std::ops::Range;
 use std::sync::Arc;
 
+use candle_core::{Device, Tensor};
+
 pub use in_step::{InStepError, Place, in_step};
 pub use launcher::Launched;
+pub use link::{ConnectError, DeviceLink};
 pub use message::Message;
 #[cfg(feature = "mpi")]
 pub use mpi::Mpi;
 pub use single::SingleProcess;
 pub use sum::{GradientSum, SumError};
+
+/// Numbers that are exchanged at a time, so that the memory beside the gradients stays small.
+const AT_ONCE: usize = 1 << 22;
 
 /// Why a [`Communicator`] failed: another process has ended, for example. It is said in a message after the rank and
 /// the step.
@@ -62,6 +74,25 @@ pub trait Communicator {
     /// # Errors
     /// Another process cannot be reached, or the wait was given up.
     fn all_gather(&self, own: Message, sizes: &[usize]) -> Result<Message, CommunicatorError>;
+
+    /// The number of this process among those on its machine, from 0. It chooses the GPU of the process.
+    fn local_rank(&self) -> usize {
+        0
+    }
+
+    /// Connects the devices of the processes, if this connection can, so that there is a [`Communicator::link`]. Each
+    /// process calls it with its device, once, before the first step.
+    ///
+    /// # Errors
+    /// As [`ConnectError`].
+    fn connect(&self, _device: &Device) -> Result<(), ConnectError> {
+        Ok(())
+    }
+
+    /// The way from device to device, if there is one. Gradients then do not pass through the memory of the host.
+    fn link(&self) -> Option<&dyn DeviceLink> {
+        None
+    }
 }
 
 impl<C: Communicator + ?Sized> Communicator for Arc<C> {
@@ -85,6 +116,26 @@ impl<C: Communicator + ?Sized> Communicator for Arc<C> {
     fn all_gather(&self, own: Message, sizes: &[usize]) -> Result<Message, CommunicatorError> {
         (**self).all_gather(own, sizes)
     }
+
+    fn local_rank(&self) -> usize {
+        (**self).local_rank()
+    }
+
+    fn connect(&self, device: &Device) -> Result<(), ConnectError> {
+        (**self).connect(device)
+    }
+
+    fn link(&self) -> Option<&dyn DeviceLink> {
+        (**self).link()
+    }
+}
+
+/// Returns the way from device to device, if all of `tensors` are on its device.
+fn link_of<'c, 'a>(
+    communicator: &'c dyn Communicator,
+    mut tensors: impl Iterator<Item = &'a Tensor>,
+) -> Option<&'c dyn DeviceLink> {
+    communicator.link().filter(|link| tensors.all(|tensor| tensor.device().same_device(link.device())))
 }
 
 /// Returns what each process has given, in the order of their numbers; each may give a different number of bytes.

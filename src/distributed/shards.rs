@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Shape, Tensor, Var};
 
-use super::{Communicator, CommunicatorError, Message};
+use super::{AT_ONCE, Communicator, CommunicatorError, Message, link_of, on_device};
 
 /// Returns the process that owns each tensor, for tensors with these numbers of elements: the largest first, each to the
 /// process that has the fewest elements so far.
@@ -24,6 +24,9 @@ pub(crate) fn share(
     variables: &[Var],
     owners: &[usize],
 ) -> Result<(), CommunicatorError> {
+    if let Some(link) = link_of(communicator, variables.iter().map(Var::as_tensor)) {
+        return on_device::share_values(link, [communicator.rank(), communicator.world()], variables, owners, AT_ONCE);
+    }
     let rank = communicator.rank();
     let own = variables.iter().zip(owners).filter(|(_, owner)| **owner == rank);
     let own = message(own.map(|(variable, _)| variable.as_tensor()))?;
@@ -93,7 +96,7 @@ fn sizes<'a>(world: usize, owned: impl Iterator<Item = (&'a Tensor, &'a usize)>)
     sizes
 }
 
-fn starts(sizes: &[usize]) -> Vec<usize> {
+pub(super) fn starts(sizes: &[usize]) -> Vec<usize> {
     let mut end = 0;
     let start = |size: &usize| {
         end += size;

@@ -6,14 +6,12 @@ use std::ops::Range;
 use candle_core::{DType, Device, Storage, Tensor};
 use thiserror::Error;
 
+use super::on_device::OnDevice;
 use super::tree::{Node, Sums, nodes_of};
-use super::{Communicator, CommunicatorError, Message, share};
+use super::{AT_ONCE, Communicator, CommunicatorError, Message, link_of, share};
 use crate::cpu::Real;
 use crate::optim::{Gradients, OptimError};
 use crate::parameters::Parameters;
-
-/// Numbers that are exchanged at a time, so that the memory beside the gradients stays small.
-const AT_ONCE: usize = 1 << 22;
 
 /// Why the gradients of a batch cannot be added.
 #[derive(Debug, Error)]
@@ -112,15 +110,20 @@ impl<'a> GradientSum<'a> {
             return own.pop().ok_or(SumError::Empty);
         }
         let like: Vec<&Tensor> = parameters.iter().map(|(_, parameter)| parameter.as_tensor()).collect();
+        let link = link_of(communicator, like.iter().copied());
         let mut sum: Vec<Option<Tensor>> = vec![None; like.len()];
         for dtype in [DType::F32, DType::F64] {
             let chosen: Vec<usize> = (0..like.len()).filter(|&at| like[at].dtype() == dtype).collect();
             let of = |tensors: &[Tensor]| chosen.iter().map(|&at| tensors[at].clone()).collect::<Vec<_>>();
             let own: Vec<Vec<Tensor>> = own.iter().map(|gradients| of(gradients.tensors())).collect();
             let like: Vec<&Tensor> = chosen.iter().map(|&at| like[at]).collect();
-            let found = match dtype {
-                DType::F64 => sum_of::<f64>(communicator, count, &own, &like)?,
-                _ => sum_of::<f32>(communicator, count, &own, &like)?,
+            let found = match (link, dtype) {
+                (Some(link), _) => {
+                    let places = [communicator.rank(), communicator.world()];
+                    OnDevice::new(link, places, count, dtype).sum(&own, &like, AT_ONCE)?
+                }
+                (None, DType::F64) => sum_of::<f64>(communicator, count, &own, &like)?,
+                (None, _) => sum_of::<f32>(communicator, count, &own, &like)?,
             };
             chosen.into_iter().zip(found).for_each(|(at, tensor)| sum[at] = Some(tensor));
         }

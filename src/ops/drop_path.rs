@@ -1,12 +1,15 @@
 //! Stochastic depth: whole rows of a residual branch are dropped, as a function of the step. Huang et al., "Deep networks
 //! with stochastic depth", ECCV 2016.
 
-use candle_core::{Result, Shape, Tensor};
+mod cuda;
+
+use candle_core::{DType, Device, Result, Shape, Tensor};
 
 use super::dropout::Mask;
-use super::op::{Op, apply};
+use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
 use crate::cpu::Real;
+use crate::cuda::Place;
 use crate::rng::StepRng;
 
 /// Sets each row of `x`, a residual branch, to zero with probability `p`, and divides the others by `1 - p`, as
@@ -77,6 +80,10 @@ impl Op for DropPath {
         let factors = Tensor::from_vec(self.0.factors::<f32>(rows), shape, x.device())?;
         x.broadcast_mul(&factors.to_dtype(x.dtype())?)
     }
+
+    fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        Place::has_kernels(device, dtype).then_some(self)
+    }
 }
 
 #[cfg(test)]
@@ -85,6 +92,7 @@ mod tests {
 
     use super::*;
     use crate::ops::Tape;
+    use crate::ops::testing::{check, numbers};
 
     const ROWS: usize = 40_000;
 
@@ -130,6 +138,14 @@ mod tests {
         let rounded = apply(operation(), &[&half]).unwrap().to_dtype(DType::F32).unwrap();
         let dropped = |y: &Tensor| values(y).iter().map(|y| *y == 0.0).collect::<Vec<_>>();
         assert_eq!(dropped(&rounded), dropped(&kernel));
+    }
+
+    /// The reference has its factors in f32.
+    #[test]
+    fn every_kernel_has_the_gradients_of_the_reference() {
+        for (shape, p) in [([6, 2, 3], 0.4), ([5, 1, 1], 0.2), ([3, 7, 11], 0.5)] {
+            check(DropPath(Mask::new(p, &StepRng::at(3, 5), "a").unwrap()), &[&numbers(&shape, 1)], 1e-6);
+        }
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! A product with a number that is not trained.
 
-use candle_core::{Result, Shape, Tensor};
+mod cuda;
 
-use super::op::{Op, apply};
+use candle_core::{DType, Device, Result, Shape, Tensor};
+
+use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
 use crate::cpu::{Real, map};
+use crate::cuda::Place;
 
 /// `factor * x`.
 ///
@@ -43,17 +46,21 @@ impl Op for Scaled {
     fn reference(&self, inputs: &[&Tensor]) -> Result<Tensor> {
         inputs[0] * self.0
     }
+
+    fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
+        Place::has_kernels(device, dtype).then_some(self)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::testing::{assert_gradients, check_without_gpu, numbers};
+    use crate::ops::testing::{assert_gradients, check, numbers};
 
     #[test]
     fn a_scaled_tensor_has_a_scaled_gradient() {
         let x = numbers(&[3, 5], 1);
-        check_without_gpu(Scaled(-0.75), &[&x]);
+        check(Scaled(-0.75), &[&x], 1e-13);
         assert_gradients(&[&x], |x| scaled(&x[0], 2.5));
     }
 }

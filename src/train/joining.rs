@@ -142,6 +142,8 @@ impl Joining {
             let (key, first, own) = differences(&all[0], other).into_iter().next()?;
             Some(RanksError::Differ { rank, world, key, own: written(&own), first: written(&first) })
         }) else {
+            // Each knows how this ends: there is no point to pass after it.
+            session.connect().inspect_err(|_| self.failed.set(true))?;
             return Ok(session);
         };
         self.failed.set(true);

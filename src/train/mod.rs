@@ -59,8 +59,9 @@ pub(crate) use config::paths::base_of;
 #[doc(hidden)]
 pub use config::paths::relative as relative_path;
 pub use config::{
-    BatchNormStatistics, CheckpointConfig, Config, DistributedConfig, EarlyStoppingConfig, EmaConfig, FreezeConfig,
-    GradientNoise, HooksConfig, LogConfig, Moment, SwaConfig, TimeBudget, TimeLimit, TrainConfig, ValidationConfig,
+    BatchNormStatistics, CheckpointConfig, Config, DistributedConfig, EarlyStoppingConfig, EmaConfig, Exchange,
+    FreezeConfig, GradientNoise, HooksConfig, LogConfig, Moment, SwaConfig, TimeBudget, TimeLimit, TrainConfig,
+    ValidationConfig,
 };
 pub use error::{ConfigPlace, RanksError, TrainError};
 pub use examples::{Example, Image};

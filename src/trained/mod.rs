@@ -169,7 +169,7 @@ impl Trained {
         let config = checkpoint.field("config").ok_or_else(|| TrainedError::NoConfig { path: path.clone() })?;
         let read = |config: &Value| train::from_checkpoint(config, settings, &train::base_of(&path));
         let mut config = read(config).or_else(|error| read(&without_training(config)).map_err(|_| error))?;
-        let (device, _) = config.settle_device(false)?;
+        let (device, _) = config.settle_device(false, 0)?;
         let schema = match checkpoint.field("schema") {
             Some(saved) => read_schema(saved).map_err(|reason| TrainedError::Schema { path: path.clone(), reason })?,
             None => schema_of_data(checkpoint, settings, &config, &device)?,

@@ -1,11 +1,12 @@
 //! The parts of attention that are not products: heads, probabilities and rotary positions.
 
+use candle_core::{Device, Tensor};
 use rekindle::ops::dropout::Mask;
-use rekindle::ops::{self, Heads};
+use rekindle::ops::{self, Documents, Heads};
 use rekindle::rng::StepRng;
 
 use super::arguments::Argument::{self, Count, In, Null, Out, Real};
-use super::arguments::Type;
+use super::arguments::{Type, words};
 use super::dropout::{DRAWS, mask};
 use super::emulator::{launch, searches_races};
 use super::expected::{assert_near, by_cpu, numbers};
@@ -48,19 +49,28 @@ impl Sizes {
     }
 }
 
+/// Two sequences of documents: one that begins at 0 and at 2, and one at 1, 2 and 4.
+fn documents(context: usize) -> (Documents, Argument) {
+    let starts = [0u32, 0, 1, 0, 0, 0, 1, 1, 0, 1];
+    let tokens = Tensor::from_slice(&starts, (2, context), &Device::Cpu).unwrap();
+    (Documents::beginning_with(1, &tokens).unwrap(), words(&[0, 0, 2, 2, 2, 0, 1, 2, 2, 4]))
+}
+
 /// Attention in f64 of the kernels, with products in the test: against that of the CPU, with queries that share keys,
-/// and with dropout.
+/// with dropout, and within documents.
 #[test]
 fn the_parts_of_attention_make_up_that_of_the_cpu() {
     let of = Type::F64;
     let (heads, draws) = (Heads { queries: 4, keys: 2 }, StepRng::at(DRAWS.0, DRAWS.1));
-    for p in [0.0, 0.3] {
+    for (p, is_packed) in [(0.0, false), (0.3, false), (0.0, true), (0.3, true)] {
         let sizes = Sizes { batch: 2, context: 5, heads, size: 3 };
         let Sizes { batch, context, size, .. } = sizes;
+        let (within, first) = documents(context);
+        let (within, first) = if is_packed { (Some(within), first) } else { (None, Null) };
         let qkv = numbers(of, batch * context * sizes.stride(), 1);
         let dy = numbers(of, batch * context * heads.queries * size, 2);
         let expected = by_cpu(&[(&qkv, &[batch, context, sizes.stride()])], &dy, |x| {
-            ops::attention_packed(&x[0], heads, Mask::new(p, &draws, "a"))
+            ops::attention_packed_within(&x[0], heads, Mask::new(p, &draws, "a"), within.as_ref())
         });
         let count = batch * heads.queries * context;
         let split = |rows: &[f64], arguments: Vec<Argument>| {
@@ -70,7 +80,8 @@ fn the_parts_of_attention_make_up_that_of_the_cpu() {
         let q = split(&qkv, sizes.arguments(0, false));
         let [k, v] = [4, 6].map(|first| split(&qkv, sizes.arguments(first, true)));
         let square = [context, size, context];
-        let mut shape = vec![Count(batch * heads.queries), Count(context), Real(1.0 / (size as f64).sqrt())];
+        let mut shape = vec![first, Count(heads.queries), Count(batch * heads.queries), Count(context)];
+        shape.push(Real(1.0 / (size as f64).sqrt()));
         shape.extend(mask(p, draws, DRAWS.0, "a"));
         let scores = products(&q, &k, square, true);
         let arguments = [&[In(of, scores), Out(of, count * context), Out(of, count * context)][..], &shape].concat();
@@ -109,7 +120,9 @@ fn causal_probabilities_are_those_of_f64() {
         let contexts: &[usize] = if of == Type::F32 && !searches_races() { &[1, 5, 270] } else { &[5] };
         for &context in contexts {
             let scores = of.rounded(numbers(of, context * context, 1).iter().map(|x| x * 20.0).collect());
-            let shape = [&[Count(1), Count(context), Real(0.5)][..], &mask(0.0, StepRng::at(1, 1), 1, "a")].concat();
+            let shape =
+                [&[Null, Count(1), Count(1), Count(context), Real(0.5)][..], &mask(0.0, StepRng::at(1, 1), 1, "a")]
+                    .concat();
             let arguments = [&[In(of, scores.clone()), Out(of, context * context), Null][..], &shape].concat();
             let found = launch(format!("causal_softmax_forward_{of}"), context.min(8), &arguments).remove(0);
             let expected = scores.chunks_exact(context).enumerate().flat_map(|(query, row)| {

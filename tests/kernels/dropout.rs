@@ -1,14 +1,14 @@
 //! Dropout: the same mask as on the CPU, bit for bit.
 
 use candle_core::{DType, Device, Tensor};
-use rekindle::ops::dropout;
+use rekindle::ops::{self, dropout};
 use rekindle::rng::StepRng;
 
 use super::arguments::Argument::{self, Count, In, Out, Real, Word};
 use super::arguments::Type;
 use super::cases;
 use super::emulator::launch;
-use super::expected::{assert_near, numbers};
+use super::expected::{assert_near, by_cpu, numbers};
 
 /// The key of a stream: the first 64 bits of BLAKE3 over seed and purpose, as `rng.rs` has it.
 fn key(seed: u64, purpose: &str) -> [u32; 2] {
@@ -49,6 +49,26 @@ fn the_mask_has_the_bits_of_the_cpu() {
                 assert_eq!(found, expected);
             }
             assert_near(of, 1.0, &found, &expected);
+        }
+    }
+}
+
+/// Rows of one element, and of more than a thread takes.
+#[test]
+fn whole_rows_are_dropped_as_on_the_cpu() {
+    let draws = StepRng::at(DRAWS.0, DRAWS.1);
+    for &of in Type::of_tensors() {
+        for [rows, length] in [[1, 1], [9, 1], [6, 35], [2, 300]] {
+            let (count, p) = (rows * length, 0.5);
+            let x = numbers(of, count, 1);
+            let arguments = [In(of, x.clone()), Out(of, count), Count(rows), Count(length)];
+            let arguments = [&arguments[..], &mask(p, draws, 7, "block/3")].concat();
+            let found = launch(format!("drop_path_{of}"), 2, &arguments).remove(0);
+            let expected = by_cpu(&[(&x, &[rows, length])], &x, |x| ops::drop_path(&x[0], p, &draws, "block/3"));
+            // Half of a number is exact, and so is its double.
+            assert_eq!(found, of.rounded(expected[0].clone()), "{of} {rows} {length}");
+            // The gradient has the same kernel.
+            assert_near(of, 1.0, &found, &expected[1]);
         }
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use rekindle::ops;
 
-use super::arguments::Argument::{Count, In, InOut, Null, Out, Word};
+use super::arguments::Argument::{Count, In, InOut, Null, Out, Real, Word};
 use super::arguments::Type;
 use super::cases;
 use super::emulator::launch;
@@ -113,5 +113,18 @@ fn the_bias_of_a_convolution_is_that_of_a_plane() {
         let expected: Vec<f64> = y.iter().enumerate().map(|(i, y)| y + bias[i / plane % channels]).collect();
         let arguments = [InOut(of, y.clone()), In(of, bias), Count(y.len()), Word(channels as u32), Word(plane as u32)];
         assert_near(of, 1.0, &launch(format!("bias_{of}"), 2, &arguments)[0], &expected);
+    }
+}
+
+/// The gradient has the same kernel.
+#[test]
+fn a_product_with_a_number_is_that_of_the_cpu() {
+    for (of, [rows, width]) in cases() {
+        let (x, factor) = (numbers(of, rows * width, 1), -0.3);
+        let arguments = [In(of, x.clone()), Out(of, x.len()), Count(x.len()), Real(factor)];
+        let y = launch(format!("scaled_{of}"), 3, &arguments).remove(0);
+        // In f32 for all types but f64.
+        let expected: Vec<f64> = x.iter().map(|x| x * of.wide().rounded(vec![factor])[0]).collect();
+        assert_near(of, 1.0, &y, &expected);
     }
 }

@@ -23,6 +23,9 @@ impl Built {
     fn new() -> Self {
         let built = Self(tempfile::tempdir().unwrap());
         fs::create_dir_all(built.path("tests")).unwrap();
+        fs::create_dir_all(built.path("bin")).unwrap();
+        built.program("bin/nvidia-smi", "printf 'GPU 0: H200\\nGPU 1: H200\\n'");
+        built.program("bin/mpirun", "");
         fs::write(built.path("commit"), "abc1234\n").unwrap();
         fs::write(built.path("contestant.py"), "").unwrap();
         fs::write(built.path("paths"), "").unwrap();
@@ -54,6 +57,8 @@ impl Built {
     fn command(&self, more: &[&str]) -> Command {
         let mut command = Command::new(SCRIPT);
         command.arg("run").arg(self.0.path()).arg("--python").arg(self.path("python")).args(more);
+        let path = std::env::var("PATH").unwrap();
+        command.env("PATH", format!("{}:{path}", self.path("bin").display()));
         command
     }
 
@@ -76,7 +81,7 @@ fn a_wrong_request_is_told_in_one_line() {
         (&["run", folder, "--out"], "--out has no value"),
         (&["run", folder, "--fast", "1"], "there is no option --fast"),
         (&["run", folder, "--minutes", "0"], "--minutes 0: must be a whole number from 1 to 999"),
-        (&["run", folder, "--only", "tests,all"], "--only all: must be tests, prove or speed"),
+        (&["run", folder, "--only", "tests,all"], "--only all: must be tests, prove, ranks or speed"),
         (&["run", folder, "--only", ""], "--only names no part"),
         (&["build", folder, "--release"], "there is no option --release"),
     ] {
@@ -111,12 +116,13 @@ fn everything_that_passes_is_in_the_summary() {
         "passed   tests kills: 4 passed, 0 failed",
         "passed   tests runs: 4 passed, 0 failed",
         "passed   train prove: 5 kills: every bit identical",
+        "passed   ranks: 5 kills: every bit identical",
     ];
     let lines: Vec<&str> = summary.lines().collect();
     assert!(lines[0].ends_with("commit abc1234:"), "{summary}");
-    assert_eq!(lines[1..6], expected);
-    assert!(lines[6].starts_with("passed   speed: measured; see "), "{summary}");
-    assert_eq!(lines[7..], ["6 passed, 0 failed, 0 not run"]);
+    assert_eq!(lines[1..7], expected);
+    assert!(lines[7].starts_with("passed   speed: measured; see "), "{summary}");
+    assert_eq!(lines[8..], ["7 passed, 0 failed, 0 not run"]);
 }
 
 #[test]
@@ -141,6 +147,7 @@ fn what_fails_and_what_does_not_run_is_told_with_the_reason() {
         "not run  tests checkpoints: there are no tests named _gpu",
         "failed   tests kills: 3 passed, 1 failed; see ",
         "failed   train prove: exit code 1, 2 files differ; see ",
+        "failed   ranks: exit code 1, 2 files differ; see ",
         &format!("not run  PyTorch: {python}: No module named torch; name another with --python"),
         "failed   speed: left out of W3: Rekindle: out of memory",
         "not run  speed: left out of W4: torch.compile: no gcc",
@@ -148,10 +155,10 @@ fn what_fails_and_what_does_not_run_is_told_with_the_reason() {
     ] {
         assert!(told.out.lines().any(|found| found.starts_with(line)), "`{line}` is not in:\n{}", told.out);
     }
-    assert!(told.out.ends_with("2 passed, 4 failed, 4 not run\n"), "{}", told.out);
+    assert!(told.out.ends_with("2 passed, 5 failed, 4 not run\n"), "{}", told.out);
     let told = built.run(&["--only", "prove"]);
     assert!(told.out.contains("not run  speed: not among --only prove"), "{}", told.out);
-    assert!(told.out.ends_with("0 passed, 1 failed, 2 not run\n"), "{}", told.out);
+    assert!(told.out.ends_with("0 passed, 1 failed, 3 not run\n"), "{}", told.out);
 }
 
 #[test]
@@ -160,7 +167,25 @@ fn kernels_are_not_tested_without_a_compiler_and_the_summary_says_so() {
     let told: Told = built.command(&["--only", "tests"]).env("CXX", "no such compiler").output().unwrap().into();
     told.says(0, &[]);
     assert!(told.out.contains("not run  tests rekindle: they need a C++ compiler"), "{}", told.out);
-    assert!(told.out.ends_with("3 passed, 0 failed, 3 not run\n"), "{}", told.out);
+    assert!(told.out.ends_with("3 passed, 0 failed, 4 not run\n"), "{}", told.out);
+}
+
+#[test]
+fn gpus_are_connected_where_there_are_two_and_a_build_that_can() {
+    let built = Built::new();
+    let says = |told: Told, line: &str| assert!(told.out.lines().any(|found| found.starts_with(line)), "{}", told.out);
+    built.program("train", "echo \"$*\"; echo 'every bit identical'");
+    says(built.run(&["--only", "ranks"]), "passed   ranks: every bit identical");
+    let log = fs::read_to_string(built.path("results/ranks.log")).unwrap();
+    assert!(log.contains("--launch  --launch mpirun -n 2 --set device=cuda"), "{log}");
+    let told = built.run(&["--only", "ranks", "--device", "cuda:1"]);
+    says(told, "not run  ranks: they take the first GPUs of the machine");
+    built.program("train", "echo 'error: this program was built without it; a build with'; exit 2");
+    says(built.run(&["--only", "ranks"]), "not run  ranks: the programs cannot connect GPUs; build them with ");
+    let told: Told = built.command(&["--only", "ranks"]).env("MPIRUN", "no-such-launcher").output().unwrap().into();
+    says(told, "not run  ranks: there is no no-such-launcher; ");
+    built.program("bin/nvidia-smi", "echo 'GPU 0: H200'");
+    says(built.run(&["--only", "ranks"]), "not run  ranks: the GPUs of this machine: 1; it takes two");
 }
 
 #[test]
@@ -202,7 +227,7 @@ fn tests_find_the_programs_and_the_project_where_they_were_built() {
     fs::write(&program, "another").unwrap();
     let told = built.run(&["--only", "tests"]);
     assert!(told.out.contains("train is another program than the one of the tests; build again"), "{}", told.out);
-    assert!(told.out.ends_with("0 passed, 0 failed, 3 not run\n"), "{}", told.out);
+    assert!(told.out.ends_with("0 passed, 0 failed, 4 not run\n"), "{}", told.out);
 }
 
 #[test]

@@ -239,7 +239,7 @@ fn of_every_kind() -> Vec<Value> {
         "log": {"tensorboard": true, "histograms": "500 steps", "images": 4},
         "hooks": {"on_start": ["a"], "on_checkpoint": ["a"], "on_validation": ["a", "b"], "on_end": ["a"],
             "on_failure": ["a"], "timeout": "5 min"},
-        "distributed": {"shard_optimizer": true, "share_saves": true},
+        "distributed": {"exchange": "host", "shard_optimizer": true, "share_saves": true},
         // Only user programs have components.
         "components": {},
     });

@@ -3,11 +3,14 @@
 
 use std::cell::Cell;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use rekindle::distributed::{Communicator, CommunicatorError, Message};
+use candle_core::{DType, Device, Tensor};
+use rekindle::distributed::{Communicator, CommunicatorError, ConnectError, DeviceLink, Message};
 use rekindle::train::{Control, Outcome, Session, Setting, Sink, Sinks, StepRecord, TrainError, from_file};
 
 use crate::common::data::{mnist, write};
@@ -20,11 +23,13 @@ pub struct Rank {
     from: Vec<Receiver<Vec<u8>>>,
     /// The exchanges after which it fails.
     pub exchanges: Cell<usize>,
+    /// Its way to the devices of the others, if it has one.
+    pub devices: Option<Devices>,
 }
 
 pub fn ranks(world: usize) -> Vec<Rank> {
     let mut ranks: Vec<Rank> = (0..world)
-        .map(|rank| Rank { rank, to: Vec::new(), from: Vec::new(), exchanges: Cell::new(usize::MAX) })
+        .map(|rank| Rank { rank, to: Vec::new(), from: Vec::new(), exchanges: Cell::new(usize::MAX), devices: None })
         .collect();
     for from in 0..world {
         for to in 0..world {
@@ -34,6 +39,58 @@ pub fn ranks(world: usize) -> Vec<Rank> {
         }
     }
     ranks
+}
+
+/// The way of tensors from rank to rank.
+pub struct Devices {
+    to: Vec<Sender<Option<Tensor>>>,
+    from: Vec<Receiver<Option<Tensor>>>,
+    is_connected: Cell<bool>,
+    /// How many exchanges went this way, over all ranks.
+    exchanges: Arc<AtomicUsize>,
+}
+
+/// Ranks whose devices can be connected.
+fn ranks_with_devices(world: usize, exchanges: &Arc<AtomicUsize>) -> Vec<Rank> {
+    let mut ranks = ranks(world);
+    for rank in &mut ranks {
+        let (to, from, exchanges) = (Vec::new(), Vec::new(), Arc::clone(exchanges));
+        rank.devices = Some(Devices { to, from, is_connected: Cell::new(false), exchanges });
+    }
+    for from in 0..world {
+        for to in 0..world {
+            let (sender, receiver) = channel();
+            ranks[from].devices.as_mut().unwrap().to.push(sender);
+            ranks[to].devices.as_mut().unwrap().from.push(receiver);
+        }
+    }
+    ranks
+}
+
+impl DeviceLink for Devices {
+    fn device(&self) -> &Device {
+        &Device::Cpu
+    }
+
+    fn exchange(
+        &self,
+        parts: &[Option<Tensor>],
+        sizes: &[usize],
+        dtype: DType,
+    ) -> Result<Option<Tensor>, CommunicatorError> {
+        self.exchanges.fetch_add(1, Ordering::Relaxed);
+        for (to, part) in self.to.iter().zip(parts) {
+            assert!(part.iter().all(|part| part.dtype() == dtype && part.is_contiguous()));
+            to.send(part.clone())?;
+        }
+        let mut received = Vec::new();
+        for (from, &size) in self.from.iter().zip(sizes) {
+            let part = from.recv_timeout(Duration::from_secs(60))?;
+            assert_eq!(part.iter().map(Tensor::elem_count).sum::<usize>(), size);
+            received.extend(part);
+        }
+        Ok(if received.is_empty() { None } else { Some(Tensor::cat(&received, 0)?) })
+    }
 }
 
 impl Rank {
@@ -80,6 +137,15 @@ impl Communicator for Rank {
         assert_eq!(own.bytes().len(), sizes[self.rank]);
         self.exchange(std::iter::repeat_n(own.bytes().to_vec(), self.to.len()), sizes)
     }
+
+    fn connect(&self, _: &Device) -> Result<(), ConnectError> {
+        self.devices.iter().for_each(|devices| devices.is_connected.set(true));
+        Ok(())
+    }
+
+    fn link(&self) -> Option<&dyn DeviceLink> {
+        self.devices.as_ref().filter(|devices| devices.is_connected.get()).map(|devices| devices as &dyn DeviceLink)
+    }
 }
 
 /// Asks for an end after the update of this step.
@@ -119,8 +185,18 @@ pub fn train_together(
     out: &str,
     stop_after: u64,
 ) -> Vec<Result<Outcome, TrainError>> {
+    train_as(lab, ranks(world), accumulate, out, stop_after)
+}
+
+fn train_as(
+    lab: &Lab,
+    ranks: Vec<Rank>,
+    accumulate: &str,
+    out: &str,
+    stop_after: u64,
+) -> Vec<Result<Outcome, TrainError>> {
     thread::scope(|scope| {
-        let ranks = ranks(world).into_iter();
+        let ranks = ranks.into_iter();
         let all: Vec<_> =
             ranks.map(|rank| scope.spawn(move || train(lab, accumulate, out, Some(rank), stop_after))).collect();
         all.into_iter().map(|rank| rank.join().unwrap()).collect()
@@ -193,6 +269,51 @@ fn a_shared_optimizer_of_any_form_of_state_has_the_same_bits() {
         let bytes = |run: &str| std::fs::read(checkpoint(&lab.path(run), 12).join(file)).ok();
         assert!(bytes("two") == bytes("alone"), "{file}");
     }
+}
+
+/// Gradients, and weights of a shared optimizer, that never pass through the memory of a host: the sums have the same order.
+#[test]
+fn gradients_that_go_from_device_to_device_have_the_bits_of_one_process() {
+    let plain = small(ADAMW, "cosine(12)", EVERY_STEP);
+    let lab = Lab::in_memory(&plain);
+    train(&lab, "7", "alone", None, NEVER).unwrap();
+    for (table, worlds) in [("", [2, 3]), ("distributed = { shard_optimizer = true }\n", [3, 2])] {
+        std::fs::write(lab.path("config.toml"), format!("{table}{plain}")).unwrap();
+        let (run, exchanges) = (format!("devices-{}", worlds[0]), Arc::default());
+        well(train_as(&lab, ranks_with_devices(worlds[0], &exchanges), "7", &run, 4));
+        // Two for the gradients of a step in each rank, and one for its weights.
+        let of_a_step = if table.is_empty() { 2 } else { 3 };
+        assert_eq!(exchanges.load(Ordering::Relaxed), 6 * worlds[0] * of_a_step);
+        // Whoever continues it, and by whichever way.
+        well(train_as(&lab, ranks_with_devices(worlds[1], &exchanges), "7", &run, 8));
+        well(train_together(&lab, 2, "7", &run, NEVER));
+        for file in ["model.safetensors", "optimizer.safetensors"] {
+            let bytes = |run: &str| std::fs::read(checkpoint(&lab.path(run), 12).join(file)).unwrap();
+            assert!(bytes(&run) == bytes("alone"), "{run}: {file}");
+        }
+        assert!(
+            std::fs::read(lab.path(&run).join("log.jsonl")).unwrap()
+                == std::fs::read(lab.path("alone/log.jsonl")).unwrap()
+        );
+    }
+}
+
+#[test]
+fn a_way_that_is_not_wanted_is_not_taken_and_one_that_is_not_there_is_refused() {
+    let plain = small(ADAMW, "cosine(12)", EVERY_STEP);
+    let lab = Lab::in_memory(&format!("distributed = {{ exchange = 'host' }}\n{plain}"));
+    let exchanges = Arc::default();
+    well(train_as(&lab, ranks_with_devices(2, &exchanges), "2", "host", NEVER));
+    assert_eq!(exchanges.load(Ordering::Relaxed), 0);
+    std::fs::write(lab.path("config.toml"), format!("distributed = {{ exchange = 'nccl' }}\n{plain}")).unwrap();
+    let message = train_together(&lab, 2, "2", "nccl", NEVER).remove(0).unwrap_err().to_string();
+    let reason = match cfg!(all(feature = "nccl", feature = "mpi")) {
+        true => "it connects NVIDIA GPUs, and the device is `cpu`",
+        false => "this program was built without it; a build with `--features nccl,mpi` can use it",
+    };
+    assert!(message.contains("distributed.exchange = nccl: ") && message.contains(reason), "{message}");
+    // A single process exchanges nothing.
+    train(&lab, "2", "alone", None, NEVER).unwrap();
 }
 
 /// The estimate of Prodigy is of all parameters, and an average is of all weights.

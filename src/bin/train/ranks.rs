@@ -140,8 +140,13 @@ pub fn follow(arguments: &Arguments, ranks: &Ranks) -> Ended {
     let Ok(control) = Control::from_signals(|_| {}) else { return Ended::alone(1) };
     let mut run = match prepare(arguments, ranks, control) {
         Ok(resumed) => arguments.until.limit(resumed.run),
-        // The first one prints it.
-        Err(error) => return Ended::together(code_of(&error)),
+        Err(error) => {
+            // The first one prints all others.
+            if matches!(error, TrainError::Ranks(RanksError::Unconnected { .. })) {
+                say(&error.to_string());
+            }
+            return Ended::together(code_of(&error));
+        }
     };
     let error = match run.train(&mut Sinks(Vec::new())) {
         Ok(outcome) => return Ended { code: code_after(&outcome), together: run.has_ended_together(), waits: false },

@@ -36,12 +36,13 @@ template <typename W> struct Mask {
     // A dropped element is 0 also where x is infinite.
     DEVICE W applied(W x, u32 word) const { return word < threshold ? W(0) : x * kept; }
 
-    // Of one element by its number.
-    DEVICE W applied_at(W x, u64 number) const {
-        if (threshold == 0) return x;
+    // The word of one element, by its number.
+    DEVICE u32 word(u64 number) const {
         Words four = words(number / 4);
         // Not an index that is computed: that would put the words into memory.
         u32 low = number % 2 ? four.at[1] : four.at[0], high = number % 2 ? four.at[3] : four.at[2];
-        return applied(x, number % 4 < 2 ? low : high);
+        return number % 4 < 2 ? low : high;
     }
+
+    DEVICE W applied_at(W x, u64 number) const { return threshold == 0 ? x : applied(x, word(number)); }
 };

@@ -1,4 +1,5 @@
-// Functions of each element, with the derivatives that their gradients are multiplied by.
+// Functions of each element, with the derivatives that their gradients are multiplied by; and the product with a number,
+// which is its own derivative.
 #include "pointwise.h"
 
 // With derivative 0 at 0. Written so that a NaN stays one.
@@ -41,6 +42,10 @@ template <typename F, typename T> DEVICE void backward(const T* x, const T* dy, 
     map(count, dx, [](Wide<T> x, Wide<T> dy) { return dy * F::derivative(x); }, x, dy);
 }
 
+template <typename T> DEVICE void scaled(const T* x, T* y, u64 count, Wide<T> factor) {
+    map(count, y, [=](Wide<T> x) { return x * factor; }, x);
+}
+
 #define POINTWISE(NAME, FUNCTION, SUFFIX, T) \
     KERNEL(NAME##_forward_##SUFFIX, (const T* x, T* y, u64 count), forward<FUNCTION>(x, y, count)) \
     KERNEL(NAME##_backward_##SUFFIX, (const T* x, const T* dy, T* dx, u64 count), \
@@ -51,7 +56,8 @@ template <typename F, typename T> DEVICE void backward(const T* x, const T* dy, 
     POINTWISE(softplus, Softplus, SUFFIX, T) \
     POINTWISE(gelu, Gelu, SUFFIX, T) \
     POINTWISE(gelu_tanh, GeluTanh, SUFFIX, T) \
-    POINTWISE(silu, Silu, SUFFIX, T)
+    POINTWISE(silu, Silu, SUFFIX, T) \
+    KERNEL(scaled_##SUFFIX, (const T* x, T* y, u64 count, double factor), scaled(x, y, count, Wide<T>(factor)))
 FOR_TYPES(KERNELS)
 #undef KERNELS
 #undef POINTWISE

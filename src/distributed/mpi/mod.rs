@@ -3,9 +3,13 @@
 //! MPI only moves bytes here, with calls that return at once, so a process that waits can look whether another one has
 //! ended: in a blocking call of MPI it would wait forever.
 
+#[cfg(feature = "nccl")]
+mod gpus;
 mod heartbeat;
 mod transfer;
 
+#[cfg(feature = "nccl")]
+use std::cell::OnceCell;
 use std::ffi::c_int;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +21,8 @@ use mpi::{Threading, raw::AsRaw};
 
 use self::heartbeat::Heartbeat;
 use self::transfer::Transfer;
+#[cfg(feature = "nccl")]
+use super::nccl::Nccl;
 use super::{Communicator, CommunicatorError, Launched, Message};
 
 /// How long a process looks for the end of a transfer without pausing.
@@ -46,8 +52,12 @@ struct Shared {
     world: SimpleCommunicator,
     rank: usize,
     size: usize,
+    local_rank: usize,
     heartbeat: Option<Heartbeat>,
     give_up: Mutex<Option<GiveUp>>,
+    /// The connection between the GPUs, once there is one.
+    #[cfg(feature = "nccl")]
+    gpus: OnceCell<Nccl>,
 }
 
 impl Mpi {
@@ -76,7 +86,16 @@ impl Mpi {
         unsafe { ffi::MPI_Comm_set_errhandler(world.as_raw(), ffi::RSMPI_ERRORS_RETURN) };
         let heartbeat = (size > 1 && threading == Threading::Multiple).then(|| Heartbeat::start(&world));
         let heartbeat = heartbeat.transpose().map_err(|error| format!("no thread for the heartbeat: {error}"))?;
-        let shared = Shared { world, rank, size, heartbeat, give_up: Mutex::new(None) };
+        let shared = Shared {
+            world,
+            rank,
+            size,
+            local_rank: launched.local_rank(),
+            heartbeat,
+            give_up: Mutex::new(None),
+            #[cfg(feature = "nccl")]
+            gpus: OnceCell::new(),
+        };
         #[allow(clippy::arc_with_non_send_sync, reason = "runs take an Arc; a process uses it on one thread")]
         let shared = Arc::new(shared);
         Ok(Self { shared, universe: Some(universe) })
@@ -222,6 +241,20 @@ impl Communicator for Shared {
 
     fn all_gather(&self, own: Message, sizes: &[usize]) -> Result<Message, CommunicatorError> {
         self.complete(Transfer::all_gather(&self.world, own, sizes)?)
+    }
+
+    fn local_rank(&self) -> usize {
+        self.local_rank
+    }
+
+    #[cfg(feature = "nccl")]
+    fn connect(&self, device: &candle_core::Device) -> Result<(), super::ConnectError> {
+        self.connect_gpus(device)
+    }
+
+    #[cfg(feature = "nccl")]
+    fn link(&self) -> Option<&dyn super::DeviceLink> {
+        self.gpus.get().map(|_| self as &dyn super::DeviceLink)
     }
 }
 

@@ -68,14 +68,20 @@ impl Attention {
         }
     }
 
+    /// The first key that each query sees, on the device of `like`; `None` if each sequence is one document.
+    fn first_keys(&self, like: &Tensor) -> Result<Option<Tensor>> {
+        self.documents.as_ref().map(|documents| documents.on(like.device())).transpose()
+    }
+
     /// The probabilities, and those that dropout leaves.
     fn all_probabilities(&self, place: &Place, q: &Tensor, k: &Tensor) -> Result<(Tensor, Tensor)> {
         let (heads, context, _) = q.dims3()?;
         let scores = place.product(q, &k.t()?)?;
         let dropped = self.dropout.map(|_| place.output(q.dtype(), (heads, context, context))).transpose()?;
         let launch = Launch::new(place, "causal_softmax_forward", q.dtype()).output(&scores)?.output(&scores)?;
-        let launch = launch.output_if(dropped.as_ref())?.count(heads).count(context).double(self.scale::<f64>());
-        self.add_mask(launch)?.rows(heads * context)?;
+        let first = self.first_keys(q)?;
+        let launch = launch.output_if(dropped.as_ref())?.read_if(first.as_ref())?.count(self.heads.queries);
+        self.add_mask(launch.count(heads).count(context).double(self.scale::<f64>()))?.rows(heads * context)?;
         let probabilities = scores.into_tensor();
         let dropped = dropped.map_or_else(|| probabilities.clone(), Output::into_tensor);
         Ok((probabilities, dropped))
@@ -107,8 +113,9 @@ impl DeviceKernel for Attention {
         let (heads, context, _) = q.dims3()?;
         let dscores = place.product(&dy, &v.t()?)?;
         let launch = Launch::new(&place, "causal_softmax_backward", q.dtype()).read(&probabilities)?;
-        let launch = launch.output(&dscores)?.output(&dscores)?.count(heads).count(context);
-        self.add_mask(launch.double(self.scale::<f64>()))?.rows(heads * context)?;
+        let first = self.first_keys(&q)?;
+        let launch = launch.output(&dscores)?.output(&dscores)?.read_if(first.as_ref())?.count(self.heads.queries);
+        self.add_mask(launch.count(heads).count(context).double(self.scale::<f64>()))?.rows(heads * context)?;
         let dscores = dscores.into_tensor();
         let (dq, dk) = (place.product(&dscores, &k)?.into_tensor(), place.product(&dscores.t()?, &q)?.into_tensor());
         let gradients: Vec<Output> =

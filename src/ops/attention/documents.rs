@@ -1,16 +1,26 @@
 //! Several documents in one sequence: which positions see each other.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 /// The first position that each position of some sequences sees: the beginning of its document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Documents {
     /// `[batch, context]`.
     first: Arc<[u32]>,
     context: usize,
+    /// The same on the device whose kernels have read it, for all layers.
+    on_device: Arc<OnceLock<Tensor>>,
 }
+
+impl PartialEq for Documents {
+    fn eq(&self, other: &Self) -> bool {
+        self.first == other.first && self.context == other.context
+    }
+}
+
+impl Eq for Documents {}
 
 impl Documents {
     /// Finds the documents in `tokens` `[batch, context]`: each begins with the token `start`, the first one of a
@@ -31,7 +41,7 @@ impl Documents {
                 first.push(begun);
             }
         }
-        Ok(Self { first: first.into(), context })
+        Ok(Self { first: first.into(), context, on_device: Arc::default() })
     }
 
     /// Returns the position of each token in its document, `[batch, context]`.
@@ -47,6 +57,17 @@ impl Documents {
     /// Returns the first position that each position of sequence number `sequence` sees.
     pub(super) fn of_sequence(&self, sequence: usize) -> &[u32] {
         self.first.get(sequence * self.context..(sequence + 1) * self.context).unwrap_or_default()
+    }
+
+    /// Returns the first position that each position sees, on `device`.
+    pub(super) fn on(&self, device: &Device) -> Result<Tensor> {
+        if let Some(first) = self.on_device.get().filter(|first| first.device().same_device(device)) {
+            return Ok(first.clone());
+        }
+        let first = Tensor::from_slice(&self.first, self.first.len(), device)?;
+        // Another device has been the first one.
+        let _ = self.on_device.set(first.clone());
+        Ok(first)
     }
 
     /// Whether they are those of `batch` sequences of `context` tokens.

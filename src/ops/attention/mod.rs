@@ -19,7 +19,6 @@ use super::dropout::Mask;
 use super::op::{DeviceKernel, Op, apply};
 use super::operand::{Gradient, Operand};
 use crate::cpu::Real;
-use crate::cuda::Place;
 use cpu::merge_heads;
 pub use documents::Documents;
 
@@ -209,10 +208,6 @@ impl Op for Attention {
     }
 
     fn device_kernel(&self, device: &Device, dtype: DType) -> Option<&dyn DeviceKernel> {
-        // The kernels for CUDA know one document in a sequence.
-        if self.documents.is_some() && Place::has_kernels(device, dtype) {
-            return None;
-        }
         super::bf16::kernel(self, device, dtype)
     }
 }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::ops::op::apply_shared;
-use crate::ops::testing::{
-    Reference, assert_same_function, assert_same_numbers, check, check_kernels, check_without_gpu, numbers,
-};
+use crate::ops::testing::{Reference, assert_same_function, assert_same_numbers, check, check_kernels, numbers};
 use crate::rng::StepRng;
 
 const GROUPED: Heads = Heads { queries: 4, keys: 2 };
@@ -76,12 +74,13 @@ fn documents(context: u32) -> Documents {
 
 #[test]
 fn attention_within_documents_has_its_gradients_and_is_that_of_the_reference() {
-    for (context, tolerance) in [(5, 1e-12), (150, 1e-11)] {
+    for (context, dropout, tolerance) in [(5, None, 1e-12), (5, mask(), 1e-6), (150, None, 1e-11)] {
         let (q, [k, v]) = (numbers(&[3, context, 12], 1), [2, 3].map(|seed| numbers(&[3, context, 6], seed)));
         let documents = Some(documents(context as u32));
-        let attention = Attention { heads: GROUPED, size: 3, dropout: None, documents };
-        if context == 5 {
-            check_without_gpu(attention.clone(), &[&q, &k, &v]);
+        let attention = Attention { heads: GROUPED, size: 3, dropout, documents };
+        match context {
+            5 => check(attention.clone(), &[&q, &k, &v], tolerance),
+            _ => check_kernels(attention.clone(), &[&Tensor::cat(&[&q, &k, &v], 2).unwrap()], tolerance),
         }
         let attention = Arc::new(attention);
         let kernel = |x: &[Tensor]| apply_shared(Arc::clone(&attention), &[&x[0], &x[1], &x[2]]);

@@ -3,6 +3,7 @@
 mod averages;
 pub(crate) mod changes;
 pub(super) mod complete;
+mod distributed;
 mod dotted;
 mod early_stopping;
 pub(super) mod edits;
@@ -27,13 +28,14 @@ mod wording;
 pub(super) mod written_config;
 
 pub use averages::{BatchNormStatistics, EmaConfig, SwaConfig};
+pub use distributed::{DistributedConfig, Exchange};
 pub use early_stopping::EarlyStoppingConfig;
 pub(super) use figure::{NO_ACCURACY, word};
 pub use hooks::{HooksConfig, TimeLimit};
 pub use initial_weights::{MissingWeights, UnusedWeights};
 pub use log::LogConfig;
 pub use moment::Moment;
-pub use run_config::{CheckpointConfig, Config, DistributedConfig, TrainConfig};
+pub use run_config::{CheckpointConfig, Config, TrainConfig};
 pub(crate) use schedules::SCHEDULES;
 pub use shaping::{FreezeConfig, GradientNoise};
 pub use time_budget::TimeBudget;

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::averages::{self, EmaConfig, SwaConfig};
+use super::distributed::DistributedConfig;
 use super::early_stopping::{self, EarlyStoppingConfig};
 use super::every::Interval;
 use super::figure::Metric;
@@ -188,25 +189,6 @@ pub struct CheckpointConfig {
     pub keep: KeepConfig,
 }
 
-/// How the processes of a run share its work; it changes no bit. A run in one process has no use for it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct DistributedConfig {
-    /// Whether each process keeps the moments of only some parameters, updates these, and gives them to the others. The
-    /// moments then take the memory of one process in all, except while the first process collects them for a save.
-    /// Only a process that all others have answered can save: without the moments of a lost one, the run continues from
-    /// its newest checkpoint, and a validation is not interrupted for a stop.
-    #[serde(default)]
-    pub shard_optimizer: bool,
-    /// Whether each process writes a share of a checkpoint's bytes: weights, moments and averages. The files are the same.
-    /// All processes must reach the run directory. Each then copies the state for a save as the first one does. The first
-    /// process writes what another one does not, and it alone saves for a stop, in an object store, and moments that
-    /// `shard_optimizer` has collected there.
-    #[serde(default)]
-    pub share_saves: bool,
-}
-
 fn default_device() -> String {
     "cpu".to_owned()
 }
@@ -337,16 +319,20 @@ impl Config {
     /// # Errors
     /// The name is unknown, this build does not support it, or there is no such device.
     pub fn open_device(&self) -> Result<Device, TrainError> {
-        Ok(self.opened_device(false)?.device)
+        Ok(self.opened_device(false, 0)?.device)
     }
 
     /// Opens the device, and replaces `auto` by its name. Also returns a notice about what `auto` means here. `begun`
-    /// is whether the run has begun, perhaps elsewhere.
+    /// is whether the run has begun, perhaps elsewhere, and `local_rank` the number of this process on its machine.
     ///
     /// # Errors
     /// As [`Config::open_device`].
-    pub(crate) fn settle_device(&mut self, begun: bool) -> Result<(Device, Option<Notice>), TrainError> {
-        let opened = self.opened_device(begun)?;
+    pub(crate) fn settle_device(
+        &mut self,
+        begun: bool,
+        local_rank: usize,
+    ) -> Result<(Device, Option<Notice>), TrainError> {
+        let opened = self.opened_device(begun, local_rank)?;
         let is_chosen = self.device != opened.name;
         let why = opened.no_gpu.map(|reason| format!(": {reason}")).unwrap_or_default();
         let notice = format!("device `{}` is `{}` here{why}", self.device, opened.name);
@@ -354,8 +340,8 @@ impl Config {
         Ok((opened.device, is_chosen.then_some(Notice::Note(notice))))
     }
 
-    fn opened_device(&self, begun: bool) -> Result<Opened, TrainError> {
-        device::open(&self.device).map_err(|source| match source {
+    fn opened_device(&self, begun: bool, local_rank: usize) -> Result<Opened, TrainError> {
+        device::open_for(&self.device, local_rank).map_err(|source| match source {
             DeviceError::Unknown => TrainError::Field {
                 field: "device".to_owned(),
                 value: self.device.clone(),

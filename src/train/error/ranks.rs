@@ -35,6 +35,22 @@ pub enum RanksError {
         /// Whether the request was wrong, as opposed to a failure of the run.
         is_input_error: bool,
     },
+    /// The devices of the processes cannot be connected as they are.
+    #[error("{0}")]
+    Devices(String),
+    /// The device of this process cannot be connected with the others.
+    #[error(
+        "process {rank} of {world} (counted from 0) cannot connect its GPU with those of the others: {error}; with \
+         distributed.exchange = \"host\", the gradients go through the hosts"
+    )]
+    Unconnected {
+        /// The number of this process.
+        rank: usize,
+        /// How many there are.
+        world: usize,
+        /// The failure.
+        error: CommunicatorError,
+    },
     /// A process would compute another run.
     #[error(
         "process {rank} of {world} (counted from 0) has {key} = {own}, and process 0 has {first}; all must have the same \
@@ -61,9 +77,9 @@ impl RanksError {
     /// Whether the request was wrong, as opposed to a failure of the run.
     pub(super) fn is_input_error(&self) -> bool {
         match self {
-            Self::LostTouch { .. } => false,
+            Self::LostTouch { .. } | Self::Unconnected { .. } => false,
             Self::Other { is_input_error, .. } => *is_input_error,
-            Self::Differ { .. } | Self::Request => true,
+            Self::Devices(_) | Self::Differ { .. } | Self::Request => true,
         }
     }
 }

@@ -134,7 +134,7 @@ impl Session {
         begun: &Begun,
         given: Given,
     ) -> Result<Self, TrainError> {
-        let (device, no_gpu) = config.settle_device(recalled.is_some())?;
+        let (device, no_gpu) = config.settle_device(recalled.is_some(), given.joining.communicator().local_rank())?;
         let mut resumed = Vec::from_iter(no_gpu);
         if given.dataset.is_none() && recalled.is_none() {
             let (settled, said) = config.data.settled()?;
