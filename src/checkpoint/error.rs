@@ -55,6 +55,12 @@ pub enum CheckpointError {
         /// Its error.
         error: StateError,
     },
+    /// Bytes that another process has were not written.
+    #[error("process {rank} (counted from 0) has not written its share, and no other process has what belongs there")]
+    Unshared {
+        /// The number of the process.
+        rank: usize,
+    },
     /// A tensor that the format does not support.
     #[error("tensor `{tensor}` of the part `{part}` cannot be saved: {reason}")]
     Tensor {

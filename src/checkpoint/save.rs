@@ -120,7 +120,8 @@ pub(super) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T>
 
 /// Whether `path` is a valid checkpoint of exactly these files.
 pub(super) fn holds(path: &Path, files: &[Encoded]) -> bool {
-    Checkpoint::verify(path).is_ok_and(|manifest| manifest.files.into_iter().eq(files.iter().map(Encoded::entry)))
+    Checkpoint::verify(path)
+        .is_ok_and(|manifest| manifest.files.into_iter().map(Some).eq(files.iter().map(|file| file.entry().ok())))
 }
 
 pub(super) fn manifest(step: u64, files: Vec<FileEntry>, written_by: &WrittenBy) -> Result<Vec<u8>, CheckpointError> {
@@ -138,15 +139,16 @@ pub(super) fn hashed_meanwhile(
 ) -> Result<FileEntry, CheckpointError> {
     const LARGE: u64 = 1 << 20;
     if encoded.bytes() < LARGE {
-        return write().map(|()| encoded.entry());
+        write()?;
+        return encoded.entry().during("hash", path);
     }
     thread::scope(|scope| {
         let hashing = threads::builder("hash").spawn_scoped(scope, || encoded.entry());
         write()?;
         // If the system refuses a thread, it is hashed afterwards.
-        let Ok(hashing) = hashing else { return Ok(encoded.entry()) };
+        let Ok(hashing) = hashing else { return encoded.entry().during("hash", path) };
         let died = || io::Error::other("the thread that hashes it has failed; please report this");
-        hashing.join().map_err(|_| died()).during("hash", path)
+        hashing.join().unwrap_or_else(|_| Err(died())).during("hash", path)
     })
 }
 
@@ -201,7 +203,7 @@ impl<'a> Staged<'a> {
 
     /// Writes the manifest, after all files, and makes their names durable.
     fn finish(&self, manifest: Vec<u8>) -> Result<(), CheckpointError> {
-        self.write(&Encoded { name: name::MANIFEST.to_owned(), pieces: vec![Cow::Owned(manifest)] })?;
+        self.write(&Encoded::of(name::MANIFEST.to_owned(), vec![Cow::Owned(manifest)]))?;
         again(|| self.disk.sync_dir(&self.path)).during("flush", &self.path)
     }
 
@@ -212,10 +214,11 @@ impl<'a> Staged<'a> {
 
     fn write_content(&self, encoded: &Encoded) -> Result<(), CheckpointError> {
         let path = self.path.join(&encoded.name);
+        let pieces = encoded.pieces().during("write", &path)?;
         let mut file = again(|| self.disk.create_file(&path)).during("create", &path)?;
         // Short pieces are buffered, because each write is a system call.
         let mut writer = BufWriter::new(&mut file);
-        encoded.pieces.iter().try_for_each(|piece| writer.write_all(piece)).during("write", &path)?;
+        pieces.into_iter().try_for_each(|piece| writer.write_all(piece)).during("write", &path)?;
         writer.flush().during("write", &path)?;
         drop(writer);
         again(|| file.sync()).during("flush", &path)

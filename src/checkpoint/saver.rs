@@ -7,6 +7,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::error::CheckpointError;
@@ -97,12 +98,18 @@ impl Saver {
     }
 
     /// Makes the hidden directory of a save of `step` in which `world` processes write the tensors of `parts`, for
-    /// [`Saver::begin_with`].
+    /// [`Saver::begin_with`]. Once it `hurries`, the save waits for no other process.
     ///
     /// # Errors
     /// The directory cannot be made.
-    pub(crate) fn stage(&self, step: u64, parts: Vec<String>, world: usize) -> Result<Staging, CheckpointError> {
-        Staging::create(Arc::clone(&self.disk), self.folder.path(), step, parts, world)
+    pub(crate) fn stage(
+        &self,
+        step: u64,
+        parts: Vec<String>,
+        world: usize,
+        hurries: Arc<AtomicBool>,
+    ) -> Result<Staging, CheckpointError> {
+        Staging::create(Arc::clone(&self.disk), self.folder.path(), step, parts, world, hurries)
     }
 
     /// [`Saver::begin`], perhaps together with other processes.

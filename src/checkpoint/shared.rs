@@ -5,12 +5,16 @@
 //! digests of what it has written, which make up the digest of each file. The first process waits for the reports, and
 //! writes the share of a process that is late or has failed itself. It alone writes the manifest and renames the
 //! directory. So a save needs no other process, and whichever one is killed, there is a complete checkpoint or none.
+//!
+//! Only bytes that a single process has need that one ([`super::owned`]): the save then waits longer for it, and fails
+//! without it. The checkpoints before it are as they were.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,10 +31,13 @@ use crate::distributed;
 use crate::threads::Task;
 
 /// The bytes of a file with one digest. BLAKE3 makes that of the file from those of parts whose length is a power of two.
-const PIECE: u64 = if cfg!(test) { 1 << 10 } else { 1 << 20 };
+pub(super) const PIECE: u64 = if cfg!(test) { 1 << 10 } else { 1 << 20 };
 
 /// How long the first process waits for the others after its own share, in addition to twice the time of that.
 const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 2000 });
+
+/// How long it waits in addition for bytes that it does not have.
+const LONG_PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 600 });
 
 /// The pause between two looks for a report.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -42,11 +49,14 @@ pub struct Staging {
     path: PathBuf,
     parts: Vec<String>,
     world: usize,
+    /// Whether there is no time left to wait for others.
+    hurries: Arc<AtomicBool>,
     is_taken: bool,
 }
 
 impl Staging {
-    /// Makes it in `folder`, which exists, for a save of `step` in which `world` processes write the tensors of `parts`.
+    /// Makes it in `folder`, which exists, for a save of `step` in which `world` processes write the tensors of `parts`. Once
+    /// it `hurries`, nobody is waited for.
     ///
     /// # Errors
     /// The directory cannot be made.
@@ -56,10 +66,11 @@ impl Staging {
         step: u64,
         parts: Vec<String>,
         world: usize,
+        hurries: Arc<AtomicBool>,
     ) -> Result<Self, CheckpointError> {
         let path = folder.join(temporary_name(step));
         again(|| disk.create_dir(&path)).during("create", &path)?;
-        Ok(Self { disk, path, parts, world, is_taken: false })
+        Ok(Self { disk, path, parts, world, hurries, is_taken: false })
     }
 
     /// Returns its name, to be told to the other processes.
@@ -82,17 +93,21 @@ impl Staging {
     /// for other files.
     pub(super) fn write(&self, files: &[Encoded<'_>]) -> Result<Vec<Option<FileEntry>>, CheckpointError> {
         let shared: Vec<&Encoded<'_>> = files.iter().filter(|file| self.has(file)).collect();
-        let (pieces, began) = (pieces(&shared), Instant::now());
-        let own = distributed::share(pieces.len(), 0, self.world);
-        let mut digests = write(&self.path, &pieces[own])?;
+        let (pieces, began) = (pieces(&shared, self.world), Instant::now());
+        let mut all = write(&self.path, &pieces, 0)?;
         let until = Instant::now() + began.elapsed().saturating_mul(2) + PATIENCE;
         for rank in 1..self.world {
-            let share = &pieces[distributed::share(pieces.len(), rank, self.world)];
-            digests.extend(match report_of(&self.path, rank, share.len(), until) {
+            let count = pieces.iter().filter(|piece| piece.writer == rank).count();
+            let is_needed = pieces.iter().any(|piece| piece.writer == rank && piece.is_of_one);
+            let until = if is_needed { until + LONG_PATIENCE } else { until };
+            let digests = match self.report_of(rank, count, until) {
                 Some(digests) => digests,
-                None => write(&self.path, share)?,
-            });
+                None if is_needed => return Err(CheckpointError::Unshared { rank }),
+                None => write(&self.path, &pieces, rank)?,
+            };
+            all.extend(digests);
         }
+        let digests: Vec<ChainingValue> = in_order(&pieces, all);
         let mut digests = digests.as_slice();
         let entry = |file: &Encoded<'_>| {
             let count = file.bytes().div_ceil(PIECE) as usize;
@@ -103,6 +118,23 @@ impl Staging {
         };
         let mut entries = shared.into_iter().map(entry);
         Ok(files.iter().map(|file| if self.has(file) { entries.next().flatten() } else { None }).collect())
+    }
+}
+
+impl Staging {
+    /// Returns the digests that a process reports for as many pieces; `None` if it fails, or has not until then.
+    fn report_of(&self, rank: usize, pieces: usize, until: Instant) -> Option<Vec<ChainingValue>> {
+        let path = report(&self.path, rank);
+        loop {
+            match fs::read(&path) {
+                Ok(bytes) => {
+                    let digests = bytes.as_chunks::<{ blake3::OUT_LEN }>().0.to_vec();
+                    return (bytes.len() == pieces * blake3::OUT_LEN).then_some(digests);
+                }
+                Err(_) if Instant::now() < until && !self.hurries.load(Ordering::Acquire) => thread::sleep(PAUSE),
+                Err(_) => return None,
+            }
+        }
     }
 }
 
@@ -153,6 +185,14 @@ impl Helper {
         });
     }
 
+    /// Reports that process `rank` writes no share, in place of [`Helper::begin`].
+    pub fn decline(&self, folder: &Path, name: &str, rank: usize) {
+        if is_temporary(name) {
+            // Without the report, the first process waits longer.
+            let _ = fs::write(report(&folder.join(name), rank), []);
+        }
+    }
+
     /// Waits for the share in flight.
     pub fn wait(&mut self) {
         if let Some(share) = self.in_flight.take() {
@@ -173,8 +213,7 @@ fn help(snapshot: &mut Snapshot, staging: &Path, rank: usize, world: usize) -> R
         let parts: Vec<String> = snapshot.states().map(|(part, _)| part.to_owned()).collect();
         let files = snapshot.files()?;
         let shared: Vec<&Encoded<'_>> = files.iter().filter(|file| is_shared(file, &parts)).collect();
-        let pieces = pieces(&shared);
-        write(staging, &pieces[distributed::share(pieces.len(), rank, world)])
+        write(staging, &pieces(&shared, world), rank)
     });
     let report = report(staging, rank);
     let mut unfinished = report.clone().into_os_string();
@@ -193,25 +232,14 @@ fn is_shared(file: &Encoded<'_>, parts: &[String]) -> bool {
     part_of(&file.name).is_some_and(|part| parts.iter().any(|shared| shared == part))
 }
 
-/// Returns the digests that a process reports for as many pieces; `None` if it fails, or has not until then.
-fn report_of(staging: &Path, rank: usize, pieces: usize, until: Instant) -> Option<Vec<ChainingValue>> {
-    let path = report(staging, rank);
-    loop {
-        match fs::read(&path) {
-            Ok(bytes) => {
-                let digests = bytes.as_chunks::<{ blake3::OUT_LEN }>().0.to_vec();
-                return (bytes.len() == pieces * blake3::OUT_LEN).then_some(digests);
-            }
-            Err(_) if Instant::now() < until => thread::sleep(PAUSE),
-            Err(_) => return None,
-        }
-    }
-}
-
 /// A piece of a file that one process writes.
 struct Piece<'a> {
     file: &'a Encoded<'a>,
     bytes: Range<u64>,
+    /// The number of that process.
+    writer: usize,
+    /// Whether no other process has all of its bytes.
+    is_of_one: bool,
 }
 
 impl Piece<'_> {
@@ -222,11 +250,11 @@ impl Piece<'_> {
     /// Calls `take` with the bytes of the piece, in order.
     fn each(&self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         let mut start = 0;
-        for content in &self.file.pieces {
-            let end = start + content.len() as u64;
+        for content in &self.file.contents {
+            let end = start + content.len();
             let (from, to) = (self.bytes.start.max(start), self.bytes.end.min(end));
             if from < to {
-                take(&content[(from - start) as usize..(to - start) as usize])?;
+                take(&content.bytes()?[(from - start) as usize..(to - start) as usize])?;
             }
             start = end;
         }
@@ -234,25 +262,45 @@ impl Piece<'_> {
     }
 }
 
-fn pieces<'a>(files: &[&'a Encoded<'a>]) -> Vec<Piece<'a>> {
+/// Returns the pieces of the files. Those that every process has are shared among all, in the order of their numbers.
+fn pieces<'a>(files: &[&'a Encoded<'a>], world: usize) -> Vec<Piece<'a>> {
     let of_file = |&file: &&'a Encoded<'a>| {
-        let len = file.bytes();
-        (0..len).step_by(PIECE as usize).map(move |start| Piece { file, bytes: start..(start + PIECE).min(len) })
+        let (len, writers) = (file.bytes(), file.writers.as_deref());
+        (0..len).step_by(PIECE as usize).enumerate().map(move |(number, start)| {
+            let writer = writers.map_or(0, |writers| writers.get(number).copied().unwrap_or_default());
+            Piece { file, bytes: start..(start + PIECE).min(len), writer, is_of_one: writers.is_some() }
+        })
     };
-    files.iter().flat_map(of_file).collect()
+    let mut pieces: Vec<Piece<'_>> = files.iter().flat_map(of_file).collect();
+    let mut of_all: Vec<&mut Piece<'_>> = pieces.iter_mut().filter(|piece| !piece.is_of_one).collect();
+    for rank in 0..world {
+        let share = distributed::share(of_all.len(), rank, world);
+        of_all[share].iter_mut().for_each(|piece| piece.writer = rank);
+    }
+    pieces
 }
 
-/// Writes neighbouring pieces to their places, makes them durable, and returns their digests.
-fn write(staging: &Path, pieces: &[Piece<'_>]) -> Result<Vec<ChainingValue>, CheckpointError> {
-    let mut digests = Vec::with_capacity(pieces.len());
-    for pieces in pieces.chunk_by(|one, other| one.file.name == other.file.name) {
+/// Returns the digests of all pieces in their order, from those of each process.
+fn in_order(pieces: &[Piece<'_>], by_writer: Vec<ChainingValue>) -> Vec<ChainingValue> {
+    let mut order: Vec<usize> = (0..pieces.len()).collect();
+    order.sort_by_key(|&piece| pieces[piece].writer);
+    let mut digests: Vec<(usize, ChainingValue)> = order.into_iter().zip(by_writer).collect();
+    digests.sort_by_key(|(piece, _)| *piece);
+    digests.into_iter().map(|(_, digest)| digest).collect()
+}
+
+/// Writes the pieces of process `rank` to their places, makes them durable, and returns their digests.
+fn write(staging: &Path, pieces: &[Piece<'_>], rank: usize) -> Result<Vec<ChainingValue>, CheckpointError> {
+    let own: Vec<&Piece<'_>> = pieces.iter().filter(|piece| piece.writer == rank).collect();
+    let mut digests = Vec::with_capacity(own.len());
+    for pieces in own.chunk_by(|one, other| one.file.name == other.file.name) {
         let Some(first) = pieces.first() else { continue };
         let path = staging.join(&first.file.name);
         // Whoever comes first makes the file.
         let open = || OpenOptions::new().write(true).create(true).truncate(false).open(&path);
         let mut file = again(open).during("create", &path)?;
-        again(|| file.seek(SeekFrom::Start(first.bytes.start))).during("write", &path)?;
         for piece in pieces {
+            again(|| file.seek(SeekFrom::Start(piece.bytes.start))).during("write", &path)?;
             let mut hasher = blake3::Hasher::new();
             if !piece.is_whole_file() {
                 hasher.set_input_offset(piece.bytes.start);

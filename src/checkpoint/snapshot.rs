@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::error::CheckpointError;
 use super::manifest::FileEntry;
+use super::owned::Layout;
 use super::{document, name, tensors};
 use crate::state::{BegunCopies, State, StateError, Stateful};
 
@@ -24,12 +27,22 @@ pub struct Snapshot {
     is_begun: bool,
     /// The tensors of a part that are on their way from a device.
     begun: Vec<(String, BegunCopies)>,
+    /// Parts of whose tensors this process has some: where all are, and the bytes that others have lent.
+    owned: Vec<(String, Arc<Layout>, Arc<Vec<Vec<u8>>>)>,
 }
 
 impl Snapshot {
     /// Creates an empty snapshot of the state after `step` updates.
     pub fn at(step: u64) -> Self {
-        Self { step, fields: BTreeMap::new(), parts: Vec::new(), spare: Vec::new(), is_begun: false, begun: Vec::new() }
+        Self {
+            step,
+            fields: BTreeMap::new(),
+            parts: Vec::new(),
+            spare: Vec::new(),
+            is_begun: false,
+            begun: Vec::new(),
+            owned: Vec::new(),
+        }
     }
 
     /// Like [`Snapshot::at`], but reuses the memory of parts with the same names in an earlier snapshot.
@@ -106,6 +119,12 @@ impl Snapshot {
         Ok(self)
     }
 
+    /// Says that other processes have the other tensors of `part`, and what they have `lent`.
+    pub(crate) fn owned(mut self, part: &str, layout: Arc<Layout>, lent: Arc<Vec<Vec<u8>>>) -> Self {
+        self.owned.push((part.to_owned(), layout, lent));
+        self
+    }
+
     /// Returns the states by the names of their parts, in the order in which they were added. In a snapshot of a
     /// [`Saver`](super::Saver) that is not saved yet, tensors on a GPU are left out.
     pub fn states(&self) -> impl Iterator<Item = (&str, &State)> {
@@ -141,9 +160,17 @@ impl Snapshot {
             return Err(CheckpointError::Unsaved { part: part.clone(), error });
         }
         let state = document::encode(self.step, &self.fields, &self.parts)?;
-        let mut files = vec![Encoded { name: name::STATE.to_owned(), pieces: vec![Cow::Owned(state)] }];
-        for (part, state) in self.parts.iter().filter(|(_, state)| !state.tensors.is_empty()) {
-            files.push(Encoded { name: name::tensor_file(part), pieces: tensors::encode(part, &state.tensors)? });
+        let mut files = vec![Encoded::of(name::STATE.to_owned(), vec![Cow::Owned(state)])];
+        for (part, state) in &self.parts {
+            let name = name::tensor_file(part);
+            match self.owned.iter().find(|(owned, ..)| owned == part) {
+                Some((_, layout, lent)) => {
+                    let (contents, writers) = (layout.contents(&state.tensors, lent), Some(layout.writers()));
+                    files.push(Encoded { name, contents, writers });
+                }
+                None if state.tensors.is_empty() => {}
+                None => files.push(Encoded::of(name, tensors::encode(part, &state.tensors)?)),
+            }
         }
         files.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(files)
@@ -153,21 +180,68 @@ impl Snapshot {
 /// An encoded file: its name and its content as chunks, borrowed from the snapshot where large.
 pub(super) struct Encoded<'a> {
     pub(super) name: String,
-    pub(super) pieces: Vec<Cow<'a, [u8]>>,
+    pub(super) contents: Vec<Content<'a>>,
+    /// The process that writes each piece, if the processes have different tensors of the file.
+    pub(super) writers: Option<Vec<usize>>,
 }
 
-impl Encoded<'_> {
+/// Bytes of a file.
+pub(super) enum Content<'a> {
+    /// Those that this process has.
+    Here(Cow<'a, [u8]>),
+    /// So many that another one has.
+    Elsewhere(u64),
+}
+
+impl Content<'_> {
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Self::Here(bytes) => bytes.len() as u64,
+            Self::Elsewhere(bytes) => *bytes,
+        }
+    }
+
+    /// Returns the bytes.
+    ///
+    /// # Errors
+    /// Another process has them, and there are some.
+    pub(super) fn bytes(&self) -> io::Result<&[u8]> {
+        match self {
+            Self::Here(bytes) => Ok(bytes),
+            Self::Elsewhere(0) => Ok(&[]),
+            Self::Elsewhere(bytes) => Err(io::Error::other(format!("another process has {bytes} of its bytes"))),
+        }
+    }
+}
+
+impl<'a> Encoded<'a> {
+    /// A file that every process has.
+    pub(super) fn of(name: String, pieces: Vec<Cow<'a, [u8]>>) -> Self {
+        Self { name, contents: pieces.into_iter().map(Content::Here).collect(), writers: None }
+    }
+
     /// Returns its size in bytes.
     pub(super) fn bytes(&self) -> u64 {
-        self.pieces.iter().map(|piece| piece.len() as u64).sum()
+        self.contents.iter().map(Content::len).sum()
+    }
+
+    /// Returns all bytes, in their order.
+    ///
+    /// # Errors
+    /// Another process has some of them.
+    pub(super) fn pieces(&self) -> io::Result<Vec<&[u8]>> {
+        self.contents.iter().map(Content::bytes).collect()
     }
 
     /// Returns the manifest's entry of the file.
-    pub(super) fn entry(&self) -> FileEntry {
+    ///
+    /// # Errors
+    /// Another process has some of its bytes.
+    pub(super) fn entry(&self) -> io::Result<FileEntry> {
         let mut hasher = blake3::Hasher::new();
-        for piece in &self.pieces {
+        for piece in self.pieces()? {
             hasher.update(piece);
         }
-        FileEntry { name: self.name.clone(), bytes: hasher.count(), blake3: hasher.finalize().to_string() }
+        Ok(FileEntry { name: self.name.clone(), bytes: hasher.count(), blake3: hasher.finalize().to_string() })
     }
 }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -52,6 +53,40 @@ pub(super) fn encode<'a>(
     Ok(pieces)
 }
 
+/// A tensor that may be elsewhere.
+pub(super) struct Form {
+    pub name: String,
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+}
+
+/// Returns the beginning of a file of tensors in the order of [`encode`], and the place of each in the file.
+pub(super) fn header_of(part: &str, tensors: Vec<Form>) -> Result<(Vec<u8>, Vec<Range<u64>>), CheckpointError> {
+    let refused = |tensor: String, reason: &str| CheckpointError::Tensor {
+        part: part.to_owned(),
+        tensor,
+        reason: reason.to_owned(),
+    };
+    let (mut end, mut infos) = (0usize, Vec::with_capacity(tensors.len()));
+    for Form { name, dtype, shape } in tensors {
+        let elements = shape.iter().try_fold(1_usize, |product, &length| product.checked_mul(length));
+        let bits = elements.and_then(|elements| elements.checked_mul(dtype.bitsize()));
+        let Some(bits) = bits.filter(|bits| bits.is_multiple_of(8)) else {
+            return Err(refused(name, "it does not fill whole bytes"));
+        };
+        if name == REMARKS {
+            return Err(refused(name, "the safetensors format reserves that name"));
+        }
+        infos.push((name, TensorInfo { dtype, shape, data_offsets: (end, end + bits / 8) }));
+        end += bits / 8;
+    }
+    let places: Vec<(usize, usize)> = infos.iter().map(|(_, info)| info.data_offsets).collect();
+    let unreadable = |reason| CheckpointError::Unreadable { file: super::name::tensor_file(part), reason };
+    let header = beginning(infos).map_err(unreadable)?;
+    let data = header.len();
+    Ok((header, places.into_iter().map(|(start, end)| (data + start) as u64..(data + end) as u64).collect()))
+}
+
 fn check(name: &str, tensor: &HostTensor) -> Result<(), String> {
     if name == REMARKS {
         return Err("the safetensors format reserves that name".to_owned());
@@ -72,7 +107,11 @@ fn header(ordered: &[(&String, &HostTensor)]) -> Result<Vec<u8>, String> {
         end += tensor.bytes.len();
         (name.clone(), TensorInfo { dtype: tensor.dtype, shape: tensor.shape.clone(), data_offsets: (start, end) })
     });
-    let metadata = Metadata::new(None, infos.collect()).map_err(|error| error.to_string())?;
+    beginning(infos.collect())
+}
+
+fn beginning(infos: Vec<(String, TensorInfo)>) -> Result<Vec<u8>, String> {
+    let metadata = Metadata::new(None, infos).map_err(|error| error.to_string())?;
     let mut json = serde_json::to_vec(&metadata).map_err(|error| error.to_string())?;
     json.resize(json.len().next_multiple_of(8), b' ');
     if json.len() as u64 > tensor_header::LIMIT {

@@ -57,7 +57,7 @@ impl Objects {
     fn upload(&self, step: u64, file: &Encoded) -> Result<FileEntry, CheckpointError> {
         let path = self.path(step).join(&file.name);
         hashed_meanwhile(file, &path, || {
-            let mut content = Pieces { pieces: file.pieces.iter().map(|piece| &piece[..]).collect(), read: 0 };
+            let mut content = Pieces { pieces: file.pieces().during("write", &path)?, read: 0 };
             self.store.upload(&path, &mut content, file.bytes()).during("write", &path)
         })
     }

@@ -170,7 +170,7 @@ pub(super) fn share_values(
         };
         let count = owned.iter().take_while(fits).count();
         let together: Vec<(&Var, usize)> = owned.drain(..count).collect();
-        let own = together.iter().filter(|(_, owner)| *owner == rank);
+        let own = together.iter().filter(|(variable, owner)| *owner == rank && variable.elem_count() > 0);
         let own = own.map(|(variable, _)| variable.as_detached_tensor().flatten_all()?.contiguous());
         let own = joined(&own.collect::<candle_core::Result<Vec<_>>>()?)?;
         let mut sizes = vec![0; world];

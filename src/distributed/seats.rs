@@ -13,11 +13,12 @@ pub(super) struct Seat {
 
 /// Refuses two processes with one GPU; `seats` are those of all, in their order.
 pub(super) fn refuse_shared(seats: &[Seat]) -> Result<(), String> {
-    let taken = |(second, seat): (usize, &Seat)| {
+    let mut all = seats.iter().enumerate();
+    let shared = all.find_map(|(second, seat)| {
         let first = seats.iter().take(second).position(|other| other.gpu == seat.gpu)?;
         Some((first, second, seat))
-    };
-    let Some((first, second, Seat { host, gpu })) = seats.iter().enumerate().find_map(taken) else { return Ok(()) };
+    });
+    let Some((first, second, Seat { host, gpu })) = shared else { return Ok(()) };
     Err(format!(
         "processes {first} and {second} (counted from 0) have the same GPU, {gpu} of host {host}, and NCCL connects one \
          process to each; start at most as many on a host as it has GPUs, with device = \"cuda\", or let the gradients \

@@ -57,6 +57,38 @@ impl Form {
     }
 }
 
+/// Sends `own` of each process to the first one. `sizes` are the process and the bytes of each tensor, in the order in which
+/// the first one returns them; the others return none.
+pub(crate) fn lend(
+    communicator: &dyn Communicator,
+    own: &[Tensor],
+    sizes: &[(usize, usize)],
+) -> Result<Vec<Vec<u8>>, CommunicatorError> {
+    let (received, from) = to_first(communicator, message(own.iter())?, sizes.iter().copied())?;
+    let mut places = starts(&from);
+    let bytes = sizes.iter().map(|&(rank, size)| {
+        let bytes = received.bytes().get(places[rank]..places[rank] + size)?.to_vec();
+        places[rank] += size;
+        Some(bytes)
+    });
+    // In the other processes nothing has come.
+    Ok(bytes.map_while(|bytes| bytes).collect())
+}
+
+/// Sends `own` to the first process. Returns what comes there, in the order of the processes, and the bytes of each.
+fn to_first(
+    communicator: &dyn Communicator,
+    own: Message,
+    sizes: impl Iterator<Item = (usize, usize)>,
+) -> Result<(Message, Vec<usize>), CommunicatorError> {
+    let world = communicator.world();
+    let (mut from, mut to) = (vec![0; world], vec![0; world]);
+    sizes.for_each(|(rank, bytes)| from[rank] += bytes);
+    to[0] = own.bytes().len();
+    let received_sizes = if communicator.rank() == 0 { from } else { vec![0; world] };
+    Ok((communicator.all_to_all(own, &to, &received_sizes)?, received_sizes))
+}
+
 /// Sends the tensors that a process owns to the first process. `like` are all tensors, in the same order in each process;
 /// `own` those of this one. Returns all of them in the first process, and none in others.
 pub(crate) fn collect(
@@ -64,17 +96,9 @@ pub(crate) fn collect(
     own: &[Var],
     like: &[Form],
 ) -> Result<Vec<Tensor>, CommunicatorError> {
-    let (rank, world) = (communicator.rank(), communicator.world());
     let own = message(own.iter().map(|variable| variable.as_tensor()))?;
-    let mut from = vec![0; world];
-    for form in like {
-        from[form.owner] += form.bytes();
-    }
-    let mut to = vec![0; world];
-    to[0] = own.bytes().len();
-    let received_sizes = if rank == 0 { from } else { vec![0; world] };
-    let all = communicator.all_to_all(own, &to, &received_sizes)?;
-    if rank != 0 {
+    let (all, received_sizes) = to_first(communicator, own, like.iter().map(|form| (form.owner, form.bytes())))?;
+    if communicator.rank() != 0 {
         return Ok(Vec::new());
     }
     let mut places = starts(&received_sizes);

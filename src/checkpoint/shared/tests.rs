@@ -1,9 +1,9 @@
 //! Shares that make up the files of one process, whoever writes them.
 
 use super::*;
-use crate::checkpoint::WrittenBy;
 use crate::checkpoint::fs::{DiskFile, LocalDisk};
 use crate::checkpoint::save::{save, save_with};
+use crate::checkpoint::{Layout, Owned, WrittenBy};
 use crate::state::{Dtype, HostTensor, State};
 
 /// Tensors whose files have several pieces, one and a bit, and one.
@@ -37,7 +37,7 @@ fn of_helper() -> Snapshot {
 /// Saves in `folder` with `helpers` of a run of `world` processes.
 fn save_shared(folder: &Path, world: usize, helpers: &[usize]) {
     fs::create_dir_all(folder).unwrap();
-    let staging = Staging::create(Arc::new(LocalDisk), folder, 7, shared(), world).unwrap();
+    let staging = Staging::create(Arc::new(LocalDisk), folder, 7, shared(), world, Arc::default()).unwrap();
     let mut all: Vec<Helper> = helpers
         .iter()
         .map(|&rank| {
@@ -104,7 +104,7 @@ fn a_late_process_changes_nothing() {
     let (alone, folder) = (temporary.path().join("alone"), temporary.path().join("late"));
     save(&LocalDisk, &alone, &snapshot(), &written_by()).unwrap();
     fs::create_dir_all(&folder).unwrap();
-    let staging = Staging::create(Arc::new(LocalDisk), &folder, 7, shared(), 2).unwrap();
+    let staging = Staging::create(Arc::new(LocalDisk), &folder, 7, shared(), 2, Arc::default()).unwrap();
     let name = staging.name().to_owned();
     save_with(&LocalDisk, &folder, &snapshot(), &written_by(), Some(staging)).unwrap();
     let mut helper = Helper::default();
@@ -154,7 +154,7 @@ fn a_report_that_comes_when_the_save_is_put_in_place_is_removed() {
     let (alone, folder) = (temporary.path().join("alone"), temporary.path().join("late"));
     save(&LocalDisk, &alone, &snapshot(), &written_by()).unwrap();
     fs::create_dir_all(&folder).unwrap();
-    let staging = Staging::create(Arc::new(LocalDisk), &folder, 7, shared(), 2).unwrap();
+    let staging = Staging::create(Arc::new(LocalDisk), &folder, 7, shared(), 2, Arc::default()).unwrap();
     let disk = Late { folder: folder.clone(), name: staging.name().to_owned() };
     save_with(&disk, &folder, &snapshot(), &written_by(), Some(staging)).unwrap();
     assert_that_of_one_process(&folder, &alone);
@@ -163,7 +163,7 @@ fn a_report_that_comes_when_the_save_is_put_in_place_is_removed() {
 #[test]
 fn a_save_that_does_not_begin_leaves_nothing() {
     let temporary = tempfile::tempdir().unwrap();
-    let staging = Staging::create(Arc::new(LocalDisk), temporary.path(), 7, shared(), 2).unwrap();
+    let staging = Staging::create(Arc::new(LocalDisk), temporary.path(), 7, shared(), 2, Arc::default()).unwrap();
     let mut helper = Helper::default();
     helper.begin(of_helper(), temporary.path(), staging.name(), [1, 2]);
     helper.wait();
@@ -183,4 +183,109 @@ fn nothing_is_written_to_a_name_of_another_form() {
         helper.wait();
     }
     assert!(fs::read_dir(temporary.path().join("step-0000000007")).unwrap().next().is_none());
+}
+
+/// The moments of `snapshot`, of which each process has some: tensor number `i` is of process `i % world`.
+fn layout(world: usize) -> Layout {
+    let snapshot = moments();
+    let tensors = snapshot.states().find(|(part, _)| *part == "optimizer").unwrap().1.tensors.iter();
+    let owned = tensors.enumerate().map(|(number, (name, tensor))| {
+        let (name, dtype, shape, rank) = (name.clone(), tensor.dtype, tensor.shape.clone(), number % world);
+        Owned { name, dtype, shape, rank }
+    });
+    Layout::of("optimizer", owned.collect()).unwrap()
+}
+
+/// Some that are in a piece with those of others, and some that fill several.
+fn moments() -> Snapshot {
+    let tensor = |len: usize| {
+        let bytes = (0..len).map(|i| (i * 11 + len) as u8).collect();
+        HostTensor { dtype: Dtype::U8, shape: vec![len], bytes }
+    };
+    let sizes = [3000, 40, 5000, 2, 4100, 700, 0, 2500];
+    let tensors = sizes.iter().enumerate().map(|(at, &len)| (format!("{at}"), tensor(len)));
+    let optimizer = State { tensors: tensors.collect(), ..State::default() };
+    let model = snapshot().states().find(|(part, _)| *part == "model").unwrap().1.clone();
+    Snapshot::at(7).state("model", model).unwrap().state("optimizer", optimizer).unwrap()
+}
+
+/// What process `rank` has of it. The first one also has what the others lend.
+fn moments_of(rank: usize, world: usize) -> Snapshot {
+    let (all, layout) = (moments(), layout(world));
+    let mut snapshot = Snapshot::at(7);
+    for (part, state) in all.states() {
+        let mut own = state.clone();
+        if part == "optimizer" {
+            own.tensors.retain(|name, _| name.parse::<usize>().unwrap() % world == rank);
+        }
+        snapshot = snapshot.state(part, own).unwrap();
+    }
+    let tensors = &all.states().find(|(part, _)| *part == "optimizer").unwrap().1.tensors;
+    let lent = layout.lent().into_iter().map(|lent| {
+        assert_eq!(lent.rank, lent.tensor.parse::<usize>().unwrap() % world);
+        tensors[&lent.tensor].bytes[lent.bytes.start as usize..lent.bytes.end as usize].to_vec()
+    });
+    let lent = if rank == 0 { lent.collect() } else { Vec::new() };
+    snapshot.owned("optimizer", Arc::new(layout), Arc::new(lent))
+}
+
+/// Saves moments that each of `world` processes has some of, with these `helpers`.
+fn save_moments(folder: &Path, world: usize, helpers: &[usize], hurries: bool) -> Result<(), CheckpointError> {
+    fs::create_dir_all(folder).unwrap();
+    let (parts, hurries) = (vec!["model".to_owned(), "optimizer".to_owned()], Arc::new(AtomicBool::new(hurries)));
+    let staging = Staging::create(Arc::new(LocalDisk), folder, 7, parts, world, hurries).unwrap();
+    let mut all: Vec<Helper> = Vec::new();
+    for &rank in helpers {
+        let mut helper = Helper::default();
+        helper.begin(moments_of(rank, world), folder, staging.name(), [rank, world]);
+        all.push(helper);
+    }
+    if staging.hurries.load(Ordering::Acquire) {
+        all.iter_mut().for_each(Helper::wait);
+    }
+    let saved = save_with(&LocalDisk, folder, &moments_of(0, world), &written_by(), Some(staging));
+    all.iter_mut().for_each(Helper::wait);
+    saved.map(drop)
+}
+
+#[test]
+fn processes_that_have_some_tensors_each_write_the_files_of_one() {
+    let temporary = tempfile::tempdir().unwrap();
+    let alone = temporary.path().join("alone");
+    save(&LocalDisk, &alone, &moments(), &written_by()).unwrap();
+    for world in [2, 3, 5, 12] {
+        let writers = layout(world).writers();
+        assert!(writers.iter().any(|&writer| writer != 0) && writers.contains(&0), "{writers:?}");
+        let folder = temporary.path().join(format!("{world}"));
+        save_moments(&folder, world, &(1..world).collect::<Vec<_>>(), false).unwrap();
+        assert_that_of_one_process(&folder, &alone);
+    }
+}
+
+/// What it would write is in its memory alone. The checkpoint of before stays, and nothing of the new one.
+#[test]
+fn a_save_without_the_tensors_of_a_process_fails_and_leaves_the_one_before() {
+    let temporary = tempfile::tempdir().unwrap();
+    let alone = temporary.path().join("alone");
+    save(&LocalDisk, &alone, &moments(), &written_by()).unwrap();
+    for (helpers, hurries) in [(&[][..], false), (&[1], false), (&[], true)] {
+        let error = save_moments(&alone, 3, helpers, hurries).unwrap_err().to_string();
+        assert!(error.contains("has not written its share, and no other process has what belongs there"), "{error}");
+        assert_that_of_one_process(&alone, &alone);
+    }
+    // One that is asked to end soon takes what is there.
+    let folder = temporary.path().join("soon");
+    save_moments(&folder, 3, &[1, 2], true).unwrap();
+    assert_that_of_one_process(&folder, &alone);
+}
+
+/// A file of which bytes are missing is never written by anyone alone.
+#[test]
+fn bytes_of_another_process_are_never_left_out() {
+    let temporary = tempfile::tempdir().unwrap();
+    for rank in [0, 1] {
+        let error = save(&LocalDisk, temporary.path(), &moments_of(rank, 2), &written_by()).unwrap_err().to_string();
+        assert!(error.contains("another process has "), "{error}");
+        assert!(fs::read_dir(temporary.path()).unwrap().next().is_none());
+    }
 }

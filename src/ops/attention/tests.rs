@@ -78,9 +78,9 @@ fn attention_within_documents_has_its_gradients_and_is_that_of_the_reference() {
         let (q, [k, v]) = (numbers(&[3, context, 12], 1), [2, 3].map(|seed| numbers(&[3, context, 6], seed)));
         let documents = Some(documents(context as u32));
         let attention = Attention { heads: GROUPED, size: 3, dropout, documents };
-        match context {
-            5 => check(attention.clone(), &[&q, &k, &v], tolerance),
-            _ => check_kernels(attention.clone(), &[&Tensor::cat(&[&q, &k, &v], 2).unwrap()], tolerance),
+        if context == 5 {
+            check(attention.clone(), &[&q, &k, &v], tolerance);
+            check_kernels(attention.clone(), &[&Tensor::cat(&[&q, &k, &v], 2).unwrap()], tolerance);
         }
         let attention = Arc::new(attention);
         let kernel = |x: &[Tensor]| apply_shared(Arc::clone(&attention), &[&x[0], &x[1], &x[2]]);

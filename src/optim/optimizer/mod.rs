@@ -72,6 +72,8 @@ pub struct Optimizer {
     skipped: u64,
     /// Built through Candle's trait, which gives variables no names: its state cannot be saved.
     unnamed: bool,
+    /// Whether the next save may leave out the states of other processes.
+    leaves_out: bool,
 }
 
 /// A parameter and its state tensors.
@@ -131,7 +133,8 @@ impl Optimizer {
         };
         let slots = parameters.iter().map(slot).collect::<Result<_, OptimError>>()?;
         let beta2_products = vec![None; groups.len()];
-        let optimizer = Self { config, groups, beta2_products, slots, updates: 0, skipped: 0, unnamed: false };
+        let optimizer =
+            Self { config, groups, beta2_products, slots, updates: 0, skipped: 0, unnamed: false, leaves_out: false };
         optimizer.refuse_equal_names()?;
         Ok(optimizer)
     }

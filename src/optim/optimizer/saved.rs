@@ -125,7 +125,7 @@ impl Optimizer {
                     .to_owned(),
             ));
         }
-        if !self.is_whole() {
+        if !self.is_whole() && !self.leaves_out {
             return Err(StateError::Unable("the moments of some parameters are in other processes".to_owned()));
         }
         let groups = self.groups.iter().zip(&self.beta2_products);

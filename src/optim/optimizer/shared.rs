@@ -1,6 +1,8 @@
 //! An optimizer whose state tensors are shared among processes: each has those of the parameters that it owns, and
 //! updates only these (ZeRO, stage 1: Rajbhandari et al., SC 2020).
 
+use std::ops::Range;
+
 use candle_core::{DType, Device, Shape, Tensor, Var};
 
 use super::{Optimizer, Slot};
@@ -52,6 +54,28 @@ impl Optimizer {
     /// Frees the states of parameters that are left to others.
     pub(crate) fn release(&mut self) {
         self.slots.iter_mut().filter(|slot| slot.is_left).for_each(|slot| slot.states.clear());
+    }
+
+    /// Says whether the next save may leave out the states of other processes, which these save.
+    pub(crate) fn leave_out(&mut self, leaves_out: bool) {
+        self.leaves_out = leaves_out;
+    }
+
+    /// Returns the name under which each state is saved, in the order of [`Optimizer::forms`].
+    pub(crate) fn state_names(&self) -> Vec<String> {
+        let of_slot =
+            |slot: &Slot| slot.forms.iter().map(|form| format!("{}.{}", slot.name, form.name)).collect::<Vec<_>>();
+        self.slots.iter().flat_map(of_slot).collect()
+    }
+
+    /// Returns numbers of a state that this process has, as a vector; `bytes` are their places in the saved state.
+    pub(crate) fn numbers(&self, state: &str, bytes: Range<u64>) -> candle_core::Result<Tensor> {
+        let Some((_, var)) = self.states().find(|(name, _)| name == state) else {
+            candle_core::bail!("the state `{state}` is in another process");
+        };
+        let size = var.dtype().size_in_bytes();
+        let (start, end) = (bytes.start as usize / size, bytes.end as usize / size);
+        var.as_detached_tensor().flatten_all()?.narrow(0, start, end - start)
     }
 
     /// Whether it has the states of all parameters.

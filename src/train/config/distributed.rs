@@ -12,15 +12,16 @@ pub struct DistributedConfig {
     #[serde(default)]
     pub exchange: Exchange,
     /// Whether each process keeps the moments of only some parameters, updates these, and gives them to the others. The
-    /// moments then take the memory of one process in all, except while the first process collects them for a save.
+    /// moments then take the memory of one process in all, except while the first process collects them for a save, which
+    /// `share_saves` needs only for a stop.
     /// Only a process that all others have answered can save: without the moments of a lost one, the run continues from
     /// its newest checkpoint, and a validation is not interrupted for a stop.
     #[serde(default)]
     pub shard_optimizer: bool,
     /// Whether each process writes a share of a checkpoint's bytes: weights, moments and averages. The files are the same.
     /// All processes must reach the run directory. Each then copies the state for a save as the first one does. The first
-    /// process writes what another one does not, and it alone saves for a stop, in an object store, and moments that
-    /// `shard_optimizer` has collected there.
+    /// process writes what another one does not, except moments that `shard_optimizer` has left to that one alone, and it
+    /// alone saves for a stop and in an object store.
     #[serde(default)]
     pub share_saves: bool,
 }

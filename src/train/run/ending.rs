@@ -98,6 +98,9 @@ impl Run {
 
     /// Saves the state if the newest checkpoint is older.
     pub(super) fn finish(&mut self, outcome: Outcome, sink: &mut dyn Sink) -> Result<Outcome, TrainError> {
+        if let Some(keeper) = self.keeper.as_ref().filter(|_| !self.has_ended_together) {
+            keeper.hurry();
+        }
         self.share_last_save(&outcome, sink)?;
         match &mut self.keeper {
             Some(keeper) => {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::pace::Pace;
@@ -39,6 +40,10 @@ pub(super) struct Keeper {
     supersedes: bool,
     /// The directory of the next save, if other processes write shares of it.
     staging: Option<Staging>,
+    /// Whether saves no longer wait for other processes.
+    hurries: Arc<AtomicBool>,
+    /// Whether the last save has failed.
+    has_failed: bool,
     control: Control,
     pace: Pace,
     /// Dropped last, because a save may still be in flight.
@@ -76,6 +81,8 @@ impl Keeper {
             is_asked: false,
             supersedes: false,
             staging: None,
+            hurries: Arc::default(),
+            has_failed: false,
             control,
             pace: Pace::from(Instant::now()),
             directory,
@@ -129,11 +136,20 @@ impl Keeper {
     }
 
     /// Makes the directory of the next save, for other processes too, and returns its name. If it cannot be made, the save
-    /// says why.
+    /// says why. After a save that failed, perhaps for lack of what others have, this process makes one alone.
     pub fn stage(&mut self, session: &Session, sink: &mut dyn Sink) -> Result<Option<&str>, TrainError> {
         self.await_save(session, sink)?;
-        self.staging = self.saver.stage(session.step(), session.shared_parts(), session.world()).ok();
+        if session.is_sharded() && self.has_failed {
+            return Ok(None);
+        }
+        let hurries = Arc::clone(&self.hurries);
+        self.staging = self.saver.stage(session.step(), session.shared_parts(), session.world(), hurries).ok();
         Ok(self.staging.as_ref().map(Staging::name))
+    }
+
+    /// Lets saves wait for no other process from now on: the run ends, and others may be gone.
+    pub fn hurry(&self) {
+        self.hurries.store(true, Ordering::Release);
     }
 
     /// Restores files that have disappeared from the run directory, and reports it.
@@ -196,7 +212,11 @@ impl Keeper {
         ended: Option<Result<Saved, CheckpointError>>,
         sink: &mut dyn Sink,
     ) -> Result<(), TrainError> {
-        match ended.map(|ended| self.saved(session, ended)) {
+        let ended = ended.map(|ended| self.saved(session, ended));
+        if let Some(ended) = &ended {
+            self.has_failed = ended.is_err();
+        }
+        match ended {
             Some(Err(error @ TrainError::NotFinite { .. })) => return Err(error),
             Some(Err(error)) => {
                 self.asked = None;

@@ -6,16 +6,29 @@ use crate::store;
 use crate::train::TrainError;
 use crate::train::sink::{Outcome, Sink};
 
+/// How the processes make a save.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shared {
+    /// There is none, or the first process has, or collects, all that it writes.
+    No,
+    /// Each writes a share of what all have.
+    Bytes,
+    /// Each also writes the states of the optimizer that it has.
+    States,
+}
+
 impl Run {
     /// Begins a save if one is due, after a step that all processes have made.
     pub(super) fn save_when_due(&mut self, sink: &mut dyn Sink) -> Result<(), TrainError> {
         let is_due = self.keeper.as_mut().is_some_and(|keeper| keeper.is_due(&self.session));
-        match self.share_save(is_due, sink) {
+        let shared = match self.share_save(is_due, sink) {
             // This process can still save alone.
             Err(error @ TrainError::Ranks(_)) => return Err(self.save_before(error, sink)),
             shared => shared?,
+        };
+        if shared != Shared::States {
+            self.session.collect_states(is_due)?;
         }
-        self.session.collect_states(is_due)?;
         if let Some(keeper) = &mut self.keeper {
             keeper.save_if(is_due, &self.session, sink)?;
         }
@@ -31,22 +44,26 @@ impl Run {
     }
 
     /// All processes learn whether the first one is about to save, and each begins to write its share.
-    fn share_save(&mut self, is_due: bool, sink: &mut dyn Sink) -> Result<(), TrainError> {
+    fn share_save(&mut self, is_due: bool, sink: &mut dyn Sink) -> Result<Shared, TrainError> {
         if !self.session.shares_saves() || store::is_url(&self.path) {
-            return Ok(());
+            return Ok(Shared::No);
         }
         let name = match &mut self.keeper {
             Some(keeper) if is_due => keeper.stage(&self.session, sink)?,
             _ => None,
         };
         let name = self.session.tell(name.unwrap_or_default())?;
+        if name.is_empty() {
+            return Ok(Shared::No);
+        }
+        let lends = self.session.lend_states()?;
         if self.keeper.is_none()
-            && !name.is_empty()
             && let Err(error) = self.begin_share(&name)
         {
-            tracing::warn!("the first process writes the share of this one: {error}");
+            tracing::warn!("this process does not write its share of a checkpoint: {error}");
+            self.helper.decline(&self.path.join("checkpoints"), &name, self.session.place()[0]);
         }
-        Ok(())
+        Ok(if lends { Shared::States } else { Shared::Bytes })
     }
 
     fn begin_share(&mut self, name: &str) -> Result<(), CheckpointError> {
@@ -64,7 +81,14 @@ impl Run {
             match self.share_save(is_behind, sink) {
                 // This process saves alone.
                 Err(TrainError::Ranks(_)) => {}
-                shared => shared?,
+                Err(error) => return Err(error),
+                Ok(Shared::States) => {
+                    if let Some(keeper) = &mut self.keeper {
+                        keeper.save_if(true, &self.session, sink)?;
+                    }
+                    self.session.release_states();
+                }
+                Ok(Shared::Bytes | Shared::No) => {}
             }
         }
         // The process may end after this.

@@ -9,6 +9,7 @@ mod freezing;
 mod in_step;
 mod initial_weights;
 mod intervals;
+mod lent_states;
 mod notices;
 mod parts;
 mod ranks;
@@ -52,6 +53,7 @@ use crate::schedule::{RunLength, Scheduler};
 
 use self::begun::Begun;
 use self::freezing::Freezing;
+use self::lent_states::LentStates;
 pub(crate) use recalled::{data_part, recalled, refuse_other_content, room};
 #[cfg(feature = "peers")]
 pub(crate) use taken::Taken;
@@ -102,6 +104,8 @@ pub struct Session {
     unvalidated: Option<StepRecord>,
     /// The configuration changes of each resume.
     history: Vec<Value>,
+    /// While each process of a shared optimizer saves its own states.
+    lent: Option<LentStates>,
     /// Notices about the device, the initial weights and the resume that this session began with.
     resumed: Vec<Notice>,
 }
@@ -242,6 +246,7 @@ impl Session {
             first_step: 0,
             unvalidated: None,
             history: Vec::new(),
+            lent: None,
             resumed,
             config,
         };

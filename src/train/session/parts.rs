@@ -75,15 +75,16 @@ impl Session {
 
     /// Adds every part to `snapshot`.
     pub(super) fn save_parts(&self, snapshot: Snapshot) -> Result<Snapshot, CheckpointError> {
-        self.parts().into_iter().try_fold(snapshot, |snapshot, Named { name, part, .. }| snapshot.part(&name, part))
+        let mut parts = self.parts().into_iter();
+        let snapshot = parts.try_fold(snapshot, |snapshot, Named { name, part, .. }| snapshot.part(&name, part))?;
+        Ok(self.with_owners(snapshot))
     }
 
-    /// Returns the names of the parts whose tensors each process has, and saves without a difference.
+    /// Returns the names of the parts whose tensors each process has, or some of them, and saves without a difference.
     pub(in crate::train) fn shared_parts(&self) -> Vec<String> {
         let is_built_in = |name: &str| name.strip_prefix(COMPONENTS).is_some_and(|name| BUILT_IN.contains(&name));
         let is_shared = |name: &str| match name {
-            "model" => true,
-            "optimizer" => !self.is_sharded(),
+            "model" | "optimizer" => true,
             component => is_built_in(component),
         };
         self.parts().into_iter().map(|part| part.name).filter(|name| is_shared(name)).collect()
@@ -93,7 +94,8 @@ impl Session {
     pub(in crate::train) fn fill_shared(&self, snapshot: Snapshot) -> Result<Snapshot, CheckpointError> {
         let shared = self.shared_parts();
         let mut parts = self.parts().into_iter().filter(|part| shared.contains(&part.name));
-        parts.try_fold(snapshot, |snapshot, Named { name, part, .. }| snapshot.part(&name, part))
+        let snapshot = parts.try_fold(snapshot, |snapshot, Named { name, part, .. }| snapshot.part(&name, part))?;
+        Ok(self.with_owners(snapshot))
     }
 
     /// Restores every part. An optional part that was added on this resume starts at the checkpoint's step, and the

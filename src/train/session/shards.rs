@@ -19,7 +19,7 @@ impl Session {
         }
     }
 
-    fn owners(&self) -> Vec<usize> {
+    pub(super) fn owners(&self) -> Vec<usize> {
         let sizes: Vec<usize> = self.optimizer.parameters().iter().map(|parameter| parameter.elem_count()).collect();
         shards::owners(&sizes, self.communicator.world())
     }
@@ -56,10 +56,11 @@ impl Session {
         Ok(())
     }
 
-    /// Frees the states that belong to other processes.
+    /// Frees the states that belong to other processes, and those lent.
     pub(in crate::train) fn release_states(&mut self) {
         if self.is_sharded() {
             self.optimizer.release();
+            self.end_lending();
         }
     }
 }
