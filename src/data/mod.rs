@@ -115,7 +115,7 @@ pub use config::DataConfig;
 pub(crate) use dataset::pieces;
 pub use dataset::{Batch, Dataset, Source};
 pub use delimiter::{CommentMark, Delimiter};
-pub use documents::DocumentSurvey;
+pub use documents::{DocumentSurvey, Prompt, PromptForm, Prompts};
 pub use error::{
     DataError, EncodingError, FilesError, IdxError, ImageError, Problem, StreamError, TableError, TensorError,
     TextError, Unknown,

@@ -8,6 +8,7 @@
 mod address_space;
 mod available;
 mod device_full;
+mod moment;
 mod size;
 
 use crate::aligned::aligned;
@@ -21,6 +22,10 @@ pub use self::address_space::address_space_limit;
 pub use self::available::Available;
 pub(crate) use self::available::resident;
 pub use self::device_full::DeviceFull;
+pub(crate) use self::moment::Computing;
+#[cfg(feature = "trainer")]
+pub(crate) use self::moment::begin_run;
+pub use self::moment::{write_moment, write_remedies};
 pub use self::size::Size;
 pub(crate) use self::size::grouped;
 

@@ -149,9 +149,9 @@ impl Model for ConvNet {
         x = ops::flatten(&x)?;
         for (index, layer) in self.classifier.iter().enumerate() {
             if index + 1 == self.classifier.len() {
-                x = layer.forward(&x)?;
+                x = layer.forward(&x, mode.draws())?;
             } else {
-                x = layer.activated(&x, self.config.activation)?;
+                x = layer.activated(&x, self.config.activation, mode.draws())?;
                 x = dropout(&x, self.config.dropout, mode, &format!("dropout/classifier.{}", 3 * index + 2))?;
             }
         }

@@ -9,6 +9,7 @@ use super::policy::Policy;
 use super::{Activation, Mode, ModelError, init};
 use crate::ops::{self, After, Conv2d};
 use crate::parameters::Parameters;
+use crate::rng::StepRng;
 
 /// Creates layers, and collects their weights by name.
 #[derive(Debug)]
@@ -51,13 +52,14 @@ impl<'a> Builder<'a> {
         if !lora.adapts(name) {
             return Ok(None);
         }
-        let (rank, scale) = (lora.rank(), lora.scale());
+        let (rank, scale, dropout) = (lora.rank(), lora.scale(), lora.dropout());
         let [a, b] = ADAPTER.map(|end| format!("{name}{end}"));
         let first = self.kept(init::linear_default(&a, (rank, inputs), inputs, self.seed, self.device)?)?;
         let second = self.kept(init::constant(&b, (outputs, rank), 0.0, self.device)?)?;
         self.parameters.insert(a, first.clone());
         self.parameters.insert(b, second.clone());
-        Ok(Some(Adapter { a: Weight::trained(first), b: Weight::trained(second), scale }))
+        let purpose = format!("dropout/lora/{name}");
+        Ok(Some(Adapter { a: Weight::trained(first), b: Weight::trained(second), scale, dropout, purpose }))
     }
 
     /// Creates a linear layer with PyTorch's initial weights: `name.weight` `[outputs, inputs]` and `name.bias`
@@ -181,23 +183,24 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    /// Applies the layer; its adapter may drop inputs in training, which has `draws`.
+    pub fn forward(&self, x: &Tensor, draws: Option<&StepRng>) -> Result<Tensor> {
         let bias = self.bias.as_ref().map(Weight::tensor);
         let linear = if self.in_first { ops::linear_in_out } else { ops::linear };
         let y = linear(x, self.weight.tensor(), bias)?;
         match &self.adapter {
-            Some(adapter) => ops::add(&y, &adapter.forward(x)?),
+            Some(adapter) => ops::add(&y, &adapter.forward(x, draws)?),
             None => Ok(y),
         }
     }
 
     /// Applies the layer, then `activation`.
-    pub fn activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+    pub fn activated(&self, x: &Tensor, activation: Activation, draws: Option<&StepRng>) -> Result<Tensor> {
         match (activation, &self.bias, &self.adapter) {
             (Activation::Relu, Some(bias), None) if !self.in_first => {
                 ops::linear_relu(x, self.weight.tensor(), bias.tensor())
             }
-            (other, ..) => other.apply(&self.forward(x)?),
+            (other, ..) => other.apply(&self.forward(x, draws)?),
         }
     }
 

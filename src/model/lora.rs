@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ModelError;
 use super::layers::Weight;
-use crate::ops;
+use crate::ops::{self, dropout::dropout};
+use crate::rng::StepRng;
 
 /// The ends of the names of an adapter's two matrices, after the name of its map, as PEFT has them.
 pub(crate) const ADAPTER: [&str; 2] = [".lora_A.weight", ".lora_B.weight"];
@@ -35,6 +36,11 @@ pub struct LoraConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub alpha: Option<f64>,
+    /// Probability in `[0, 1)` of dropping an element of an adapter's input in training; 0 by default. The input of the
+    /// weights beside it stays whole.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    pub dropout: f64,
     /// Glob patterns of the names of linear maps that get adapters, such as `"*.attn.*"`; by default all of them.
     #[serde(default = "all", skip_serializing_if = "is_all")]
     pub patterns: Vec<String>,
@@ -51,15 +57,24 @@ fn is_all(patterns: &[String]) -> bool {
     *patterns == all()[..]
 }
 
+fn is_zero(probability: &f64) -> bool {
+    *probability == 0.0
+}
+
 impl LoraConfig {
     /// Creates adapters of this rank for all linear maps.
     pub fn new(rank: usize) -> Self {
-        Self { rank, alpha: None, patterns: all(), trained: Vec::new() }
+        Self { rank, alpha: None, dropout: 0.0, patterns: all(), trained: Vec::new() }
     }
 
     /// Returns the factor of an adapter's result.
     pub fn scale(&self) -> f64 {
         self.alpha.map_or(1.0, |alpha| alpha / self.rank as f64)
+    }
+
+    /// Whether adapters see only some of their inputs in training.
+    pub(super) fn drops(lora: Option<&Self>) -> bool {
+        lora.is_some_and(|lora| lora.dropout > 0.0)
     }
 
     /// Checks what can be checked without the model.
@@ -69,6 +84,9 @@ impl LoraConfig {
         }
         if let Some(alpha) = self.alpha.filter(|alpha| !(alpha.is_finite() && *alpha > 0.0)) {
             return Err(ModelError::field("lora.alpha", alpha, "must be a finite number above 0"));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(ModelError::field("lora.dropout", self.dropout, "must be at least 0 and below 1"));
         }
         if self.patterns.is_empty() {
             let rule = "give the names of linear maps, such as \"*.attn.*\", or remove it for all of them";
@@ -116,6 +134,11 @@ impl<'a> Lora<'a> {
     /// Returns the factor of an adapter's result.
     pub fn scale(&self) -> f64 {
         self.config.scale()
+    }
+
+    /// Returns the probability of dropping an element of an adapter's input.
+    pub fn dropout(&self) -> f64 {
+        self.config.dropout
     }
 
     /// Whether a parameter of the model is trained as a whole.
@@ -177,12 +200,17 @@ pub(super) struct Adapter {
     /// `[outputs, rank]`.
     pub b: Weight,
     pub scale: f64,
+    /// Probability of dropping an element of the input.
+    pub dropout: f64,
+    /// The stream name of its dropout.
+    pub purpose: String,
 }
 
 impl Adapter {
-    /// Returns what is added to the result of the map.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let narrow = ops::linear(x, self.a.tensor(), None)?;
+    /// Returns what is added to the result of the map; training has `draws`.
+    pub fn forward(&self, x: &Tensor, draws: Option<&StepRng>) -> Result<Tensor> {
+        let dropped = draws.map(|draws| dropout(x, self.dropout, draws, &self.purpose)).transpose()?;
+        let narrow = ops::linear(dropped.as_ref().unwrap_or(x), self.a.tensor(), None)?;
         // Here the fewest numbers are multiplied.
         let narrow = if self.scale == 1.0 { narrow } else { ops::scaled(&narrow, self.scale)? };
         ops::linear(&narrow, self.b.tensor(), None)

@@ -125,7 +125,7 @@ impl ModelSpec for MlpConfig {
     }
 
     fn resumable(&self) -> &'static [&'static str] {
-        &["dropout", "activation"]
+        &["dropout", "lora.dropout", "activation"]
     }
 }
 
@@ -140,7 +140,9 @@ impl MlpConfig {
     fn activations(&self, inputs: u64, outputs: usize) -> Activations {
         let results = if self.activation == Activation::Relu { 1 } else { 2 };
         let hidden = self.hidden.iter().flat_map(|&width| std::iter::repeat_n(width as u64, results));
-        Activations::of_steps(inputs, hidden.chain([outputs as u64])).with_dropout(self.dropout > 0.0)
+        Activations::of_steps(inputs, hidden.chain([outputs as u64]))
+            .with_dropout(self.dropout > 0.0)
+            .with_dropout(LoraConfig::drops(self.lora.as_ref()))
     }
 }
 
@@ -209,9 +211,9 @@ impl Model for Mlp {
         let mut x = ops::cast(&inputs.flatten_from(1)?, self.policy.compute)?;
         for (index, layer) in self.layers.iter().enumerate() {
             if index + 1 == self.layers.len() {
-                return Ok(mode.detach_in_eval(ops::cast(&layer.forward(&x)?, self.policy.output)?));
+                return Ok(mode.detach_in_eval(ops::cast(&layer.forward(&x, mode.draws())?, self.policy.output)?));
             }
-            x = mode.detach_in_eval(layer.activated(&x, self.config.activation)?);
+            x = mode.detach_in_eval(layer.activated(&x, self.config.activation, mode.draws())?);
             if let Mode::Train(draws) = mode {
                 x = ops::dropout::dropout(&x, self.config.dropout, draws, &format!("dropout/{index}"))?;
             }

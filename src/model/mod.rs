@@ -43,7 +43,7 @@ pub use graph::{Graph, Operation, Step, Value};
 pub(crate) use init::with_parameter_budget;
 pub use init::{kaiming_normal, linear_default, normal};
 pub use input::{EVALUATION_ROWS, Input};
-#[cfg(feature = "peers")]
+#[cfg(feature = "trainer")]
 pub(crate) use lora::ADAPTER;
 pub use lora::LoraConfig;
 #[cfg(feature = "trainer")]
@@ -67,7 +67,15 @@ pub enum Mode<'a> {
     Evaluate,
 }
 
-impl Mode<'_> {
+impl<'a> Mode<'a> {
+    /// Returns the random numbers of a training step.
+    fn draws(self) -> Option<&'a StepRng> {
+        match self {
+            Self::Train(draws) => Some(draws),
+            Self::Evaluate => None,
+        }
+    }
+
     /// Detaches `x` in evaluation, so that Candle does not keep the graph.
     fn detach_in_eval(self, x: Tensor) -> Tensor {
         match self {

@@ -70,7 +70,7 @@ impl ModelSpec for ResNetConfig {
     }
 
     fn resumable(&self) -> &'static [&'static str] {
-        &["stochastic_depth"]
+        &["lora.dropout", "stochastic_depth"]
     }
 
     fn build(&self, input: &Input, outputs: usize, seed: u64, device: &Device) -> Result<Box<dyn Model>, ModelError> {
@@ -265,7 +265,7 @@ impl Model for ResNet {
         for block in &self.blocks {
             x = mode.detach_in_eval(block.forward(&x, mode)?);
         }
-        let outputs = self.fc.forward(&ops::flatten(&ops::adaptive_avg_pool2d(&x, 1, 1)?)?)?;
+        let outputs = self.fc.forward(&ops::flatten(&ops::adaptive_avg_pool2d(&x, 1, 1)?)?, mode.draws())?;
         ops::cast(&outputs, self.policy.output)
     }
 

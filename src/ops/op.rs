@@ -12,6 +12,7 @@ use super::graph::{Differentiable, attach};
 use super::operand::{Gradient, Operand, Reading, with_operands};
 use super::widened::{self, is_half, is_half_by_f32};
 use crate::cpu::{self, Half, Real};
+use crate::memory::Computing;
 
 /// A differentiable operation on tensors of one float type. Integer operands, such as class numbers, are its fields.
 pub(super) trait Op: Send + Sync + 'static {
@@ -154,6 +155,7 @@ pub(super) fn apply(operation: impl Op, inputs: &[&Tensor]) -> Result<Tensor> {
 /// [`apply`] for an operation that is used more than once.
 pub(super) fn apply_shared<O: Op>(operation: Arc<O>, inputs: &[&Tensor]) -> Result<Tensor> {
     let shape = operation.shape(inputs)?;
+    let _computing = Computing::of(Op::name(&*operation), false, inputs);
     let Some(kernel) = Kernel::of(&*operation, inputs) else { return reference(&*operation, inputs) };
     let mut contiguous = Vec::with_capacity(inputs.len());
     for x in inputs {
@@ -197,6 +199,7 @@ impl<O: Op> Differentiable for O {
     }
 
     fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let _computing = Computing::of(Op::name(self), true, inputs);
         let dy = dy.contiguous()?;
         match Kernel::of(self, inputs) {
             Some(Kernel::F32) => backward::<f32>(self, inputs, y, &dy),

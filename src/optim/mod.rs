@@ -46,5 +46,6 @@ pub use rule::{BaseHyperparams, Beta2, Momentum, StateForm, Step, Update, Update
 pub use rules::{
     AdEmaMix, Adadelta, Adafactor, AdafactorVariant, Adagrad, Adam, AdamVariant, AdamW, Adamax, Adan, AdjustLr, Adopt,
     AdoptVariant, Asgd, Cautious, Decoupled, Frozen, Lamb, LambVariant, Lion, Mars, Muon, MuonVariant, NAdam, Prodigy,
-    RAdam, RmsProp, Rprop, ScheduleFreeAdamW, ScheduleFreeSgd, Sgd, Soap, StableAdamW, Variant,
+    RAdam, RAdamVariant, Rectify, RmsProp, RmsPropVariant, Rprop, ScheduleFreeAdamW, ScheduleFreeSgd, Sgd, Soap,
+    StableAdamW, Variant,
 };

@@ -116,6 +116,12 @@ pub enum TrainedError {
     /// The prompt cannot be encoded by the model's vocabulary.
     #[error("the prompt: {0}")]
     Prompt(TextError),
+    /// A question cannot be put into the form of the run's prompts.
+    #[error("--ask: {reason}")]
+    Question {
+        /// The cause.
+        reason: String,
+    },
     /// Tokens do not become text.
     #[error(transparent)]
     Text(#[from] TextError),

@@ -153,7 +153,7 @@ fn bits(problem: &Problem) -> BTreeMap<String, Vec<u8>> {
 /// Runs a case, whole and resumed.
 fn run(folder: &Path, case: &Case, translated: &Translated, config: &OptimizerConfig) -> Result<Distance, String> {
     let names = case.names();
-    let begin = || Problem::of(folder, &names, config.clone());
+    let begin = || Problem { climbs: translated.climbs, ..Problem::of(folder, &names, config.clone()) };
     let (mut whole, mut resumed) = (begin(), begin());
     let mut distance = Distance::default();
     for number in 1..=UPDATES {

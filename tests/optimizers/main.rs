@@ -37,6 +37,8 @@ struct Problem {
     parameters: Parameters,
     optimizer: Optimizer,
     gradients: HashMap<String, Tensor>,
+    /// Whether the gradients are those of the negative loss.
+    climbs: bool,
 }
 
 impl Problem {
@@ -50,7 +52,8 @@ impl Problem {
         let var = |name: &str| (name.to_owned(), Var::from_tensor(&start[name]).unwrap());
         let parameters: Parameters = names.iter().map(|name| var(name.as_ref())).collect();
         let optimizer = Optimizer::new(&parameters, config).unwrap();
-        Self { parameters, optimizer, gradients: tensors(&folder.join("gradients.safetensors")) }
+        let gradients = tensors(&folder.join("gradients.safetensors"));
+        Self { parameters, optimizer, gradients, climbs: false }
     }
 
     /// Makes update `number`, counted from 1.
@@ -61,7 +64,11 @@ impl Problem {
     /// The same with a rate for each group, and gradients clipped to a norm.
     fn update_clipped(&mut self, number: usize, lrs: &[f64], max_norm: Option<f64>) {
         let names = self.parameters.iter().map(|(name, _)| format!("{name}.{number:03}"));
-        let gradients = names.map(|name| self.gradients[&name].clone()).collect();
+        let gradient = |name: String| match self.climbs {
+            true => self.gradients[&name].neg().unwrap(),
+            false => self.gradients[&name].clone(),
+        };
+        let gradients = names.map(gradient).collect();
         let gradients = Gradients::of_tensors(&self.parameters, gradients).unwrap().measure().unwrap();
         let gradients = match max_norm {
             Some(max_norm) => gradients.clip_with(max_norm, 0.0).unwrap(),

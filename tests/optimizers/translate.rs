@@ -15,6 +15,8 @@ pub struct Lacking(pub String);
 pub struct Translated {
     /// The norm to which all gradients are cut.
     pub max_norm: Option<f64>,
+    /// Whether the weights climb: the gradients of the negative loss are used.
+    pub climbs: bool,
     /// The largest difference of weights, and of state.
     pub tolerance: f64,
     pub state_tolerance: f64,
@@ -67,6 +69,9 @@ fn class(library: &str, class: &str) -> Option<Class> {
         ("lion-pytorch", "Lion") => found(json!({"kind": "lion"}), NONE),
         ("schedulefree", "SGDScheduleFree") => found(json!({"kind": "schedule_free_sgd"}), NONE),
         ("schedulefree", "AdamWScheduleFree") => found(json!({"kind": "schedule_free_adamw"}), NONE),
+        ("schedulefree", "RAdamScheduleFree") => {
+            found(json!({"kind": "schedule_free_adamw", "rectify": "silent"}), NONE)
+        }
         ("prodigyopt", "Prodigy") => found(json!({"kind": "prodigy"}), NONE),
         ("muon-optimizer", "SingleDeviceMuon" | "SingleDeviceMuonWithAuxAdam") => {
             found(json!({"kind": "muon", "variant": "keller_jordan", "lr": 0.02, "weight_decay": 0.0}), NONE)
@@ -76,6 +81,14 @@ fn class(library: &str, class: &str) -> Option<Class> {
         ("timm", "Lion") => found(json!({"kind": "lion"}), NONE),
         ("timm", "Adan") => found(json!({"kind": "adan"}), NONE),
         ("timm", "AdamWLegacy") => found(json!({"kind": "adamw"}), NONE),
+        ("timm", "RMSpropTF") => {
+            found(json!({"kind": "rmsprop", "variant": "timm", "alpha": 0.9, "eps": 1e-10}), OF_TIMM)
+        }
+        ("timm", "Muon") => found(
+            json!({"kind": "muon", "variant": "timm", "nesterov": false, "adjust_lr": "match_rms_adamw",
+                "weight_decay": 0.0, "adamw_eps": 1e-7}),
+            NONE,
+        ),
         ("timm", "Adopt") => found(json!({"kind": "adopt"}), OF_TIMM),
         ("timm", "Mars") => found(json!({"kind": "mars"}), NONE),
         ("timm", "Adafactor") => {
@@ -86,6 +99,14 @@ fn class(library: &str, class: &str) -> Option<Class> {
             found(rule, &[("decay_rate", "beta2_decay")])
         }
         ("pytorch-optimizer", "Lion") => found(json!({"kind": "lion"}), NONE),
+        // The sign of the mean that has the gradient in it.
+        ("pytorch-optimizer", "Tiger") => {
+            found(json!({"kind": "lion", "betas": [0.965, 0.965], "weight_decay": 0.01}), NONE)
+        }
+        ("pytorch-optimizer", "RAdam") => {
+            found(json!({"kind": "radam", "variant": "pytorch_optimizer", "decoupled_weight_decay": true}), BETAS)
+        }
+        ("pytorch-optimizer", "Muon") => found(json!({"kind": "muon", "weight_decay": 0.0}), NONE),
         ("pytorch-optimizer", "Lamb") => found(
             json!({"kind": "lamb", "variant": "pytorch_optimizer", "weight_decay": 0.0, "decoupled_weight_decay": true}),
             BETAS,
@@ -115,6 +136,8 @@ fn class(library: &str, class: &str) -> Option<Class> {
         ("optax", "optax.rmsprop") => {
             found(json!({"kind": "rmsprop", "variant": "keras", "alpha": 0.9, "eps": 1e-8}), &[("decay", "alpha")])
         }
+        ("optax", "optax.radam") => found(json!({"kind": "radam"}), NONE),
+        ("optax", "optax.contrib.schedule_free_adamw") => found(json!({"kind": "schedule_free_adamw"}), NONE),
         ("optax", "optax.contrib.prodigy") => {
             found(json!({"kind": "prodigy", "use_bias_correction": true}), &[("estim_lr0", "d0")])
         }
@@ -153,7 +176,7 @@ pub fn translate(case: &Case) -> Result<(Translated, OptimizerConfig), Lacking> 
         return Err(Lacking(format!("there is no rule for `{name}` of {library}")));
     };
     let mut table = rule.as_object().cloned().unwrap_or_default();
-    let mut translated = Translated { max_norm: None, tolerance: TOLERANCE, state_tolerance: TOLERANCE };
+    let mut translated = Translated { max_norm: None, climbs: false, tolerance: TOLERANCE, state_tolerance: TOLERANCE };
     match (library, name) {
         ("timm", "Lamb") => translated.max_norm = Some(1.0),
         // It takes 1 - 0.999 in f32, which is 1.3e-5 of it too small.
@@ -187,8 +210,22 @@ fn set(
     let lacking = || Err(Lacking(format!("there is no setting for `{argument} = {value}`")));
     match (argument, value) {
         ("maximize" | "cautious" | "caution", Value::Bool(false)) => {}
+        ("maximize", Value::Bool(true)) => translated.climbs = true,
+        // An average beside the weights: `[ema]`.
+        ("use_ema" | "ema_momentum", _) => {}
+        // The momentum of NAdam where it has grown to its end.
+        ("nesterov", Value::Bool(true)) if class == "optax.adam" => {
+            table.remove("variant");
+            table.extend([("kind".to_owned(), json!("nadam")), ("momentum_decay".to_owned(), json!(1e6))]);
+        }
+        ("use_adjusted_lr", Value::Bool(true)) => drop(table.insert("adjust_lr".to_owned(), json!("match_rms_adamw"))),
+        ("silent_sgd_phase", Value::Bool(silent)) => {
+            drop(table.insert("rectify".to_owned(), json!(if *silent { "silent" } else { "sgd" })));
+        }
         ("slice_p", value) if value == 1 => {}
-        ("caution", Value::Bool(true)) if class != "Adan" => drop(table.insert("cautious".to_owned(), json!("timm"))),
+        ("caution", Value::Bool(true)) if !["Adan", "AdamWLegacy"].contains(&class) => {
+            drop(table.insert("cautious".to_owned(), json!("timm")))
+        }
         ("cautious", Value::Bool(true)) => drop(table.insert("cautious".to_owned(), json!("pytorch_optimizer"))),
         ("decoupled_weight_decay", Value::Bool(decoupled)) if library == "lion-pytorch" => {
             let word = if *decoupled { "composer" } else { "rate" };
@@ -216,7 +253,7 @@ fn set(
         }
         ("lr" | "learning_rate", Value::Number(_)) => drop(table.insert("lr".to_owned(), value.clone())),
         (neutral, _) if NEUTRAL.contains(&neutral) => {}
-        ("maximize" | "slice_p" | "mu_dtype" | "use_ema" | "ema_momentum", _) => return lacking(),
+        ("maximize" | "slice_p" | "mu_dtype", _) => return lacking(),
         (_, Value::Null) => {}
         (argument, value) => {
             let name = names.iter().find(|(theirs, _)| *theirs == argument).map_or(argument, |(_, ours)| ours);

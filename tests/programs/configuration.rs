@@ -227,7 +227,7 @@ fn of_every_kind() -> Vec<Value> {
         "swa": {"start": "75%", "every": "1 epoch", "batch_norm": "recompute", "evaluate": true},
         "early_stopping": {"metric": "validation_loss", "patience": 3, "min_delta": 0.1, "target": 0.5},
         "train": {"epochs": 3, "accumulate": 2, "sync_batch_norm": true, "clip_norm": 1.0, "clip_eps": 0.0,
-            "initial_weights": "w",
+            "initial_weights": "w", "initial_adapter": "w",
             "unused_weights": "ignore", "missing_weights": "new", "new_weights": ["*"],
             "rename_weights": [["a", "b"]], "metric": "training_loss", "max_time": "2h", "clip_value": 1.0,
             "gradient_noise": {"eta": 0.1, "gamma": 0.55},
@@ -262,7 +262,7 @@ fn of_every_kind() -> Vec<Value> {
     let also = |optimizer: Value, keys: Value| with("optimizer", keyed(optimizer, keys));
     let of_rule = |rule: Value| also(rule, json!({"decay": "all", "groups": [{"parameters": ["*"]}]}));
     let more = optimizers().map(of_rule);
-    let lora = json!({"rank": 2, "alpha": 4.0, "patterns": ["0"], "trained": ["*.bias"]});
+    let lora = json!({"rank": 2, "alpha": 4.0, "dropout": 0.1, "patterns": ["0"], "trained": ["*.bias"]});
     let all = vec![
         base.clone(),
         with("model", json!({"kind": "custom"})),

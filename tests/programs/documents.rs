@@ -1,6 +1,8 @@
 //! A model of questions and answers, from training to a sample.
 
 use std::fs;
+use std::io::Write;
+use std::process::Stdio;
 
 use crate::common::Lab;
 
@@ -61,4 +63,32 @@ fn a_loss_that_cannot_leave_positions_out_is_refused() {
     fs::write(lab.path("a.jsonl"), "{\"text\": \"abc abc abc\"}\n").unwrap();
     let refusal = lab.train(&["config.toml", "--out", "run"]).refusal();
     assert!(refusal.contains("cannot leave out the positions of the data that are not learned"), "{refusal}");
+}
+
+/// Prompts come as questions, from a file or through stdin, and have the form of the run's data.
+#[test]
+fn several_prompts_are_answered_in_the_form_of_the_run() {
+    let lab = lab("");
+    let sample = ["sample", "run", "--tokens", "9"];
+    let told = |options: &[&str]| lab.train(&[&sample[..], options].concat()).well().stdout;
+    assert_eq!(told(&["--temperature", "0", "--ask", "1d?", "--ask", "2a?"]), "e\n\nb\n");
+    let records = "{\"q\": \"1d?\"}\n\n{\"q\": \"2a?\", \"a\": \"not used\"}\n\"0f?\\n\"\n";
+    fs::write(lab.path("q.jsonl"), records).unwrap();
+    let from_file = ["--temperature", "0", "--prompts", "q.jsonl", "--json"];
+    let answered = told(&from_file);
+    let lines = [("1d?", "e"), ("2a?", "b"), ("0f?", "g")]
+        .map(|(q, a)| format!("{{\"prompt\":\"{q}\\n\",\"text\":\"{a}\",\"tokens\":1,\"ended\":true}}\n"));
+    assert_eq!(answered, lines.concat());
+    assert_eq!(told(&[&from_file[..], &["--batch", "2"]].concat()), answered);
+    let mut piped = lab.command(&[&sample[..], &["--temperature", "0", "--prompts", "-", "--json"]].concat());
+    let mut process = piped.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    process.stdin.take().unwrap().write_all(records.as_bytes()).unwrap();
+    let output = process.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), answered);
+    let refusal = |options: &[&str]| lab.train(&[&sample[..], options].concat()).refusal();
+    fs::write(lab.path("q.jsonl"), "{\"q\": \"1d?\"}\n{\"Q\": \"2a?\"}\n").unwrap();
+    let missing = refusal(&["--prompts", "q.jsonl"]);
+    assert!(missing.contains("q.jsonl, line 2: no field `q`; did you mean `Q`?"), "{missing}");
+    assert!(refusal(&["--prompts", "none.jsonl"]).contains("none.jsonl"));
+    assert!(refusal(&["--ask", "Z?"]).contains("the prompt: character 'Z'"));
 }

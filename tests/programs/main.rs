@@ -27,6 +27,7 @@ mod inspect_verify;
 mod objectives;
 mod old_mistakes;
 mod on_terminal;
+mod out_of_memory;
 mod persons_files;
 mod plan;
 mod predict;

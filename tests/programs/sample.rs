@@ -134,3 +134,22 @@ fn an_evaluation_of_text_repeats_what_the_log_said() {
     let refusal = lab.train(&["eval", "run", "--data", "c.txt"]).refusal();
     assert!(refusal.contains("character 'W' at byte 20, line 1, is unknown"), "{refusal}");
 }
+
+#[test]
+fn each_of_several_texts_has_other_numbers_and_the_first_those_of_one() {
+    let lab = lab("");
+    let seeded = ["--seed", "1", "--tokens", "40"];
+    let twice = |threads: &str, batch: &str| -> Vec<Value> {
+        let texts = ["sample", "run", "--prompt", "In the", "--prompt", "In the", "--json", "--batch", batch];
+        let told = lab.command(&[&texts[..], &seeded].concat()).env("RAYON_NUM_THREADS", threads).output().unwrap();
+        let told = String::from_utf8(told.stdout).unwrap();
+        told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let texts = twice("1", "1");
+    assert_eq!(texts.len(), 2);
+    assert_eq!(format!("In the{}\n", texts[0]["text"].as_str().unwrap()), sample(&lab, "1", &seeded));
+    assert_ne!(texts[0]["text"], texts[1]["text"]);
+    assert_eq!((&texts[1]["tokens"], &texts[1]["ended"]), (&40.into(), &false.into()));
+    assert_eq!(twice("3", "1"), texts);
+    assert_eq!(twice("1", "2"), twice("3", "2"));
+}

@@ -189,7 +189,7 @@ pub fn models() -> Vec<Case> {
             ),
             (
                 "gpt with adapters",
-                "model = { kind = 'gpt', layers = 2, heads = 2, width = 8, dropout = 0.1, lora = { rank = 2 } }",
+                "model = { kind = 'gpt', layers = 2, heads = 2, width = 8, dropout = 0.1, lora = { rank = 2, dropout = 0.2 } }",
             ),
             (
                 "gpt that computes activations again",

@@ -508,6 +508,17 @@ fn averages_have_the_same_bits_on_any_number_of_ranks() {
     assert_same_bits(&lab.path("alone"), &lab.path("ranks"));
 }
 
+/// The inputs that adapters drop are those of a micro-batch, whichever rank computes it.
+#[test]
+fn adapters_that_drop_inputs_have_the_same_bits_on_any_number_of_ranks() {
+    let case = crate::matrix::models().into_iter().find(|case| case.name == "gpt with adapters").unwrap();
+    let lab = crate::matrix::lab(&case, crate::common::place::Place::Cpu);
+    train(&lab, "4", "alone", None, NEVER).unwrap();
+    well(train_together(&lab, 3, "4", "ranks", 5));
+    well(train_together(&lab, 2, "4", "ranks", NEVER));
+    assert_same_bits(&lab.path("alone"), &lab.path("ranks"));
+}
+
 /// Each rank reads the rows of its share from the shards, whose order and windows are the same for all.
 #[test]
 fn any_number_of_ranks_has_the_bits_of_one_process_on_shards_in_object_storage() {

@@ -27,7 +27,7 @@ fn end(size: usize) -> ! {
             unsafe { libc::pause() };
         }
     }
-    let mut line = Line { text: [0; 512], length: 0 };
+    let mut line = Line { text: [0; 2048], length: 0 };
     // A line that is too long is cut, which is not an error.
     let _ = say(&mut line, size);
     // SAFETY: the bytes are valid, and the process uses nothing after its end.
@@ -38,17 +38,21 @@ fn end(size: usize) -> ! {
 }
 
 fn say(line: &mut Line, size: usize) -> fmt::Result {
-    write!(line, "error: {} of memory were requested, and the system has no more", Size(size as u64))?;
+    write!(line, "error: {} of memory were requested", Size(size as u64))?;
+    memory::write_moment(line)?;
+    write!(line, ", and the system has no more")?;
     match memory::address_space_limit() {
         Some(limit) => write!(line, ": the limit of the address space is {} (ulimit -v); raise it", Size(limit))?,
         None => write!(line, "; end other programs")?,
     }
-    writeln!(line, ", or make the model or the batch smaller. `train --resume` continues from the last checkpoint")
+    write!(line, ", or make the model or the batch smaller")?;
+    memory::write_remedies(line)?;
+    writeln!(line, ". `train --resume` continues from the last checkpoint")
 }
 
 /// A line in preallocated memory. Text beyond its end is lost.
 struct Line {
-    text: [u8; 512],
+    text: [u8; 2048],
     length: usize,
 }
 

@@ -14,8 +14,17 @@ use rekindle::shell;
 use crate::Arguments;
 
 /// Options of a run with a value.
-const VALUED: [&str; 8] =
-    ["--resume", "--init-from", "--out", "--set", "--device", "--failures-every", "--max-time", "--until"];
+const VALUED: [&str; 9] = [
+    "--resume",
+    "--init-from",
+    "--init-adapter",
+    "--out",
+    "--set",
+    "--device",
+    "--failures-every",
+    "--max-time",
+    "--until",
+];
 
 /// Returns the arguments of this process. If they are wrong, prints a message and exits; one of several processes that
 /// were started with the same arguments may be `quiet`.

@@ -4,10 +4,12 @@
 //!    chats.
 //!    `usual.rs`: the usual names of fields.
 //! 2. `stream.rs`: their tokens, and which of them make a row.
-//! 3. `survey.rs`: documents for a first configuration.
+//! 3. `prompts.rs`: records without their answers, for a trained model.
+//! 4. `survey.rs`: documents for a first configuration.
 //!
 //! A token that is not learned, such as those of a prompt, has the target [`Dataset::ignored`], which a loss leaves out.
 
+mod prompts;
 mod records;
 mod stream;
 mod survey;
@@ -21,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 
+pub use self::prompts::{Prompt, PromptForm, Prompts};
 use self::records::{Fields, Piece};
 use self::stream::{Rows, Shape, Stream};
 pub use self::survey::DocumentSurvey;

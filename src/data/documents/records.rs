@@ -9,7 +9,7 @@ use crate::data::{DataConfig, DataError};
 use crate::plain;
 
 /// No record is longer.
-const LONGEST_LINE: usize = 256 << 20;
+pub(super) const LONGEST_LINE: usize = 256 << 20;
 
 /// The usual template of a chat, as in ChatML.
 const CHAT: &str = "<|im_start|>{role}\n{content}<|im_end|>\n";
@@ -77,22 +77,11 @@ impl Fields {
         match self {
             Self::Text(field) => pieces.add(text(record, field)?, true),
             Self::Pair { answer, template } => {
-                pieces.fill(template, answer, true, |field| text(record, field))?;
+                pieces.fill(&template.0, Some(answer), |field| text(record, field))?;
             }
             Self::Chat { messages, template } => {
-                let list = record.get(messages).ok_or_else(|| missing(record, messages))?;
-                let list = list.as_array().ok_or_else(|| format!("field `{messages}` is no list of messages"))?;
-                for message in list {
-                    let message = message.as_object().ok_or_else(|| "a message is no object".to_owned())?;
-                    let (role, content) = (either(message, ["role", "from"])?, either(message, ["content", "value"])?);
-                    let is_learned = matches!(role, "assistant" | "gpt" | "model");
-                    pieces.fill(template, "content", is_learned, |field| match field {
-                        "role" => Ok(role),
-                        "content" => Ok(content),
-                        other => Err(format!(
-                            "`data.template` has `{{{other}}}`; a message has `{{role}}` and `{{content}}`"
-                        )),
-                    })?;
+                for turn in turns(record, messages)? {
+                    pieces.say(&template.0, turn)?;
                 }
             }
         }
@@ -161,7 +150,7 @@ impl Lines<'_> {
 
 /// Pieces that are put together.
 #[derive(Default)]
-struct Pieces(Vec<Piece>);
+pub(super) struct Pieces(pub Vec<Piece>);
 
 impl Pieces {
     fn add(&mut self, text: &str, counts: bool) {
@@ -172,29 +161,62 @@ impl Pieces {
         }
     }
 
-    /// Adds a filled template, of which the field `learned`, and all after it, counts if the template `is_learned`.
-    fn fill<'a>(
+    /// Adds a filled template, of which the field `learned`, and all after it, counts.
+    pub fn fill<'a>(
         &mut self,
-        template: &Template,
-        learned: &str,
-        is_learned: bool,
+        template: &[Part],
+        learned: Option<&str>,
         value: impl Fn(&str) -> Result<&'a str, String>,
     ) -> Result<(), String> {
         let mut counts = false;
-        for part in &template.0 {
+        for part in template {
             match part {
                 Part::Text(text) => self.add(text, counts),
                 Part::Field(field) => {
-                    counts |= is_learned && field == learned;
+                    counts |= learned == Some(field.as_str());
                     self.add(value(field)?, counts);
                 }
             }
         }
         Ok(())
     }
+
+    /// Adds a turn of a chat in the template of a message, or in a part of it.
+    pub fn say(&mut self, template: &[Part], turn: Turn<'_>) -> Result<(), String> {
+        self.fill(template, turn.is_learned().then_some("content"), |field| match field {
+            "role" => Ok(turn.role),
+            "content" => Ok(turn.content),
+            other => Err(format!("`data.template` has `{{{other}}}`; a message has `{{role}}` and `{{content}}`")),
+        })
+    }
 }
 
-fn text<'a>(record: &'a Map<String, Value>, field: &str) -> Result<&'a str, String> {
+/// A message of a chat.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn<'a> {
+    pub role: &'a str,
+    pub content: &'a str,
+}
+
+impl Turn<'_> {
+    /// Whether the model learns to write it.
+    pub fn is_learned(self) -> bool {
+        matches!(self.role, "assistant" | "gpt" | "model")
+    }
+}
+
+/// Returns the messages in the field `messages` of a record.
+pub(super) fn turns<'a>(record: &'a Map<String, Value>, messages: &str) -> Result<Vec<Turn<'a>>, String> {
+    let list = record.get(messages).ok_or_else(|| missing(record, messages))?;
+    let list = list.as_array().ok_or_else(|| format!("field `{messages}` is no list of messages"))?;
+    let turn = |message: &'a Value| {
+        let message = message.as_object().ok_or_else(|| "a message is no object".to_owned())?;
+        Ok(Turn { role: either(message, ["role", "from"])?, content: either(message, ["content", "value"])? })
+    };
+    list.iter().map(turn).collect()
+}
+
+pub(super) fn text<'a>(record: &'a Map<String, Value>, field: &str) -> Result<&'a str, String> {
     match record.get(field) {
         Some(Value::String(text)) => Ok(text),
         Some(_) => Err(format!("field `{field}` is no text")),

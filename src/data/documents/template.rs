@@ -11,7 +11,23 @@ pub(super) enum Part {
     Field(String),
 }
 
+impl Part {
+    /// Returns the name of a field.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::Text(_) => None,
+            Self::Field(field) => Some(field),
+        }
+    }
+}
+
 impl Template {
+    /// Returns the parts before a field, and those after it.
+    pub fn around(&self, field: &str) -> (&[Part], &[Part]) {
+        let place = self.0.iter().position(|part| part.field() == Some(field)).unwrap_or(self.0.len());
+        (&self.0[..place], self.0.get(place + 1..).unwrap_or_default())
+    }
+
     /// Reads a template that must have the field `required` once.
     ///
     /// # Errors

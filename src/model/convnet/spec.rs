@@ -65,7 +65,7 @@ impl ModelSpec for ConvNetConfig {
     }
 
     fn resumable(&self) -> &'static [&'static str] {
-        &["dropout", "activation"]
+        &["dropout", "lora.dropout", "activation"]
     }
 
     fn complete(&self, _context: Option<usize>) -> Option<ModelConfig> {

@@ -194,6 +194,12 @@ impl GptConfig {
             true => dropped.saturating_add(layers.saturating_mul(width).saturating_mul(2)),
             false => dropped,
         };
+        // The inputs of the adapters of a block: of queries, keys, values, the projection, and the maps of the MLP.
+        let adapted = match LoraConfig::drops(self.lora.as_ref()) {
+            true => layers.saturating_mul(width.saturating_mul(6).saturating_add(hidden)),
+            false => 0,
+        };
+        let dropped = dropped.saturating_add(adapted);
         let passing = widest.saturating_mul(3).saturating_add(dropped);
         Activations { kept: of_row(blocks.saturating_add(ends)), widest: of_row(widest), passing: of_row(passing) }
     }

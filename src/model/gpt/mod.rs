@@ -119,10 +119,7 @@ impl Model for Gpt {
         if context > self.context {
             candle_core::bail!("{context} tokens are more than the {} that the model takes", self.context);
         }
-        let draws = match mode {
-            Mode::Train(draws) => Some(*draws),
-            Mode::Evaluate => None,
-        };
+        let draws = mode.draws().copied();
         let documents = self.config.document_start.map(|start| Documents::beginning_with(start, inputs)).transpose()?;
         let embedded = self.embed(inputs, documents.as_ref())?;
         let mut x = drop_some(embedded, self.config.dropout, draws, "dropout/embedding")?;
@@ -136,7 +133,7 @@ impl Model for Gpt {
         }
         let x = self.norm.forward(&x)?;
         let outputs = match &self.head {
-            Some(head) => head.forward(&x)?,
+            Some(head) => head.forward(&x, draws.as_ref())?,
             None => ops::linear(&x, self.tokens.tensor(), None)?,
         };
         ops::cast(&outputs, self.policy.output)
@@ -165,7 +162,7 @@ impl Block {
         let attended = self.attention(&self.weights.attention_norm.forward(x)?, draws, documents)?;
         let attended = self.drop_some(attended, draws, "projection")?;
         let x = ops::add(x, &self.drop.of(attended, draws.as_ref(), "attention")?)?;
-        let transformed = self.mlp(&self.weights.mlp_norm.forward(&x)?)?;
+        let transformed = self.mlp(&self.weights.mlp_norm.forward(&x)?, draws.as_ref())?;
         let transformed = self.drop_some(transformed, draws, "mlp")?;
         ops::add(&x, &self.drop.of(transformed, draws.as_ref(), "mlp")?)
     }
@@ -174,14 +171,14 @@ impl Block {
         let heads = Heads { queries: self.config.heads, keys: self.config.kv_heads() };
         let mask = draws.and_then(|draws| Mask::new(self.config.dropout, &draws, &self.purpose("attention")));
         let attended = match &self.weights.qkv {
-            Qkv::Packed(qkv) => ops::attention_packed_within(&qkv.forward(x)?, heads, mask, documents)?,
+            Qkv::Packed(qkv) => ops::attention_packed_within(&qkv.forward(x, draws.as_ref())?, heads, mask, documents)?,
             Qkv::Separate([q, k, v]) => {
-                let q = self.turn(q.forward(x)?, heads.queries)?;
-                let k = self.turn(k.forward(x)?, heads.keys)?;
-                ops::attention_within(&q, &k, &v.forward(x)?, heads, mask, documents)?
+                let q = self.turn(q.forward(x, draws.as_ref())?, heads.queries)?;
+                let k = self.turn(k.forward(x, draws.as_ref())?, heads.keys)?;
+                ops::attention_within(&q, &k, &v.forward(x, draws.as_ref())?, heads, mask, documents)?
             }
         };
-        self.weights.projection.forward(&attended)
+        self.weights.projection.forward(&attended, draws.as_ref())
     }
 
     /// Applies rotary positions if the model uses them.
@@ -192,14 +189,14 @@ impl Block {
         }
     }
 
-    fn mlp(&self, x: &Tensor) -> Result<Tensor> {
-        let up = self.weights.up.forward(x)?;
+    fn mlp(&self, x: &Tensor, draws: Option<&StepRng>) -> Result<Tensor> {
+        let up = self.weights.up.forward(x, draws)?;
         let hidden = match (&self.weights.gate, self.config.activation) {
-            (Some(gate), _) => ops::swiglu(&gate.forward(x)?, &up)?,
+            (Some(gate), _) => ops::swiglu(&gate.forward(x, draws)?, &up)?,
             (None, GptActivation::GeluTanh) => ops::gelu_tanh(&up)?,
             (None, GptActivation::Gelu | GptActivation::Swiglu) => ops::gelu(&up)?,
         };
-        self.weights.down.forward(&hidden)
+        self.weights.down.forward(&hidden, draws)
     }
 
     fn drop_some(&self, x: Tensor, draws: Option<StepRng>, part: &str) -> Result<Tensor> {

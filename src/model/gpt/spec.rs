@@ -102,7 +102,7 @@ impl ModelSpec for GptConfig {
     }
 
     fn resumable(&self) -> &'static [&'static str] {
-        &["dropout", "stochastic_depth", "activation", "checkpoint_activations"]
+        &["dropout", "lora.dropout", "stochastic_depth", "activation", "checkpoint_activations"]
     }
 
     fn complete(&self, context: Option<usize>) -> Option<ModelConfig> {

@@ -103,8 +103,9 @@ fn merged_adapters_give_the_outputs_of_separate_ones() {
 
 #[test]
 fn adapters_that_are_computed_again_have_the_same_gradients() {
-    let again = format!("{GPT2}\ncheckpoint_activations = true\n{LORA}");
-    let found = [format!("{GPT2}\n{LORA}"), again].map(|config| {
+    let lora = "lora = { rank = 2, alpha = 3.0, dropout = 0.4 }";
+    let again = format!("{GPT2}\ncheckpoint_activations = true\n{lora}");
+    let found = [format!("{GPT2}\n{lora}"), again].map(|config| {
         let model = built(&config, &TOKENS);
         trained(&*model);
         let (_, gradients, is_covered) = gradients(&*model, &rows(&TOKENS));
@@ -112,6 +113,27 @@ fn adapters_that_are_computed_again_have_the_same_gradients() {
         gradients.tensors().iter().map(values).collect::<Vec<_>>()
     });
     assert!(found[0] == found[1]);
+}
+
+/// As in PEFT, the weight beside an adapter sees all inputs.
+#[test]
+fn an_adapter_alone_drops_inputs_in_training_by_the_numbers_of_the_step() {
+    let input = Input::Numbers(vec![6]);
+    let model = built("kind = 'mlp'\nhidden = []\nlora = { rank = 2, dropout = 0.5 }", &input);
+    trained(&*model);
+    let (x, draws) = (rows(&input), StepRng::at(7, 3));
+    let train = |draws: &StepRng| values(&model.forward(&x, Mode::Train(draws)).unwrap());
+    let dropped = dropout(&x, 0.5, &draws, "dropout/lora/0").unwrap();
+    let [a, b] = ADAPTER.map(|end| model.parameters().get(&format!("0{end}")).unwrap().as_tensor().clone());
+    let lost = (dropped - &x).unwrap().matmul(&a.t().unwrap()).unwrap().matmul(&b.t().unwrap()).unwrap();
+    let evaluated = outputs(&*model, &input);
+    let expected: Vec<f32> = evaluated.iter().zip(values(&lost)).map(|(whole, lost)| whole + lost).collect();
+    let found = train(&draws);
+    // The sums have another order.
+    assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?} {expected:?}");
+    assert!(values(&lost).iter().any(|x| x.abs() > 1e-3), "nothing is dropped");
+    assert_eq!(train(&draws), found);
+    assert_ne!(train(&StepRng::at(7, 4)), found);
 }
 
 #[test]
@@ -173,6 +195,7 @@ fn adapters_that_cannot_be_are_refused_by_name() {
     for (lora, message) in [
         ("rank = 0", "model.lora.rank = 0: must be at least 1"),
         ("rank = 1, alpha = 0.0", "model.lora.alpha = 0: must be a finite number above 0"),
+        ("rank = 1, dropout = 1.0", "model.lora.dropout = 1: must be at least 0 and below 1"),
         ("rank = 1, patterns = []", "model.lora.patterns = []: give the names of linear maps"),
         ("rank = 1, patterns = ['a[']", "model.lora.patterns = a[: "),
         ("rank = 1, patterns = ['0', 'fc']", "model.lora.patterns = \"fc\": matches no linear map; there are `0`, `2`"),

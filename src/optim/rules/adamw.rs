@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
+use super::cautious;
 use super::moments::{self, Moments, default_betas, default_eps};
 use super::variants::{AdamVariant, Decoupled, is_default};
 
@@ -39,6 +40,10 @@ pub struct AdamW {
     /// moments by numbers of f32.
     #[serde(default, skip_serializing_if = "is_default")]
     pub variant: AdamVariant,
+    /// Whether means of gradients that contradict the gradient are left out, and the others grow, as with `caution` of
+    /// `timm`: Liang et al., "Cautious Optimizers" (2024). It has no AMSGrad, and the form of PyTorch.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub caution: bool,
 }
 
 fn default_weight_decay() -> f64 {
@@ -55,6 +60,7 @@ impl Default for AdamW {
             decoupled: Decoupled::default(),
             amsgrad: false,
             variant: AdamVariant::default(),
+            caution: false,
         }
     }
 }
@@ -67,7 +73,10 @@ impl UpdateRule for AdamW {
 
     fn check(&self) -> std::result::Result<(), OptimError> {
         moments::check(self.betas, self.eps)?;
-        self.variant.check(self.betas)
+        self.variant.check(self.betas)?;
+        let is_plain = !self.amsgrad && self.variant == AdamVariant::Pytorch;
+        let rule = "is for the form of PyTorch without `amsgrad`";
+        OptimError::require("caution", self.caution, is_plain || !self.caution, rule)
     }
 
     fn beta2(&self) -> Option<f64> {
@@ -79,10 +88,16 @@ impl UpdateRule for AdamW {
     }
 
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        self.moments(step).update(tensors)
+        match self.caution {
+            true => cautious::update(self.moments(step), tensors),
+            false => self.moments(step).update(tensors),
+        }
     }
 
     fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
+        if self.caution {
+            return group.iter().try_for_each(|(tensors, step)| self.update(tensors, step));
+        }
         moments::update_group(group, |step| self.moments(step))
     }
 }

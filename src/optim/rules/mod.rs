@@ -9,6 +9,7 @@ use super::group_config::GroupRule;
 
 mod averaging;
 mod basis;
+mod cautious;
 mod factored;
 mod moments;
 mod newton_schulz;
@@ -19,6 +20,9 @@ pub use adafactor::AdafactorVariant;
 pub use adopt::AdoptVariant;
 pub use lamb::LambVariant;
 pub use muon::{AdjustLr, MuonVariant};
+pub use radam::RAdamVariant;
+pub use rmsprop::RmsPropVariant;
+pub use schedule_free_adamw::Rectify;
 pub use variants::{AdamVariant, Cautious, Decoupled, Variant};
 
 /// Lists the files of the catalogue, the rule that each defines, and its name in a configuration.

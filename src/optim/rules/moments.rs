@@ -56,7 +56,7 @@ fn keeps_largest(tensors: &Update<'_>) -> bool {
 }
 
 /// Returns `1 - beta^n` for each beta at update number n, counted from 1: the moments have started at zero.
-pub(super) fn corrections(betas: [f64; 2], updates_before: u64) -> [f64; 2] {
+pub(super) fn corrections<const N: usize>(betas: [f64; N], updates_before: u64) -> [f64; N] {
     let n = (updates_before + 1) as f64;
     betas.map(|beta| 1.0 - beta.powf(n))
 }

@@ -74,6 +74,10 @@ pub enum MuonVariant {
     Pytorch,
     /// Keller Jordan's, which rounds every product, every sum and the scaled step; `eps` is added to the norm.
     KellerJordan,
+    /// That of `timm`, which rounds like PyTorch's: each iteration has other coefficients, in place of `ns_coefficients`, and
+    /// matrices with a side below 4 are updated by AdamW. Its defaults are `nesterov = false`,
+    /// `adjust_lr = "match_rms_adamw"` and `adamw_eps = 1e-7`.
+    Timm,
 }
 
 /// By what the rate of a matrix is multiplied.
@@ -90,6 +94,18 @@ pub enum AdjustLr {
     /// By `sqrt(rows / columns)`.
     SpectralUnclamped,
 }
+
+/// The coefficients of the iterations in `timm`, `"quintic"`; those after the last have its.
+const QUINTIC: [[f64; 3]; 5] = [
+    [4.0848, -6.8946, 2.927],
+    [3.9505, -6.3029, 2.6377],
+    [3.7418, -5.5913, 2.3037],
+    [2.8769, -3.1427, 1.2046],
+    [2.8366, -3.0525, 1.2012],
+];
+
+/// The smallest side of a matrix that `timm` makes orthogonal.
+const TIMM_SIDE: usize = 4;
 
 impl AdjustLr {
     fn factor(self, rows: f64, columns: f64) -> f64 {
@@ -177,20 +193,26 @@ impl UpdateRule for Muon {
     }
 
     fn state_forms(&self, _momentum: f64, shape: &Shape) -> Vec<StateForm> {
-        let names = if shape.rank() == 2 { &["momentum_buffer"] } else { STATES };
+        let names = if self.sides(shape).is_some() { &["momentum_buffer"] } else { STATES };
         names.iter().map(|name| StateForm::new(name, shape.clone())).collect()
     }
 
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        match tensors.shape().dims2() {
-            Ok((rows, columns)) if rows > 0 && columns > 0 => self.update_matrix(tensors, step, rows, columns),
-            Ok(_) => Ok(()),
-            Err(_) => self.adamw(step).update(tensors),
+        match self.sides(tensors.shape()) {
+            Some((rows, columns)) if rows > 0 && columns > 0 => self.update_matrix(tensors, step, rows, columns),
+            Some(_) => Ok(()),
+            None => self.adamw(step).update(tensors),
         }
     }
 }
 
 impl Muon {
+    /// Returns rows and columns of a parameter that is made orthogonal.
+    fn sides(&self, shape: &Shape) -> Option<(usize, usize)> {
+        let least = if self.variant == MuonVariant::Timm { TIMM_SIDE } else { 0 };
+        shape.dims2().ok().filter(|(rows, columns)| (*rows).min(*columns) >= least)
+    }
+
     /// Returns the update of a parameter that is no matrix.
     fn adamw(&self, step: &Step) -> Moments {
         let [beta1, beta2] = self.adamw_betas;
@@ -205,7 +227,10 @@ impl Muon {
         let gradient = tensors.gradient()?;
         let towards = if self.nesterov { (&gradient + ((mean - &gradient)? * step.momentum)?)? } else { mean };
         let iteration = NewtonSchulz {
-            coefficients: self.ns_coefficients,
+            coefficients: match self.variant {
+                MuonVariant::Timm => &QUINTIC[..],
+                _ => std::slice::from_ref(&self.ns_coefficients),
+            },
             steps: self.ns_steps,
             eps: self.eps,
             variant: self.variant,
@@ -213,7 +238,7 @@ impl Muon {
         let orthogonal = iteration.orthogonal(&towards.to_dtype(DType::F32)?, rows > columns)?;
         let factor = self.adjust_lr.factor(rows as f64, columns as f64);
         let (step_size, direction) = match self.variant {
-            MuonVariant::Pytorch => (step.lr * factor, orthogonal),
+            MuonVariant::Pytorch | MuonVariant::Timm => (step.lr * factor, orthogonal),
             MuonVariant::KellerJordan => (step.lr, rounded(&(orthogonal * factor)?)?),
         };
         let direction = direction.to_dtype(gradient.dtype())?;

@@ -10,36 +10,37 @@ use crate::cpu;
 use crate::ops::{linear, linear_in_out};
 
 /// An iteration `x <- a x + b (x xᵀ) x + c (x xᵀ)² x`.
-pub(super) struct NewtonSchulz {
-    pub coefficients: [f64; 3],
+pub(super) struct NewtonSchulz<'a> {
+    /// Of each iteration; those after the last have its.
+    pub coefficients: &'a [[f64; 3]],
     pub steps: u32,
     pub eps: f64,
     pub variant: MuonVariant,
 }
 
-impl NewtonSchulz {
+impl NewtonSchulz<'_> {
     /// Returns the nearly orthogonal matrix, in f32. `is_tall` says that it has more rows than columns.
     pub fn orthogonal(&self, matrix: &Tensor, is_tall: bool) -> Result<Tensor> {
         let matrix = rounded(matrix)?;
         let x = if is_tall { matrix.t()?.contiguous()? } else { matrix };
         let norm = to_bf16(square_sum(&x)?.sqrt());
         let norm = match self.variant {
-            MuonVariant::Pytorch => norm.max(to_bf16(self.eps)),
+            MuonVariant::Pytorch | MuonVariant::Timm => norm.max(to_bf16(self.eps)),
             MuonVariant::KellerJordan => to_bf16(norm + self.eps),
         };
         // Not by the reciprocal, which rounds in another way.
         let mut x = rounded(&x.broadcast_div(&Tensor::new(norm as f32, x.device())?)?)?;
-        for _ in 0..self.steps {
-            x = self.iterated(&x)?;
+        let Some(last) = self.coefficients.last() else { return Ok(x) };
+        for coefficients in self.coefficients.iter().chain(std::iter::repeat(last)).take(self.steps as usize) {
+            x = self.iterated(&x, *coefficients)?;
         }
         if is_tall { x.t()?.contiguous() } else { Ok(x) }
     }
 
-    fn iterated(&self, x: &Tensor) -> Result<Tensor> {
-        let [a, b, c] = self.coefficients;
+    fn iterated(&self, x: &Tensor, [a, b, c]: [f64; 3]) -> Result<Tensor> {
         let square = rounded(&product_with_transpose(x)?)?;
         match self.variant {
-            MuonVariant::Pytorch => {
+            MuonVariant::Pytorch | MuonVariant::Timm => {
                 // It is symmetric, so this is its product with itself.
                 let fourth = product_with_transpose(&square)?;
                 let polynomial = paired(RoundedOnce { of_x: b, of_y: c }, &square, &fourth)?;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
 use super::moments::{self, Moments, STATES, corrections, default_betas, default_eps};
-use super::variants::{AdamVariant, Decoupled};
+use super::variants::{AdamVariant, Decoupled, is_default};
 use crate::cpu::Element;
 
 /// Adam whose first updates are those of momentum alone, like `torch.optim.RAdam`: Liu et al., ICLR 2020, algorithm 2.
@@ -33,12 +33,28 @@ pub struct RAdam {
     /// Whether each update multiplies the weights by `1 - rate * weight_decay` instead.
     #[serde(default)]
     pub decoupled_weight_decay: bool,
+    /// Whose form is computed, by default PyTorch's.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub variant: RAdamVariant,
+}
+
+/// The package whose form of RAdam is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RAdamVariant {
+    /// `torch.optim`: the first updates move the weights by momentum alone.
+    #[default]
+    Pytorch,
+    /// `pytorch-optimizer`: the first updates leave the weights as they are.
+    PytorchOptimizer,
 }
 
 impl Default for RAdam {
     fn default() -> Self {
         let (betas, eps) = (default_betas(), default_eps());
-        Self { lr: 1e-3, betas, eps, weight_decay: 0.0, decoupled_weight_decay: false }
+        let variant = RAdamVariant::default();
+        Self { lr: 1e-3, betas, eps, weight_decay: 0.0, decoupled_weight_decay: false, variant }
     }
 }
 
@@ -59,7 +75,10 @@ impl UpdateRule for RAdam {
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
         match self.rectification(step.updates_before) {
             Some(factor) => self.moments(step, factor).update(tensors),
-            None => self.moments(step, 1.0).update_by_mean(tensors, step),
+            None => {
+                let lr = if self.variant == RAdamVariant::Pytorch { step.lr } else { 0.0 };
+                self.moments(step, 1.0).update_by_mean(tensors, &Step { lr, ..*step })
+            }
         }
     }
 
@@ -72,17 +91,27 @@ impl UpdateRule for RAdam {
     }
 }
 
+/// Returns the length of the average of squares, and the factor by which it rectifies the variance of a step. The factor means
+/// something for a length above 4.
+pub(super) fn rectification(beta2: f64, updates_before: u64) -> (f64, f64) {
+    let [correction] = corrections([beta2], updates_before);
+    let n = (updates_before + 1) as f64;
+    let longest = 2.0 / (1.0 - beta2) - 1.0;
+    let length = longest - 2.0 * n * beta2.powf(n) / correction;
+    let share = |length: f64| (length - 4.0) * (length - 2.0) / length;
+    (length, (share(length) / share(longest)).sqrt())
+}
+
 impl RAdam {
     /// Returns the factor by which the variance of the step is rectified, or `None` while too few gradients were seen:
     /// up to the fifth update with a second beta of 0.999.
     fn rectification(&self, updates_before: u64) -> Option<f64> {
-        let beta2 = self.betas[1];
-        let [_, second_correction] = corrections(self.betas, updates_before);
-        let n = (updates_before + 1) as f64;
-        let longest = 2.0 / (1.0 - beta2) - 1.0;
-        let length = longest - 2.0 * n * beta2.powf(n) / second_correction;
-        let share = |length: f64| (length - 4.0) * (length - 2.0) / length;
-        (length > 5.0).then(|| (share(length) / share(longest)).sqrt())
+        let (length, factor) = rectification(self.betas[1], updates_before);
+        let is_long = match self.variant {
+            RAdamVariant::Pytorch => length > 5.0,
+            RAdamVariant::PytorchOptimizer => length >= 5.0,
+        };
+        is_long.then_some(factor)
     }
 
     /// Returns the rectified update. PyTorch corrects the root with `eps` in it, as Keras does in Adam.

@@ -37,10 +37,36 @@ pub struct RmsProp {
     /// zero, where a gradient hardly changes, counts as zero; in PyTorch the weight is then not a number.
     #[serde(default)]
     pub centered: bool,
-    /// Whose form is computed, by default PyTorch's. Keras adds `eps` below the root, and has the rate in the momentum: a
-    /// changed rate acts on new gradients only.
+    /// Whose form is computed, by default PyTorch's. With the rate in the momentum, a changed rate acts on new gradients only.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub variant: Variant,
+    pub variant: RmsPropVariant,
+}
+
+/// The package whose form of RMSprop is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum RmsPropVariant {
+    /// `torch.optim`.
+    #[default]
+    Pytorch,
+    /// Keras: `eps` is below the root, the rate is in the momentum, and weights are multiplied by
+    /// `1 - lr * weight_decay`.
+    Keras,
+    /// `timm`, class `RMSpropTF`: `eps` is below the root, the rate is in the momentum, and the mean of squares begins as 1.
+    Timm,
+}
+
+impl RmsPropVariant {
+    /// Returns the form whose decay this one has.
+    fn of_decay(self) -> Variant {
+        if self == Self::Keras { Variant::Keras } else { Variant::Pytorch }
+    }
+
+    /// Returns the form whose `eps` this one has.
+    fn of_eps(self) -> Variant {
+        if self == Self::Pytorch { Variant::Pytorch } else { Variant::Keras }
+    }
 }
 
 fn default_alpha() -> f64 {
@@ -50,7 +76,7 @@ fn default_alpha() -> f64 {
 impl Default for RmsProp {
     fn default() -> Self {
         let (alpha, eps) = (default_alpha(), default_eps());
-        let variant = Variant::default();
+        let variant = RmsPropVariant::default();
         Self { lr: 1e-2, alpha, eps, weight_decay: 0.0, momentum: 0.0, centered: false, variant }
     }
 }
@@ -76,6 +102,9 @@ impl UpdateRule for RmsProp {
     }
 
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+        if self.variant == RmsPropVariant::Timm && step.updates_before == 0 {
+            tensors.set_state(0, &tensors.state(0)?.ones_like()?)?;
+        }
         match tensors.slice_dtype() {
             Some(DType::F32) => self.numbers::<f32>(tensors, step).fused(tensors, self.centered),
             Some(DType::F64) => self.numbers::<f64>(tensors, step).fused(tensors, self.centered),
@@ -87,8 +116,8 @@ impl UpdateRule for RmsProp {
 impl RmsProp {
     fn numbers<T: Element>(&self, tensors: &Update<'_>, step: &Step) -> Numbers<T> {
         let of = <T as WithDType>::from_f64;
-        let [shrink, decay] = self.variant.decay(step).map(of);
-        let [inner, outer] = self.variant.eps(self.eps).map(of);
+        let [shrink, decay] = self.variant.of_decay().decay(step).map(of);
+        let [inner, outer] = self.variant.of_eps().eps(self.eps).map(of);
         let [into_buffer, from_buffer] = self.rates(step).map(of);
         Numbers {
             lr: of(step.lr),
@@ -108,14 +137,14 @@ impl RmsProp {
     /// Returns the factors of what enters the momentum, and of what leaves it.
     fn rates(&self, step: &Step) -> [f64; 2] {
         match self.variant {
-            Variant::Pytorch => [1.0, step.lr],
-            Variant::Keras => [step.lr, 1.0],
+            RmsPropVariant::Pytorch => [1.0, step.lr],
+            RmsPropVariant::Keras | RmsPropVariant::Timm => [step.lr, 1.0],
         }
     }
 
     /// Makes the same update with tensor operations, for half precision and for devices whose memory is not accessible.
     fn reference(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        let ([shrink, decay], [inner, outer]) = (self.variant.decay(step), self.variant.eps(self.eps));
+        let ([shrink, decay], [inner, outer]) = (self.variant.of_decay().decay(step), self.variant.of_eps().eps(self.eps));
         let p = tensors.weights()?;
         let g = (tensors.gradient()? + (&p * decay)?)?;
         let square = ((tensors.state(0)? * self.alpha)? + (g.sqr()? * (1.0 - self.alpha))?)?;

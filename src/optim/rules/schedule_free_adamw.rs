@@ -11,6 +11,8 @@ use super::super::number::Number;
 use super::super::{BaseHyperparams, OptimError, StateForm, Step, Update, UpdateRule};
 use super::averaging::{Averaged, Averaging};
 use super::moments::{self, corrections, default_betas, default_eps};
+use super::radam::rectification;
+use super::variants::is_default;
 
 /// AdamW whose weights are averaged in place of a schedule, like `AdamWScheduleFree` of the package `schedulefree`:
 /// Defazio et al., NeurIPS 2024, algorithm 1. Evaluations use the average; training is the same with or without them. A
@@ -45,6 +47,21 @@ pub struct ScheduleFreeAdamW {
     #[serde(default = "default_weight_lr_power")]
     #[schemars(range(min = 0.0))]
     pub weight_lr_power: f64,
+    /// Whether rates are rectified as in RAdam, like `RAdamScheduleFree` of the package, and how the first updates are made,
+    /// for which they cannot be. Not by default.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rectify: Option<Rectify>,
+}
+
+/// The first updates of a rule with rectified rates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Rectify {
+    /// They leave the weights as they are: `silent_sgd_phase = True` of the package, its default.
+    Silent,
+    /// They are those of gradient descent.
+    Sgd,
 }
 
 fn default_weight_lr_power() -> f64 {
@@ -61,6 +78,7 @@ impl Default for ScheduleFreeAdamW {
             warmup_steps: 0,
             r: 0.0,
             weight_lr_power: default_weight_lr_power(),
+            rectify: None,
         }
     }
 }
@@ -69,6 +87,15 @@ impl ScheduleFreeAdamW {
     fn averaging(&self) -> Averaging {
         let Self { betas: [beta, _], warmup_steps, r, weight_lr_power, .. } = *self;
         Averaging { beta, warmup_steps, r, weight_lr_power }
+    }
+
+    /// Returns the factor of the rate, and whether the step is the gradient itself.
+    fn rectified(&self, updates_before: u64) -> (f64, bool) {
+        let Some(rectify) = self.rectify else { return (1.0, false) };
+        match rectification(self.betas[1], updates_before) {
+            (length, factor) if length > 4.0 => (factor, false),
+            _ => (if rectify == Rectify::Sgd { 1.0 } else { 0.0 }, true),
+        }
     }
 }
 
@@ -100,10 +127,11 @@ impl UpdateRule for ScheduleFreeAdamW {
     }
 
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        let averaged = self.averaging().advance(tensors, step, 2)?;
+        let (rate, is_plain) = self.rectified(step.updates_before);
+        let averaged = self.averaging().advance(tensors, &Step { lr: step.lr * rate, ..*step }, 2)?;
         let [_, correction] = corrections(self.betas, step.updates_before);
         let (beta2, eps, decay) = (self.betas[1], self.eps, step.weight_decay);
-        Numbers { averaged, beta2, root_factor: 1.0 / correction.sqrt(), eps, decay }.update(tensors)
+        Numbers { averaged, beta2, root_factor: 1.0 / correction.sqrt(), eps, decay, is_plain }.update(tensors)
     }
 }
 
@@ -115,6 +143,8 @@ struct Numbers {
     root_factor: f64,
     eps: f64,
     decay: f64,
+    /// Whether the step is the gradient itself.
+    is_plain: bool,
 }
 
 impl Formula<3> for Numbers {
@@ -124,7 +154,8 @@ impl Formula<3> for Numbers {
         let z = if is_first { y.clone() } else { z };
         let square = square.decayed_with(self.beta2, g.clone().square());
         let denominator = square.clone().root().times(self.root_factor).plus(self.eps);
-        let step = g / denominator + y.clone().times(self.decay);
+        let step = if self.is_plain { g } else { g / denominator };
+        let step = step + y.clone().times(self.decay);
         let y = y.mean_with(z.clone(), taken) + step.clone().times(along);
         [y, z - step.times(lr), square]
     }

@@ -123,7 +123,7 @@ fn settings(source: &Source<'_>, lora: &LoraConfig, whole: &BTreeSet<String>) ->
         "base_model_name_or_path": null,
         "r": lora.rank,
         "lora_alpha": lora.alpha.unwrap_or(lora.rank as f64),
-        "lora_dropout": 0.0,
+        "lora_dropout": lora.dropout,
         "target_modules": adapted.collect::<Vec<_>>(),
         "modules_to_save": (!whole.is_empty()).then_some(whole),
         "fan_in_fan_out": recipe::is_gpt2(source),

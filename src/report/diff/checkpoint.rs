@@ -170,7 +170,7 @@ pub(super) fn is_same_place(field: &str, difference: &FieldDifference, a: &Path,
     let (place_a, place_b) = (resolved(&difference.a, a), resolved(&difference.b, b));
     match field {
         "data.path" | "data.validation_path" | "data.test_path" => true,
-        "train.initial_weights" => place_a.is_some() && place_a == place_b,
+        "train.initial_weights" | "train.initial_adapter" => place_a.is_some() && place_a == place_b,
         _ => false,
     }
 }

@@ -4,9 +4,10 @@ use candle_core::Device;
 
 use crate::data::{Data, Input, TargetKind, pieces};
 use crate::device::{self, is_out_of_memory};
-use crate::memory::{self, DeviceFull, Need, grouped};
+use crate::memory::{self, DeviceFull, Need, begin_run, grouped};
 use crate::model::{ModelConfig, Outline};
 use crate::optim::Remembered;
+use crate::parameters::Parameters;
 use crate::train::TrainError;
 use crate::train::config::Config;
 
@@ -84,6 +85,21 @@ pub(crate) fn explained(
         remedies: sizes.remedies(config, &data.input(), outputs, purpose),
     };
     TrainError::DeviceFull(Box::new(full))
+}
+
+/// Notes what a process whose memory is used up says of the run: the names of its weights, and what would make it smaller.
+pub(crate) fn note(
+    weights: &Parameters,
+    config: &Config,
+    data: &Data,
+    outputs: usize,
+    device: &Device,
+    purpose: Purpose,
+) -> Result<(), TrainError> {
+    let outline = config.model.outline(&data.input(), outputs)?.unwrap_or_default();
+    let sizes = Sizes::of(config, data, outline, device, purpose);
+    begin_run(weights, &sizes.remedies(config, &data.input(), outputs, purpose));
+    Ok(())
 }
 
 /// The sizes that determine the memory of a run.

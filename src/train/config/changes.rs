@@ -38,7 +38,7 @@ impl Fixed {
         let decides_shape = key.strip_prefix("model.").is_some_and(|setting| !self.resumable.contains(&setting));
         // Initial weights no longer matter after the start.
         let others = ["seed", "optimizer.kind", "loss.kind"];
-        let of_start = ["initial_weights", "missing_weights", "new_weights", "rename_weights"];
+        let of_start = ["initial_weights", "initial_adapter", "missing_weights", "new_weights", "rename_weights"];
         let begins = key.strip_prefix("train.").is_some_and(|setting| of_start.contains(&setting));
         decides_rows || decides_shape || begins || others.contains(&key)
     }
@@ -75,9 +75,11 @@ pub(crate) fn changes(config: &Config, checkpoint: &Checkpoint) -> Result<Vec<Va
     let Some(saved) = checkpoint.field("config") else { return Ok(Vec::new()) };
     let saved = complete(saved);
     let mut asked = serde_json::to_value(config.relative_to(&base).complete()).unwrap_or_default();
-    if let Some(weights) = saved["train"].get("initial_weights") {
-        // That file may be missing, and the form of a path depends on where it was searched.
-        asked["train"]["initial_weights"] = weights.clone();
+    for start in ["initial_weights", "initial_adapter"] {
+        if let Some(path) = saved["train"].get(start) {
+            // That file may be missing, and the form of a path depends on where it was searched.
+            asked["train"][start] = path.clone();
+        }
     }
     refuse_fixed(&saved, &asked)?;
     // The same data at another path is the same data.

@@ -6,7 +6,7 @@ use crate::data::DataConfig;
 
 /// Whether a setting names a file; its path on the command line is then relative to the working directory.
 pub(super) fn is_path(key: &str) -> bool {
-    is_data_path(key) || key == "train.initial_weights"
+    is_data_path(key) || ["train.initial_weights", "train.initial_adapter"].contains(&key)
 }
 
 /// Whether a setting is a path of data, and does not describe the data.

@@ -39,6 +39,7 @@ pub(super) fn check(train: &TrainConfig) -> Result<(), TrainError> {
         return Ok(());
     }
     let given = [
+        ("initial_adapter", train.initial_adapter.as_ref().map(|path| path.display().to_string())),
         ("rename_weights", (!train.rename_weights.is_empty()).then(|| format!("{:?}", train.rename_weights))),
         ("new_weights", (!train.new_weights.is_empty()).then(|| format!("{:?}", train.new_weights))),
         ("missing_weights", train.missing_weights.map(|missing| format!("{missing:?}").to_lowercase())),

@@ -153,6 +153,10 @@ pub struct TrainConfig {
     /// run or a checkpoint of Rekindle. Numbers of f16 and bf16 are widened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_weights: Option<PathBuf>,
+    /// The adapters that `model.lora` begins with, beside `initial_weights`: a folder of PEFT, with the same rank and maps.
+    /// By default they begin new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_adapter: Option<PathBuf>,
     /// Treatment of tensors in that file that the model has no place for: "error", as without this key, or "ignore".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unused_weights: Option<UnusedWeights>,
@@ -366,6 +370,6 @@ impl Config {
 
     fn each_path(&mut self, mut change: impl FnMut(&mut PathBuf)) {
         self.data.paths_mut().for_each(&mut change);
-        self.train.initial_weights.iter_mut().for_each(change);
+        self.train.initial_weights.iter_mut().chain(&mut self.train.initial_adapter).for_each(change);
     }
 }

@@ -191,12 +191,8 @@ impl Session {
         let buffers = model.buffers();
         let frozen = model.frozen();
         let weights = parameters.and(&buffers).and(&frozen);
-        if let Some(path) = &config.train.initial_weights {
-            let tensors = initial_weights::Tensors { all: &weights, frozen: &frozen };
-            resumed.extend(initial_weights::load(path, &config.train, &tensors)?);
-        } else if purpose == Purpose::Train {
-            resumed.extend(initial_weights::of_untrained(&frozen));
-        }
+        memory::note(&parameters, &config, &data, outputs, &device, purpose)?;
+        resumed.extend(initial_weights::begin(&config, &weights, &frozen, purpose == Purpose::Train)?);
         in_step::check(&config, &device, &buffers)?;
         batches::refuse_small(&config, &data, model.min_batch_rows())?;
         let optimizer = Optimizer::of_begun_run(&parameters, config.optimizer.clone())?;

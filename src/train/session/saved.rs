@@ -41,12 +41,12 @@ impl Session {
         let begun = Begun::with_all_but(&changes(&config, checkpoint)?);
         // The checkpoint has the weights; the file of initial weights may be missing.
         let mut without_start = config;
-        let initial_weights = without_start.train.initial_weights.take();
+        let start = (without_start.train.initial_weights.take(), without_start.train.initial_adapter.take());
         let (recalled, purpose) = (recalled(checkpoint, settings), Purpose::Resume { held: held(checkpoint) });
         let mut session = with_parameter_budget(room(checkpoint), || {
             Self::with_data(purpose, without_start, Some(recalled), &begun, given)
         })?;
-        session.config.train.initial_weights = initial_weights;
+        (session.config.train.initial_weights, session.config.train.initial_adapter) = start;
         let changes = changes(&session.config, checkpoint)?;
         refuse_other_content(&session.config, &session.data, checkpoint.field("data"))?;
         session.restore(checkpoint).map_err(|error| session.explained(error))?;

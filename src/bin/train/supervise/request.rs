@@ -74,7 +74,7 @@ impl Request {
         let mut config = self.config.as_deref().map(Path::as_os_str);
         let mut rest = self.words[self.at + 1..].iter();
         while let Some(word) = rest.next() {
-            const OF_THE_START: [&str; 5] = ["--resume", "--init-from", "--out", "--set", "--device"];
+            const OF_THE_START: [&str; 6] = ["--resume", "--init-from", "--init-adapter", "--out", "--set", "--device"];
             let is_joined = |option: &&str| word.as_encoded_bytes().starts_with(format!("{option}=").as_bytes());
             if OF_THE_START.iter().any(|option| word == option) {
                 rest.next();

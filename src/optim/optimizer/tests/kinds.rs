@@ -3,7 +3,8 @@
 use crate::optim::{
     AdEmaMix, Adadelta, Adafactor, AdafactorVariant, Adagrad, Adam, AdamVariant, AdamW, Adamax, Adan, Adopt,
     AdoptVariant, Asgd, Cautious, Decoupled, Frozen, GroupConfig, Lamb, Lion, Mars, Muon, NAdam, OptimizerConfig,
-    Prodigy, RAdam, RmsProp, Rprop, ScheduleFreeAdamW, ScheduleFreeSgd, Sgd, Soap, StableAdamW, Variant,
+    Prodigy, RAdam, RAdamVariant, Rectify, RmsProp, RmsPropVariant, Rprop, ScheduleFreeAdamW, ScheduleFreeSgd, Sgd,
+    Soap, StableAdamW, Variant,
 };
 
 /// Those whose updates have kernels on a GPU.
@@ -35,6 +36,7 @@ fn without_kernels() -> Vec<OptimizerConfig> {
         Adam { amsgrad: true, variant: AdamVariant::Keras, ..adam.clone() }.into(),
         Adam { amsgrad: true, variant: AdamVariant::Optax, ..adam }.into(),
         AdamW { amsgrad: true, decoupled: Decoupled::Composer, ..AdamW::default() }.into(),
+        AdamW { caution: true, ..AdamW::default() }.into(),
         NAdam { weight_decay: 0.02, ..NAdam::default() }.into(),
         NAdam { weight_decay: 0.02, decoupled_weight_decay: true, ..NAdam::default() }.into(),
         Adamax { weight_decay: 0.02, ..Adamax::default() }.into(),
@@ -42,8 +44,9 @@ fn without_kernels() -> Vec<OptimizerConfig> {
         RmsProp { momentum: 0.5, ..rms_prop.clone() }.into(),
         RmsProp { centered: true, ..rms_prop.clone() }.into(),
         RmsProp { centered: true, momentum: 0.5, ..rms_prop.clone() }.into(),
-        RmsProp { variant: Variant::Keras, ..rms_prop.clone() }.into(),
-        RmsProp { variant: Variant::Keras, centered: true, momentum: 0.5, ..rms_prop }.into(),
+        RmsProp { variant: RmsPropVariant::Keras, ..rms_prop.clone() }.into(),
+        RmsProp { variant: RmsPropVariant::Keras, centered: true, momentum: 0.5, ..rms_prop.clone() }.into(),
+        RmsProp { variant: RmsPropVariant::Timm, momentum: 0.5, ..rms_prop }.into(),
         adagrad.clone().into(),
         Adagrad { variant: Variant::Keras, weight_decay: 0.02, ..adagrad }.into(),
         Adamax { variant: Variant::Keras, weight_decay: 0.02, ..Adamax::default() }.into(),
@@ -51,6 +54,7 @@ fn without_kernels() -> Vec<OptimizerConfig> {
         // The first five updates have no kernel, later ones have that of Adam.
         RAdam { weight_decay: 0.02, betas: [0.9, 0.98], ..RAdam::default() }.into(),
         RAdam { weight_decay: 0.02, decoupled_weight_decay: true, ..RAdam::default() }.into(),
+        RAdam { variant: RAdamVariant::PytorchOptimizer, ..RAdam::default() }.into(),
     ]
 }
 
@@ -65,6 +69,7 @@ fn formulas() -> Vec<OptimizerConfig> {
         Adafactor { beta1: Some(0.9), variant: AdafactorVariant::Optax, ..adafactor }.into(),
         Muon::default().into(),
         ScheduleFreeAdamW { weight_decay: 0.02, warmup_steps: 3, ..ScheduleFreeAdamW::default() }.into(),
+        ScheduleFreeAdamW { rectify: Some(Rectify::Sgd), ..ScheduleFreeAdamW::default() }.into(),
         ScheduleFreeSgd::default().into(),
         Lamb::default().into(),
         Adadelta { weight_decay: 0.02, ..Adadelta::default() }.into(),

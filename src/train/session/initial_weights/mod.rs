@@ -1,6 +1,7 @@
 //! The initial weights of a run, from safetensors files of any program. Which tensors match, are missing or are left
 //! over is always said; by default the last two are errors.
 
+mod adapter;
 mod files;
 mod names;
 mod others;
@@ -19,12 +20,20 @@ use crate::model::is_adapter;
 use crate::parameters::{Parameters, from_host, host_dtype};
 use crate::state::Dtype;
 use crate::train::TrainError;
-use crate::train::config::{MissingWeights, TrainConfig, UnusedWeights};
+use crate::train::config::{Config, MissingWeights, TrainConfig, UnusedWeights};
 
 /// The tensors of a model, of which the second are never trained.
-pub(super) struct Tensors<'a> {
-    pub all: &'a Parameters,
-    pub frozen: &'a Parameters,
+struct Tensors<'a> {
+    all: &'a Parameters,
+    frozen: &'a Parameters,
+}
+
+impl<'a> Tensors<'a> {
+    /// Returns the names of those that a run with adapters changes.
+    fn trained(&self) -> impl Iterator<Item = &'a str> {
+        let frozen = self.frozen;
+        self.all.iter().map(|(name, _)| name).filter(move |name| frozen.get(name).is_none())
+    }
 }
 
 /// The tensors of a model by where they come from.
@@ -38,12 +47,34 @@ struct Sorted<'a> {
     new: Vec<&'a str>,
 }
 
+/// Gives the tensors of a model, of which the second are never trained, the numbers that the configuration of a run names.
+/// Returns what became of them; a run that `is_new` is warned if there should be some.
+///
+/// # Errors
+/// As [`load`] and [`adapter::load`].
+pub(super) fn begin(
+    config: &Config,
+    all: &Parameters,
+    frozen: &Parameters,
+    is_new: bool,
+) -> Result<Vec<Notice>, TrainError> {
+    let Some(path) = &config.train.initial_weights else {
+        return Ok(of_untrained(frozen).into_iter().filter(|_| is_new).collect());
+    };
+    let tensors = Tensors { all, frozen };
+    let mut notices = load(path, &config.train, &tensors)?;
+    if let Some(path) = &config.train.initial_adapter {
+        notices.extend(adapter::load(path, &config.model, &tensors)?);
+    }
+    Ok(notices)
+}
+
 /// Gives `model` the tensors at `path`, by the settings of `train`. Returns what became of all of them.
 ///
 /// # Errors
 /// A file cannot be read, a tensor has another shape or type than the model's, or the settings do not allow that one is
 /// missing or left over.
-pub(super) fn load(path: &Path, train: &TrainConfig, model: &Tensors<'_>) -> Result<Vec<Notice>, TrainError> {
+fn load(path: &Path, train: &TrainConfig, model: &Tensors<'_>) -> Result<Vec<Notice>, TrainError> {
     let wrong = |rule: String| TrainError::Field {
         field: "train.initial_weights".to_owned(),
         value: path.display().to_string(),
@@ -68,18 +99,28 @@ pub(super) fn load(path: &Path, train: &TrainConfig, model: &Tensors<'_>) -> Res
         return Err(wrong(reason));
     }
     for (name, stored) in &sorted.matched {
-        let Some(parameter) = weights.get(name) else { continue };
-        let host = files.read(stored).map_err(wrong)?;
-        let tensor = from_host(&host, parameter.device()).map_err(|error| wrong(format!("`{name}`: {error}")))?;
-        parameter.set(&tensor.to_dtype(parameter.dtype())?)?;
+        give(&files, (name, stored), weights, wrong)?;
     }
     let mut notices = sorted.notices(path, weights.len(), &rule);
     notices.extend(others.notices(path));
     Ok(notices)
 }
 
+/// Gives a parameter the numbers of a tensor in the files.
+fn give(
+    files: &Files,
+    (name, stored): (&str, &Stored),
+    weights: &Parameters,
+    wrong: impl Fn(String) -> TrainError,
+) -> Result<(), TrainError> {
+    let Some(parameter) = weights.get(name) else { return Ok(()) };
+    let host = files.read(stored).map_err(&wrong)?;
+    let tensor = from_host(&host, parameter.device()).map_err(|error| wrong(format!("`{name}`: {error}")))?;
+    Ok(parameter.set(&tensor.to_dtype(parameter.dtype())?)?)
+}
+
 /// Returns a warning about weights that are neither trained nor given.
-pub(super) fn of_untrained(frozen: &Parameters) -> Option<Notice> {
+fn of_untrained(frozen: &Parameters) -> Option<Notice> {
     let warning = "`model.lora` adapts weights that nobody has trained; give trained ones with `train.initial_weights`";
     (!frozen.is_empty()).then(|| Notice::Warning(warning.to_owned()))
 }
