@@ -137,7 +137,6 @@ fn class(library: &str, class: &str) -> Option<Class> {
             found(json!({"kind": "rmsprop", "variant": "keras", "alpha": 0.9, "eps": 1e-8}), &[("decay", "alpha")])
         }
         ("optax", "optax.radam") => found(json!({"kind": "radam"}), NONE),
-        ("optax", "optax.contrib.schedule_free_adamw") => found(json!({"kind": "schedule_free_adamw"}), NONE),
         ("optax", "optax.contrib.prodigy") => {
             found(json!({"kind": "prodigy", "use_bias_correction": true}), &[("estim_lr0", "d0")])
         }

@@ -86,7 +86,7 @@ fn several_prompts_are_answered_in_the_form_of_the_run() {
     let output = process.wait_with_output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), answered);
     let refusal = |options: &[&str]| lab.train(&[&sample[..], options].concat()).refusal();
-    fs::write(lab.path("q.jsonl"), "{\"q\": \"1d?\"}\n{\"Q\": \"2a?\"}\n").unwrap();
+    fs::write(lab.path("q.jsonl"), "\n{\"Q\": \"2a?\"}\n").unwrap();
     let missing = refusal(&["--prompts", "q.jsonl"]);
     assert!(missing.contains("q.jsonl, line 2: no field `q`; did you mean `Q`?"), "{missing}");
     assert!(refusal(&["--prompts", "none.jsonl"]).contains("none.jsonl"));

@@ -11,7 +11,7 @@ pub struct InitFrom {
     /// Begin with the weights of a file, folder or run.
     #[arg(long, value_name = "PATH", requires = "config")]
     init_from: Option<PathBuf>,
-    /// Begin with the adapters of a folder of PEFT beside these weights.
+    /// Begin with the adapters of a folder of PEFT.
     #[arg(long, value_name = "DIR", requires = "config")]
     init_adapter: Option<PathBuf>,
 }
