@@ -122,6 +122,17 @@ pub enum TrainedError {
         /// The cause.
         reason: String,
     },
+    /// A file of prompts cannot be read.
+    #[error(
+        "cannot read the prompts {}: {source}{}; give their path with `--prompts`",
+        path.display(), remedy::after(source)
+    )]
+    Prompts {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// Tokens do not become text.
     #[error(transparent)]
     Text(#[from] TextError),

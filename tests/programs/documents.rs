@@ -89,6 +89,6 @@ fn several_prompts_are_answered_in_the_form_of_the_run() {
     fs::write(lab.path("q.jsonl"), "\n{\"Q\": \"2a?\"}\n").unwrap();
     let missing = refusal(&["--prompts", "q.jsonl"]);
     assert!(missing.contains("q.jsonl, line 2: no field `q`; did you mean `Q`?"), "{missing}");
-    assert!(refusal(&["--prompts", "none.jsonl"]).contains("none.jsonl"));
+    assert!(refusal(&["--prompts", "none.jsonl"]).contains("cannot read the prompts none.jsonl"));
     assert!(refusal(&["--ask", "Z?"]).contains("the prompt: character 'Z'"));
 }

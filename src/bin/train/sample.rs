@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
+use rekindle::data::DataError;
 use rekindle::train::{Console, Sink};
 use rekindle::trained::{Generated, Prompt, SampleOptions, Trained, TrainedError};
 
@@ -75,7 +76,12 @@ impl Sample {
     ) -> Result<Box<dyn Iterator<Item = Result<Prompt, TrainedError>>>, TrainedError> {
         if let Some(path) = &self.prompts {
             let path = Some(path.as_path()).filter(|path| path.as_os_str() != "-");
-            return Ok(Box::new(trained.prompt_form()?.read(path)?.map(|prompt| prompt.map_err(TrainedError::from))));
+            let unread = |error| match error {
+                DataError::Read { path, source } => TrainedError::Prompts { path, source },
+                error => error.into(),
+            };
+            let prompts = trained.prompt_form()?.read(path).map_err(unread)?;
+            return Ok(Box::new(prompts.map(move |prompt| prompt.map_err(unread))));
         }
         let form = trained.prompt_form()?;
         let asked = self.ask.iter().map(|text| form.asked(text).map_err(|reason| TrainedError::Question { reason }));
