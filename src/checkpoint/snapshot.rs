@@ -13,6 +13,9 @@ use super::owned::Layout;
 use super::{document, name, tensors};
 use crate::state::{BegunCopies, State, StateError, Stateful};
 
+/// The bytes that other processes have lent, in the order of their tensors.
+type Lent = Arc<Vec<Vec<u8>>>;
+
 /// The state of a run after a number of updates, ready to be saved.
 ///
 /// It owns its data: training can continue while a snapshot is written.
@@ -28,7 +31,7 @@ pub struct Snapshot {
     /// The tensors of a part that are on their way from a device.
     begun: Vec<(String, BegunCopies)>,
     /// Parts of whose tensors this process has some: where all are, and the bytes that others have lent.
-    owned: Vec<(String, Arc<Layout>, Arc<Vec<Vec<u8>>>)>,
+    owned: Vec<(String, Arc<Layout>, Lent)>,
 }
 
 impl Snapshot {
@@ -120,7 +123,7 @@ impl Snapshot {
     }
 
     /// Says that other processes have the other tensors of `part`, and what they have `lent`.
-    pub(crate) fn owned(mut self, part: &str, layout: Arc<Layout>, lent: Arc<Vec<Vec<u8>>>) -> Self {
+    pub(crate) fn owned(mut self, part: &str, layout: Arc<Layout>, lent: Lent) -> Self {
         self.owned.push((part.to_owned(), layout, lent));
         self
     }

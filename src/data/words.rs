@@ -68,7 +68,9 @@ mod tests {
     #[test]
     fn words_that_are_only_in_rows_taken_back_are_forgotten() {
         let mut words = Words::default();
-        ["b", "a", "b", "c", "a"].into_iter().for_each(|word| drop(words.push(word)));
+        for word in ["b", "a", "b", "c", "a"] {
+            words.push(word);
+        }
         words.truncate(3);
         assert_eq!((words.distinct(), words.rows()), (["b", "a"].map(str::to_owned).as_slice(), [0, 1, 0].as_slice()));
         assert!(!words.contains("c") && words.push("c") == 2);

@@ -172,7 +172,8 @@ impl Block {
         let mask = draws.and_then(|draws| Mask::new(self.config.dropout, &draws, &self.purpose("attention")));
         let attended = match &self.weights.qkv {
             Qkv::Packed(qkv) => ops::attention_packed_within(&qkv.forward(x, draws.as_ref())?, heads, mask, documents)?,
-            Qkv::Separate([q, k, v]) => {
+            Qkv::Separate(maps) => {
+                let [q, k, v] = &**maps;
                 let q = self.turn(q.forward(x, draws.as_ref())?, heads.queries)?;
                 let k = self.turn(k.forward(x, draws.as_ref())?, heads.keys)?;
                 ops::attention_within(&q, &k, &v.forward(x, draws.as_ref())?, heads, mask, documents)?

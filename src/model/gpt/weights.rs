@@ -92,7 +92,7 @@ impl GptBuilder<'_> {
         let gate = gated.then(|| self.linear(&name("mlp.gate_proj"), width, hidden, DEVIATION)).transpose()?;
         Ok(BlockWeights {
             attention_norm: self.norm(&name("input_layernorm"))?,
-            qkv: Qkv::Separate(separate),
+            qkv: Qkv::Separate(Box::new(separate)),
             projection: self.linear(&name("self_attn.o_proj"), width, width, residual)?,
             mlp_norm: self.norm(&name("post_attention_layernorm"))?,
             gate,
@@ -145,7 +145,7 @@ pub(super) enum Qkv {
     /// One map, whose outputs are concatenated.
     Packed(Linear),
     /// Three separate maps.
-    Separate([Linear; 3]),
+    Separate(Box<[Linear; 3]>),
 }
 
 /// The tensors of a block.
@@ -165,7 +165,7 @@ impl BlockWeights {
     pub fn vars(&self) -> Vec<Var> {
         let qkv: &[Linear] = match &self.qkv {
             Qkv::Packed(linear) => std::slice::from_ref(linear),
-            Qkv::Separate(linears) => linears,
+            Qkv::Separate(linears) => linears.as_slice(),
         };
         let linears = qkv.iter().chain([&self.projection, &self.up, &self.down]).chain(&self.gate);
         let norms = [&self.attention_norm, &self.mlp_norm];
