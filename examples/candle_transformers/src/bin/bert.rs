@@ -46,7 +46,8 @@ fn main() -> Fallible<()> {
     let weight = linear_default("head.weight", (2, WIDTH), WIDTH, SEED, &Device::Cpu)?;
     let bias = linear_default("head.bias", 2, WIDTH, SEED, &Device::Cpu)?;
     let head = Linear::new(weight.as_tensor().clone(), Some(bias.as_tensor().clone()));
-    let parameters: Parameters = [("head.weight".to_owned(), weight), ("head.bias".to_owned(), bias)].into_iter().collect();
+    let parameters: Parameters =
+        [("head.weight".to_owned(), weight), ("head.bias".to_owned(), bias)].into_iter().collect();
 
     // The head sees the output at the first token.
     let logits = |tokens: &Tensor| -> Fallible<Tensor> {
