@@ -41,7 +41,7 @@ impl Ahead {
 
     /// Returns the plain pieces that begin at `at`.
     pub fn blocks(&mut self, content: &[u8], at: usize, form: &Form, expected: &[Expected<'_>]) -> Vec<Block> {
-        let most = 4 * rayon::current_num_threads();
+        let most = 2 * rayon::current_num_threads();
         let pieces = self.pieces(content, at, (most >> self.shrunk).max(1));
         let read = |piece: &Range<usize>| form.read(content.get(piece.clone())?, expected);
         let blocks: Vec<Option<Block>> = match pieces.as_slice() {

@@ -33,8 +33,9 @@ impl Form {
         if memchr_iter(b'\r', piece).any(|at| piece.get(at + 1) != Some(&b'\n')) {
             return None;
         }
-        let likely = piece.len() / (8 * self.width.max(1));
-        let mut columns: Vec<Column<'_>> = expected.iter().map(|&expected| Column::new(expected, likely)).collect();
+        // A row has at least as many bytes as columns.
+        let lines = 1 + memchr_iter(b'\n', piece).count().min(piece.len() / self.width.max(1));
+        let mut columns: Vec<Column<'_>> = expected.iter().map(|&expected| Column::new(expected, lines)).collect();
         let (mut rows, mut at) = (0, 0);
         while let Some(&first) = piece.get(at) {
             if first == b'\n' || first == b'\r' {
