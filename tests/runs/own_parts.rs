@@ -371,3 +371,29 @@ fn a_configuration_of_handed_over_parts_needs_them_on_a_resume_too() {
     let other = begin(b"two").resume(&checkpoint).err().unwrap().to_string();
     assert!(other.contains("the content of the data cannot change within a run"), "{other}");
 }
+
+/// They are written to the configuration of the run, and the program starts again with its own.
+#[test]
+fn a_program_started_again_may_leave_out_what_is_found_in_its_data() {
+    let rows: String = (0..40).map(|i| format!("{},5;{};{}\n", i % 7, i % 3, i % 2)).collect();
+    let pairs: String =
+        (0..40).map(|i| format!("{{\"prompt\": \"{i} and {i}\", \"answer\": \"is {}\"}}\n", 2 * i)).collect();
+    let models = ["'mlp', hidden = [4]", "'gpt', layers = 1, heads = 1, width = 4"];
+    let data = [("rows.csv", rows, "header = false"), ("pairs.jsonl", pairs, "context = 16, tokens = 'bytes'")];
+    let folder = tempfile::tempdir().unwrap();
+    for ((name, content, options), model) in data.into_iter().zip(models) {
+        let (path, run) = (folder.path().join(name), folder.path().join(format!("{name}-run")));
+        fs::write(&path, content).unwrap();
+        let begin = || {
+            let config: Config = toml::from_str(&format!(
+                "data = {{ path = '{}', batch_size = 8, {options} }}\nmodel = {{ kind = {model} }}\n\
+                 train = {{ steps = 4 }}\noptimizer = {{ kind = 'sgd', lr = 0.1 }}",
+                path.display()
+            ))
+            .unwrap();
+            Session::builder(config).run_in(&run, Control::new()).unwrap_or_else(|error| panic!("{name}: {error}"))
+        };
+        begin().run.train(&mut ()).unwrap();
+        drop(begin());
+    }
+}
