@@ -60,6 +60,33 @@ impl DataConfig {
         (config, notices.collect())
     }
 
+    /// Takes over those options of a run, `saved`, that are not given here and that its file has shown.
+    pub(crate) fn settle_as(&mut self, saved: &Self) {
+        fn take<T: Clone>(own: &mut Option<T>, saved: &Option<T>) {
+            if own.is_none() {
+                own.clone_from(saved);
+            }
+        }
+        match Format::of(self) {
+            Ok(Format::Csv) => {
+                take(&mut self.comment, &saved.comment);
+                take(&mut self.delimiter, &saved.delimiter);
+                take(&mut self.decimal, &saved.decimal);
+            }
+            Ok(Format::Jsonl) => {
+                take(&mut self.prompt, &saved.prompt);
+                take(&mut self.answer, &saved.answer);
+                take(&mut self.messages, &saved.messages);
+                take(&mut self.template, &saved.template);
+            }
+            Ok(Format::Parquet) => {
+                take(&mut self.label, &saved.label);
+                take(&mut self.ignore, &saved.ignore);
+            }
+            _ => {}
+        }
+    }
+
     /// Returns the same options for other rows, at `path`: with the delimiter and the decimal mark that its first lines
     /// show, before those that its name implies or that this file has.
     pub(crate) fn for_other(&self, path: &Path) -> Self {

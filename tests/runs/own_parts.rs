@@ -378,10 +378,14 @@ fn a_program_started_again_may_leave_out_what_is_found_in_its_data() {
     let rows: String = (0..40).map(|i| format!("{},5;{};{}\n", i % 7, i % 3, i % 2)).collect();
     let pairs: String =
         (0..40).map(|i| format!("{{\"prompt\": \"{i} and {i}\", \"answer\": \"is {}\"}}\n", 2 * i)).collect();
-    let models = ["'mlp', hidden = [4]", "'gpt', layers = 1, heads = 1, width = 4"];
-    let data = [("rows.csv", rows, "header = false"), ("pairs.jsonl", pairs, "context = 16, tokens = 'bytes'")];
+    let gpt = "'gpt', layers = 1, heads = 1, width = 4";
+    let cases = [
+        ("rows.csv", &rows, "header = false", "'mlp', hidden = [4]"),
+        ("pairs.jsonl", &pairs, "context = 32, tokens = 'bytes'", gpt),
+        ("packed.jsonl", &pairs, "context = 64, tokens = 'bytes', packing = 'documents'", gpt),
+    ];
     let folder = tempfile::tempdir().unwrap();
-    for ((name, content, options), model) in data.into_iter().zip(models) {
+    for (name, content, options, model) in cases {
         let (path, run) = (folder.path().join(name), folder.path().join(format!("{name}-run")));
         fs::write(&path, content).unwrap();
         let begin = || {

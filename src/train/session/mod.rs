@@ -4,6 +4,7 @@ mod batches;
 mod begun;
 mod documents;
 mod evaluation;
+mod found;
 mod examples;
 mod freezing;
 mod in_step;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Session;
 use super::begun::Begun;
+use super::found::with_found;
 use super::recalled::{held, recalled, refuse_other_content, room};
 use crate::checkpoint::{Checkpoint, CheckpointError, Snapshot};
 use crate::figures::counted;
@@ -37,6 +38,7 @@ impl Session {
         settings: &[Setting],
         given: Given,
     ) -> Result<Self, TrainError> {
+        let config = with_found(config, checkpoint);
         // Checked first: a forbidden change would be a less helpful error further down.
         let begun = Begun::with_all_but(&changes(&config, checkpoint)?);
         // The checkpoint has the weights; the file of initial weights may be missing.
