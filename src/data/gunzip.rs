@@ -13,14 +13,14 @@ pub(super) struct Gunzip<R: BufRead>(State<R>);
 
 enum State<R: BufRead> {
     /// Inside a member.
-    Member(GzDecoder<R>),
+    Member(Box<GzDecoder<R>>),
     /// After the last one.
     Ended,
 }
 
 impl<R: BufRead> Gunzip<R> {
     pub fn new(packed: R) -> Self {
-        Self(State::Member(GzDecoder::new(packed)))
+        Self(State::Member(Box::new(GzDecoder::new(packed))))
     }
 }
 
@@ -37,7 +37,7 @@ impl<R: BufRead> Read for Gunzip<R> {
             match packed.fill_buf()?.first() {
                 None => {}
                 Some(0) => require_zeros(&mut packed)?,
-                Some(_) => self.0 = State::Member(GzDecoder::new(packed)),
+                Some(_) => self.0 = State::Member(Box::new(GzDecoder::new(packed))),
             }
         }
     }

@@ -1,7 +1,5 @@
 //! Options that a run has found in its data, for a configuration without them that a program gives again.
 
-use serde::Deserialize;
-
 use crate::checkpoint::Checkpoint;
 use crate::data::DataConfig;
 use crate::train::config::Config;
