@@ -23,7 +23,7 @@ pub(super) struct Builder {
     names: Vec<String>,
 }
 
-/// What holds for the values of all columns.
+/// The options for the values of all columns.
 struct Rules {
     options: FrameOptions,
     /// Whether no other classes follow than those so far.

@@ -8,7 +8,7 @@ use candle_core::{DType, Tensor, Var};
 use super::tree::{Node, Sums, nodes_of};
 use super::{CommunicatorError, DeviceLink, SumError, share};
 
-/// What the processes of a run add up.
+/// The numbers that the processes of a run add up.
 pub(super) struct OnDevice<'a> {
     link: &'a dyn DeviceLink,
     rank: usize,

@@ -70,7 +70,7 @@ fn moments_are_written_by_the_ranks_that_have_them() {
     }
 }
 
-/// What it has written may be missing then, but never in a checkpoint.
+/// Its last lines may be missing then, but never those of a checkpoint.
 #[test]
 fn a_rank_that_is_lost_with_its_moments_leaves_whole_checkpoints() {
     let lab = lab_of(LARGE, "share_saves = true, shard_optimizer = true");

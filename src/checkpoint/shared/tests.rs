@@ -209,7 +209,7 @@ fn moments() -> Snapshot {
     Snapshot::at(7).state("model", model).unwrap().state("optimizer", optimizer).unwrap()
 }
 
-/// What process `rank` has of it. The first one also has what the others lend.
+/// The part of it that process `rank` has. The first one also has what the others lend.
 fn moments_of(rank: usize, world: usize) -> Snapshot {
     let (all, layout) = (moments(), layout(world));
     let mut snapshot = Snapshot::at(7);
@@ -262,7 +262,7 @@ fn processes_that_have_some_tensors_each_write_the_files_of_one() {
     }
 }
 
-/// What it would write is in its memory alone. The checkpoint of before stays, and nothing of the new one.
+/// Its share is in its memory alone. The checkpoint of before stays, and nothing of the new one.
 #[test]
 fn a_save_without_the_tensors_of_a_process_fails_and_leaves_the_one_before() {
     let temporary = tempfile::tempdir().unwrap();

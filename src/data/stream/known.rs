@@ -14,7 +14,7 @@ use crate::state::{State, StateError};
 /// For more shards, checkpoints hold one hash over all.
 const MOST: usize = 10_000;
 
-/// What is known of all shards, in their order.
+/// The facts about all shards, in their order.
 pub(super) struct Known(Vec<Identity>);
 
 /// The identity of a shard.
