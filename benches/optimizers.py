@@ -60,6 +60,14 @@ CLASSES = {
     "ademamix": package("pytorch_optimizer", "AdEMAMix"),
     "stable_adamw": package("pytorch_optimizer", "StableAdamW"),
     "soap": package("pytorch_optimizer", "SOAP"),
+    "lars": timm("Lars"),
+    "novograd": timm("NvNovoGrad"),
+    "laprop": timm("LaProp"),
+    "came": package("came_pytorch", "CAME"),
+    "adabelief": package("pytorch_optimizer", "AdaBelief"),
+    "yogi": package("pytorch_optimizer", "Yogi"),
+    "grokfast_adamw": package("pytorch_optimizer", "GrokFastAdamW"),
+    "shampoo": package("pytorch_optimizer", "Shampoo"),
 }
 
 

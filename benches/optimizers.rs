@@ -17,7 +17,7 @@ use rekindle::rng::Stream;
 const SHAPES: [[usize; 2]; 4] = [[1536, 512], [512, 512], [2048, 512], [512, 2048]];
 
 /// Each rule, in the terms of a configuration.
-const RULES: [&str; 28] = [
+const RULES: [&str; 37] = [
     "kind = 'sgd'\nmomentum = 0.9",
     "kind = 'adam'",
     "kind = 'adamw'",
@@ -46,6 +46,15 @@ const RULES: [&str; 28] = [
     "kind = 'mars'",
     "kind = 'stable_adamw'",
     "kind = 'soap'",
+    "kind = 'lars'\nweight_decay = 1e-4",
+    "kind = 'novograd'",
+    "kind = 'adabelief'",
+    "kind = 'yogi'",
+    "kind = 'laprop'",
+    "kind = 'came'",
+    "kind = 'grokfast_adamw'",
+    "kind = 'ftrl'",
+    "kind = 'shampoo'",
 ];
 
 fn main() {

@@ -44,8 +44,9 @@ pub use optimizer::{Optimizer, StepHyperparams};
 pub(crate) use remembered::Remembered;
 pub use rule::{BaseHyperparams, Beta2, Momentum, StateForm, Step, Update, UpdateRule};
 pub use rules::{
-    AdEmaMix, Adadelta, Adafactor, AdafactorVariant, Adagrad, Adam, AdamVariant, AdamW, Adamax, Adan, AdjustLr, Adopt,
-    AdoptVariant, Asgd, Cautious, Decoupled, Frozen, Lamb, LambVariant, Lion, Mars, Muon, MuonVariant, NAdam, Prodigy,
-    RAdam, RAdamVariant, Rectify, RmsProp, RmsPropVariant, Rprop, ScheduleFreeAdamW, ScheduleFreeSgd, Sgd, Soap,
-    StableAdamW, Variant,
+    AdEmaMix, AdaBelief, Adadelta, Adafactor, AdafactorVariant, Adagrad, Adam, AdamVariant, AdamW, Adamax, Adan,
+    AdjustLr, Adopt, AdoptVariant, Asgd, Came, Cautious, Decoupled, Frozen, Ftrl, GrokFastAdamW, LaProp, Lamb,
+    LambVariant, Lars, LarsVariant, Lion, Mars, Muon, MuonVariant, NAdam, NovoGrad, Prodigy, RAdam, RAdamVariant,
+    Rectify, RmsProp, RmsPropVariant, Rprop, ScheduleFreeAdamW, ScheduleFreeSgd, Sgd, Shampoo, Soap, StableAdamW,
+    Variant, Yogi,
 };

@@ -15,6 +15,9 @@ pub(super) trait Number:
     /// Returns its product with a factor, which is rounded to its type first.
     fn times(self, factor: f64) -> Self;
 
+    /// Returns its quotient by a divisor, which is rounded to its type first.
+    fn over(self, divisor: f64) -> Self;
+
     /// Returns its sum with a term, which is rounded to its type first.
     fn plus(self, term: f64) -> Self;
 
@@ -82,6 +85,11 @@ macro_rules! number {
             #[inline(always)]
             fn times(self, factor: f64) -> Self {
                 self * factor as $T
+            }
+
+            #[inline(always)]
+            fn over(self, divisor: f64) -> Self {
+                self / divisor as $T
             }
 
             #[inline(always)]
@@ -188,6 +196,10 @@ impl Neg for Whole {
 impl Number for Whole {
     fn times(self, factor: f64) -> Self {
         self.then(|x| x * factor)
+    }
+
+    fn over(self, divisor: f64) -> Self {
+        self.then(|x| x / divisor)
     }
 
     fn plus(self, term: f64) -> Self {

@@ -69,7 +69,7 @@ fn list(value: &Value) -> Option<Vec<f64>> {
 
 impl Case {
     /// Returns the names of its parameters, in the order of an optimizer.
-    fn names(&self) -> Vec<&'static str> {
+    pub fn names(&self) -> Vec<&'static str> {
         let first = self.parameters.values().next();
         let of_training = |all: &Map<String, Value>| all.get("y").and_then(Value::as_object).unwrap_or(all).clone();
         let given = first.map(of_training).unwrap_or_default();

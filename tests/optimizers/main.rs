@@ -214,3 +214,38 @@ fn soap_does_not_depend_on_the_coordinates_of_a_side() {
     assert!(apart("soap") < 1e-4, "{}", apart("soap"));
     assert!(apart("adamw") > 0.02, "{}", apart("adamw"));
 }
+
+/// The momentum of these has the rates in it, so that it could move weights also without one.
+#[test]
+fn a_rate_of_zero_moves_no_weight_where_the_momentum_has_the_rate() {
+    for config in [json!({"kind": "laprop", "lr": LR, "weight_decay": 0.1}), json!({"kind": "ftrl", "lr": LR})] {
+        let mut problem = Problem::new(config.clone());
+        for (number, lr) in [(1, 0.0), (2, LR), (3, 0.0), (4, LR)] {
+            let before = problem.weights("W");
+            problem.update(number, lr);
+            let after = problem.weights("W");
+            assert_eq!(before == after, lr == 0.0, "{config} {number}");
+            assert!(after.iter().all(|weight| weight.is_finite()), "{config} {number}");
+        }
+    }
+}
+
+/// The product of the smallest means of a row and of a column is too small for f32.
+#[test]
+fn weights_whose_row_and_column_have_no_gradient_stay_in_came() {
+    let config = json!({"kind": "came", "lr": LR});
+    let mut problem = Problem::of(&cases::own_folder(), &["W"], serde_json::from_value(config).unwrap());
+    let rows = Tensor::new(&[[0f32], [1.0], [1.0], [1.0], [1.0], [1.0]], &Device::Cpu).unwrap();
+    let columns = Tensor::new(&[[0f32, 1.0, 1.0, 1.0]], &Device::Cpu).unwrap();
+    for (_, gradient) in problem.gradients.iter_mut().filter(|(name, _)| name.starts_with("W.")) {
+        *gradient = gradient.broadcast_mul(&rows).unwrap().broadcast_mul(&columns).unwrap();
+    }
+    let before = problem.weights("W");
+    (1..=5).for_each(|number| problem.update(number, LR));
+    let after = problem.weights("W");
+    for (place, (before, after)) in before.iter().zip(&after).enumerate() {
+        let is_still = place < 4 || place % 4 == 0;
+        assert_eq!(before == after, is_still, "{place}: {before} and {after}");
+        assert!(after.is_finite(), "{place}");
+    }
+}

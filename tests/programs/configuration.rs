@@ -113,7 +113,7 @@ fn examples() -> Vec<(PathBuf, Value)> {
 }
 
 /// Optimizers with every key, beside those in [`whole`].
-fn optimizers() -> [Value; 16] {
+fn optimizers() -> [Value; 25] {
     [
         json!({"kind": "lion", "lr": 0.1, "betas": [0.9, 0.99], "weight_decay": 0.1, "decoupled": "composer",
             "cautious": "timm"}),
@@ -145,6 +145,23 @@ fn optimizers() -> [Value; 16] {
         json!({"kind": "stable_adamw", "lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 0.1}),
         json!({"kind": "soap", "lr": 0.1, "betas": [0.9, 0.99], "shampoo_beta": 0.9, "eps": 1e-8, "weight_decay": 0.1,
             "precondition_frequency": 2, "max_precondition_dim": 100, "precondition_1d": true, "correct_bias": false}),
+        json!({"kind": "lars", "lr": 0.1, "momentum": 0.9, "nesterov": true, "weight_decay": 0.1,
+            "trust_coefficient": 0.02, "eps": 1e-8, "always_adapt": true, "variant": "optax"}),
+        json!({"kind": "novograd", "lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 0.1,
+            "grad_averaging": true}),
+        json!({"kind": "adabelief", "lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 0.1,
+            "decoupled_weight_decay": false}),
+        json!({"kind": "yogi", "lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 0.1,
+            "initial_accumulator_value": 1e-5}),
+        json!({"kind": "laprop", "lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-8, "weight_decay": 0.1}),
+        json!({"kind": "came", "lr": 0.1, "betas": [0.9, 0.99, 0.999], "eps": [1e-30, 1e-16], "clip_threshold": 2.0,
+            "weight_decay": 0.1}),
+        json!({"kind": "shampoo", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.1, "matrix_eps": 1e-5,
+            "precondition_frequency": 2, "max_precondition_dim": 100}),
+        json!({"kind": "grokfast_adamw", "lr": 0.1, "betas": [0.9, 0.99], "grokfast_alpha": 0.9, "grokfast_lamb": 1.0,
+            "eps": 1e-8, "weight_decay": 0.1}),
+        json!({"kind": "ftrl", "lr": 0.1, "l1": 0.1, "l2": 0.1, "beta": 1.0, "initial_accumulator_value": 0.2,
+            "weight_decay": 0.1}),
     ]
 }
 

@@ -30,7 +30,7 @@ const NESTEROV: &str = "{ kind = 'sgd', lr = 0.05, momentum = 0.9, nesterov = tr
 const ADAM: &str = "{ kind = 'adam', lr = 0.05, weight_decay = 0.01 }";
 
 /// Other rules, and those of above as other frameworks compute them.
-pub const FOREIGN: [&str; 36] = [
+pub const FOREIGN: [&str; 46] = [
     "{ kind = 'sgd', lr = 0.05, momentum = 0.9, weight_decay = 1e-3, variant = 'keras' }",
     "{ kind = 'sgd', lr = 0.05, momentum = 0.9, weight_decay = 1e-3, decoupled = 'composer' }",
     "{ kind = 'adam', lr = 0.05, weight_decay = 0.01, amsgrad = true }",
@@ -64,6 +64,16 @@ pub const FOREIGN: [&str; 36] = [
     "{ kind = 'mars', lr = 0.01 }",
     "{ kind = 'stable_adamw', lr = 0.01 }",
     "{ kind = 'soap', lr = 0.01, precondition_frequency = 3 }",
+    "{ kind = 'lars', lr = 1.0, weight_decay = 1e-3, trust_coefficient = 0.02 }",
+    "{ kind = 'lars', lr = 1.0, trust_coefficient = 0.02, variant = 'optax' }",
+    "{ kind = 'novograd', lr = 0.01 }",
+    "{ kind = 'adabelief', lr = 0.01 }",
+    "{ kind = 'yogi', lr = 0.01 }",
+    "{ kind = 'laprop', lr = 0.01, weight_decay = 0.01 }",
+    "{ kind = 'came', lr = 0.01 }",
+    "{ kind = 'shampoo', lr = 0.1, momentum = 0.5, precondition_frequency = 3 }",
+    "{ kind = 'grokfast_adamw', lr = 0.01 }",
+    "{ kind = 'ftrl', lr = 0.1, l1 = 1e-3 }",
     "{ kind = 'muon', lr = 0.02, groups = [{ parameters = ['2.*'], kind = 'schedule_free_sgd', lr = 0.1 }] }",
     "{ kind = 'adamw', lr = 0.05, groups = [{ parameters = ['0.*'], kind = 'frozen' }] }",
     "{ kind = 'nadam', lr = 0.05, groups = [{ parameters = ['2.*'], kind = 'radam', lr = 0.01 }] }",

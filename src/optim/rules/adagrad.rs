@@ -1,14 +1,15 @@
 //! Adagrad: Duchi et al., "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization" (JMLR 2011),
 //! in the form of `torch.optim.Adagrad`.
 
-use candle_core::{DType, Result, WithDType};
+use candle_core::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::super::formula::Formula;
+use super::super::number::Number;
 use super::super::{BaseHyperparams, OptimError, Step, Update, UpdateRule};
 use super::moments;
 use super::variants::{Variant, is_default};
-use crate::cpu::Element;
 
 /// Gradient descent by the root of the sum of all squared gradients, like `torch.optim.Adagrad`: Duchi et al., JMLR
 /// 2011.
@@ -72,11 +73,8 @@ impl UpdateRule for Adagrad {
     }
 
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        match tensors.slice_dtype() {
-            Some(DType::F32) => self.fused::<f32>(tensors, step),
-            Some(DType::F64) => self.fused::<f64>(tensors, step),
-            _ => self.reference(tensors, step),
-        }
+        let ([shrink, decay], [inner, outer]) = (self.variant.decay(step), self.variant.eps(self.eps));
+        Numbers { rate: self.rate(step), start: self.start(step), shrink, decay, inner, outer }.update(tensors)
     }
 }
 
@@ -90,32 +88,25 @@ impl Adagrad {
     fn start(&self, step: &Step) -> f64 {
         if step.updates_before == 0 { self.initial_accumulator_value } else { 0.0 }
     }
+}
 
-    /// Makes one pass over the slices of the parameter.
-    fn fused<T: Element>(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        let of = <T as WithDType>::from_f64;
-        let [shrink, decay] = self.variant.decay(step).map(of);
-        let [inner, outer] = self.variant.eps(self.eps).map(of);
-        let (scale, rate, start) = (of(tensors.gradient_scale), of(self.rate(step)), of(self.start(step)));
-        tensors.in_place(|[p, s]: [&mut [T]; 2], g| {
-            for ((p, s), g) in p.iter_mut().zip(s).zip(g) {
-                let weight = *p;
-                let g = *g * scale + decay * weight;
-                let sum = *s + start + g * g;
-                *s = sum;
-                *p = weight * shrink - rate * (g / ((sum + inner).sqrt() + outer));
-            }
-        })
-    }
+/// The numbers of an update; `inner` is added below the root, and `outer` to it.
+#[derive(Clone, Copy)]
+struct Numbers {
+    rate: f64,
+    start: f64,
+    shrink: f64,
+    decay: f64,
+    inner: f64,
+    outer: f64,
+}
 
-    /// Makes the same update with tensor operations, for half precision and for devices whose memory is not accessible.
-    fn reference(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        let ([shrink, decay], [inner, outer]) = (self.variant.decay(step), self.variant.eps(self.eps));
-        let p = tensors.weights()?;
-        let g = (tensors.gradient()? + (&p * decay)?)?;
-        let sum = ((tensors.state(0)? + self.start(step))? + g.sqr()?)?;
-        tensors.set_state(0, &sum)?;
-        let moved = ((g / ((sum + inner)?.sqrt()? + outer)?)? * self.rate(step))?;
-        tensors.set_weights(&((p * shrink)? - moved)?)
+impl Formula<2> for Numbers {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight, sum]: [X; 2], gradient: X) -> [X; 2] {
+        let g = gradient + weight.clone().times(self.decay);
+        let sum = sum.plus(self.start) + g.clone().square();
+        let denominator = sum.clone().plus(self.inner).root().plus(self.outer);
+        [weight.times(self.shrink) - (g / denominator).times(self.rate), sum]
     }
 }

@@ -4,14 +4,20 @@
 /// Vectors of equal length.
 pub(super) type Vectors = Vec<Vec<f64>>;
 
-/// Returns the eigenvectors of a symmetric matrix, that of the largest eigenvalue first: Householder's reduction to three
+/// Returns the eigenvalues of a symmetric matrix, the largest first, and their vectors: Householder's reduction to three
 /// diagonals, then the implicit QL method, as in Golub and Van Loan, "Matrix Computations", sections 8.3.1 and 8.3.3.
-pub(super) fn eigenvectors(mut matrix: Vectors) -> Vectors {
+pub(super) fn eigen(mut matrix: Vectors) -> (Vec<f64>, Vectors) {
     let (mut diagonal, mut beside, mut vectors) = tridiagonal(&mut matrix);
     diagonalize(&mut diagonal, &mut beside, &mut vectors);
     let mut order: Vec<usize> = (0..diagonal.len()).collect();
     order.sort_by(|&a, &b| diagonal[b].total_cmp(&diagonal[a]));
-    order.into_iter().map(|place| std::mem::take(&mut vectors[place])).collect()
+    let values = order.iter().map(|&place| diagonal[place]).collect();
+    (values, order.into_iter().map(|place| std::mem::take(&mut vectors[place])).collect())
+}
+
+/// Returns the eigenvectors of a symmetric matrix, that of the largest eigenvalue first.
+pub(super) fn eigenvectors(matrix: Vectors) -> Vectors {
+    eigen(matrix).1
 }
 
 /// Reduces a matrix to a diagonal and the numbers beside it; also returns the vectors in which it has this form.

@@ -19,6 +19,7 @@ mod velocity;
 pub use adafactor::AdafactorVariant;
 pub use adopt::AdoptVariant;
 pub use lamb::LambVariant;
+pub use lars::LarsVariant;
 pub use muon::{AdjustLr, MuonVariant};
 pub use radam::RAdamVariant;
 pub use rmsprop::RmsPropVariant;
@@ -79,6 +80,15 @@ catalogue! {
     mars::Mars = "mars",
     stable_adamw::StableAdamW = "stable_adamw",
     soap::Soap = "soap",
+    lars::Lars = "lars",
+    novograd::NovoGrad = "novograd",
+    adabelief::AdaBelief = "adabelief",
+    yogi::Yogi = "yogi",
+    laprop::LaProp = "laprop",
+    came::Came = "came",
+    shampoo::Shampoo = "shampoo",
+    grokfast_adamw::GrokFastAdamW = "grokfast_adamw",
+    ftrl::Ftrl = "ftrl",
     frozen::Frozen = "frozen",
 }
 

@@ -1,11 +1,12 @@
 //! The update shared by Adam, AdamW and RAdam, which differ in weight decay and in the size of a step.
 
-use candle_core::{DType, Result, Tensor, WithDType};
+use candle_core::Result;
 
+use super::super::formula::Formula;
+use super::super::number::Number;
 use super::super::together::{Together, update_together};
 use super::super::{OptimError, Step, Update};
 use super::variants::AdamVariant;
-use crate::cpu::Element;
 use crate::cuda::Launch;
 
 /// Names of the running means of the gradient and of its square, as in `torch.optim`.
@@ -108,59 +109,24 @@ impl Moments {
     }
 
     pub fn update(self, tensors: &Update<'_>) -> Result<()> {
-        match (tensors.slice_dtype(), keeps_largest(tensors)) {
-            (Some(DType::F32), false) => self.fused::<f32>(tensors),
-            (Some(DType::F64), false) => self.fused::<f64>(tensors),
-            (Some(DType::F32), true) => self.fused_amsgrad::<f32>(tensors),
-            (Some(DType::F64), true) => self.fused_amsgrad::<f64>(tensors),
-            _ => self.reference(tensors),
+        match keeps_largest(tensors) {
+            true => WithLargest(self).update(tensors),
+            false => Formula::update(self, tensors),
         }
     }
 
-    /// Makes one pass over the slices of the parameter.
-    fn fused<T: Element>(self, tensors: &Update<'_>) -> Result<()> {
-        let of = <T as WithDType>::from_f64;
-        let (step_size, root_correction) = (of(self.step_size), of(self.root_correction));
-        let (beta2, take1, take2) = (of(self.betas[1]), of(1.0 - self.betas[0]), of(1.0 - self.betas[1]));
-        let (scale, shrink, decay, eps) = (of(tensors.gradient_scale), of(self.shrink), of(self.decay), of(self.eps));
-        tensors.in_place(|[p, m, v]: [&mut [T]; 3], g| {
-            for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
-                // Read once: the compiler does not know that the slices are apart.
-                let (weight, mean, square) = (*p, *m, *v);
-                let g = *g * scale + decay * weight;
-                let mean = mean + take1 * (g - mean);
-                let square = square * beta2 + take2 * g * g;
-                let denominator = square.sqrt() / root_correction + eps;
-                *m = mean;
-                *v = square;
-                *p = weight * shrink - step_size * (mean / denominator);
-            }
-        })
+    /// Returns both moments after a gradient.
+    #[inline(always)]
+    fn advanced<X: Number>(self, mean: X, square: X, g: X) -> [X; 2] {
+        let mean = mean.mean_with(g.clone(), 1.0 - self.betas[0]);
+        [mean, square.times(self.betas[1]) + g.clone().times(1.0 - self.betas[1]) * g]
     }
 
-    /// The same pass with the largest second moment so far in the denominator: Reddi et al., "On the Convergence of
-    /// Adam and Beyond" (ICLR 2018), algorithm 2, where PyTorch corrects the largest as it would the present one.
-    fn fused_amsgrad<T: Element>(self, tensors: &Update<'_>) -> Result<()> {
-        let of = <T as WithDType>::from_f64;
-        let (step_size, root_correction) = (of(self.step_size), of(self.root_correction));
-        let square_correction = of(self.square_correction);
-        let (beta2, take1, take2) = (of(self.betas[1]), of(1.0 - self.betas[0]), of(1.0 - self.betas[1]));
-        let (scale, shrink, decay, eps) = (of(tensors.gradient_scale), of(self.shrink), of(self.decay), of(self.eps));
-        tensors.in_place(|[p, m, v, largest]: [&mut [T]; 4], g| {
-            for ((((p, m), v), largest), g) in p.iter_mut().zip(m).zip(v).zip(largest).zip(g) {
-                let (weight, mean, square, before) = (*p, *m, *v, *largest);
-                let g = *g * scale + decay * weight;
-                let mean = mean + take1 * (g - mean);
-                let square = square * beta2 + take2 * g * g;
-                let corrected = square / square_correction;
-                // A square that is not a number stays one, as in PyTorch's maximum.
-                let after = if before > corrected { before } else { corrected };
-                *m = mean;
-                *v = square;
-                *largest = after;
-                *p = weight * shrink - step_size * (mean / (after.sqrt() / root_correction + eps));
-            }
-        })
+    /// Returns a weight after its movement.
+    #[inline(always)]
+    fn moved<X: Number>(self, weight: X, mean: X, square: X) -> X {
+        let denominator = square.root().over(self.root_correction).plus(self.eps);
+        weight.times(self.shrink) - (mean / denominator).times(self.step_size)
     }
 
     /// Updates parameters on a GPU in one launch.
@@ -169,25 +135,31 @@ impl Moments {
         let numbers = [step_size, root_correction, beta1, beta2, eps, shrink, decay];
         together.launch("adam", STATES.len(), |launch| numbers.into_iter().fold(launch, Launch::double))
     }
+}
 
-    /// Makes the same update with tensor operations, for half precision and for devices whose memory is not accessible.
-    pub fn reference(self, tensors: &Update<'_>) -> Result<()> {
-        let p = tensors.weights()?;
-        let g = (tensors.gradient()? + (&p * self.decay)?)?;
-        let m = tensors.state(0)?;
-        let m = (&m + ((&g - &m)? * (1.0 - self.betas[0]))?)?;
-        let v = ((tensors.state(1)? * self.betas[1])? + (g.sqr()? * (1.0 - self.betas[1]))?)?;
-        tensors.set_state(0, &m)?;
-        tensors.set_state(1, &v)?;
-        let square = if keeps_largest(tensors) { self.largest(tensors, v)? } else { v };
-        let denominator = ((square.sqrt()? / self.root_correction)? + self.eps)?;
-        tensors.set_weights(&((p * self.shrink)? - ((m / denominator)? * self.step_size)?)?)
+impl Formula<3> for Moments {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight, mean, square]: [X; 3], gradient: X) -> [X; 3] {
+        let g = gradient + weight.clone().times(self.decay);
+        let [mean, square] = self.advanced(mean, square, g);
+        [self.moved(weight, mean.clone(), square.clone()), mean, square]
     }
-    /// Returns the largest second moment so far, after it is stored.
-    fn largest(self, tensors: &Update<'_>, square: Tensor) -> Result<Tensor> {
-        let largest = tensors.state(2)?.maximum(&(square / self.square_correction)?)?;
-        tensors.set_state(2, &largest)?;
-        Ok(largest)
+}
+
+/// The same with the largest second moment so far in the denominator: Reddi et al., "On the Convergence of Adam and Beyond"
+/// (ICLR 2018), algorithm 2, where PyTorch corrects the largest as it would the present one.
+#[derive(Clone, Copy)]
+struct WithLargest(Moments);
+
+impl Formula<4> for WithLargest {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight, mean, square, largest]: [X; 4], gradient: X) -> [X; 4] {
+        let Self(moments) = self;
+        let g = gradient + weight.clone().times(moments.decay);
+        let [mean, square] = moments.advanced(mean, square, g);
+        // A square that is not a number stays one, as in PyTorch's maximum.
+        let largest = largest.larger(square.clone().over(moments.square_correction));
+        [moments.moved(weight, mean.clone(), largest.clone()), mean, square, largest]
     }
 }
 

@@ -78,6 +78,10 @@ pub enum MuonVariant {
     /// matrices with a side below 4 are updated by AdamW. Its defaults are `nesterov = false`,
     /// `adjust_lr = "match_rms_adamw"` and `adamw_eps = 1e-7`.
     Timm,
+    /// That of Keras, which rounds nothing and adds `eps` to the norm: the momentum is a sum of gradients, and other parameters
+    /// have Adam in Keras' form. Its defaults are `adjust_lr = "match_rms_adamw"`, `weight_decay = 0.004`,
+    /// `adamw_betas = [0.9, 0.999]` and `adamw_eps = 1e-7`.
+    Keras,
 }
 
 /// By what the rate of a matrix is multiplied.
@@ -218,14 +222,30 @@ impl Muon {
         let [beta1, beta2] = self.adamw_betas;
         let step = Step { lr: step.lr * self.adamw_lr_ratio, momentum: beta1, ..*step };
         let shrink = Decoupled::Rate.shrink(&step);
-        Moments { shrink, ..Moments::new(&step, beta2, self.adamw_eps, false, AdamVariant::Pytorch) }
+        let of = |variant| Moments { shrink, ..Moments::new(&step, beta2, self.adamw_eps, false, variant) };
+        match self.variant {
+            // Its corrections are in f32, as those of optax, and of the rate.
+            MuonVariant::Keras => {
+                let moments = of(AdamVariant::Optax);
+                Moments { step_size: moments.step_size * moments.root_correction, root_correction: 1.0, ..moments }
+            }
+            _ => of(AdamVariant::Pytorch),
+        }
     }
 
     fn update_matrix(&self, tensors: &Update<'_>, step: &Step, rows: usize, columns: usize) -> Result<()> {
-        Mean { taken: 1.0 - step.momentum }.update(tensors)?;
-        let mean = tensors.state(0)?;
+        let is_sum = self.variant == MuonVariant::Keras;
+        match is_sum {
+            true => Sum { kept: step.momentum }.update(tensors)?,
+            false => Mean { taken: 1.0 - step.momentum }.update(tensors)?,
+        }
+        let buffer = tensors.state(0)?;
         let gradient = tensors.gradient()?;
-        let towards = if self.nesterov { (&gradient + ((mean - &gradient)? * step.momentum)?)? } else { mean };
+        let towards = match self.nesterov {
+            false => buffer,
+            true if is_sum => (&gradient + (buffer * step.momentum)?)?,
+            true => (&gradient + ((buffer - &gradient)? * step.momentum)?)?,
+        };
         let iteration = NewtonSchulz {
             coefficients: match self.variant {
                 MuonVariant::Timm => &QUINTIC[..],
@@ -238,7 +258,7 @@ impl Muon {
         let orthogonal = iteration.orthogonal(&towards.to_dtype(DType::F32)?, rows > columns)?;
         let factor = self.adjust_lr.factor(rows as f64, columns as f64);
         let (step_size, direction) = match self.variant {
-            MuonVariant::Pytorch | MuonVariant::Timm => (step.lr * factor, orthogonal),
+            MuonVariant::Pytorch | MuonVariant::Timm | MuonVariant::Keras => (step.lr * factor, orthogonal),
             MuonVariant::KellerJordan => (step.lr, rounded(&(orthogonal * factor)?)?),
         };
         let direction = direction.to_dtype(gradient.dtype())?;
@@ -257,6 +277,19 @@ impl Formula<2> for Mean {
     #[inline(always)]
     fn apply<X: Number>(self, [weight, mean]: [X; 2], gradient: X) -> [X; 2] {
         [weight, mean.mean_with(gradient, self.taken)]
+    }
+}
+
+/// The update of a sum of gradients.
+#[derive(Clone, Copy)]
+struct Sum {
+    kept: f64,
+}
+
+impl Formula<2> for Sum {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight, sum]: [X; 2], gradient: X) -> [X; 2] {
+        [weight, sum.times(self.kept) + gradient]
     }
 }
 

@@ -1,4 +1,4 @@
-//! Newton and Schulz' iteration, which makes a matrix nearly orthogonal, with numbers that are rounded to bf16.
+//! Newton and Schulz' iteration, which makes a matrix nearly orthogonal, with numbers that are rounded to bf16 in most forms.
 
 use candle_core::{DType, Result, Tensor};
 use half::bf16;
@@ -21,15 +21,16 @@ pub(super) struct NewtonSchulz<'a> {
 impl NewtonSchulz<'_> {
     /// Returns the nearly orthogonal matrix, in f32. `is_tall` says that it has more rows than columns.
     pub fn orthogonal(&self, matrix: &Tensor, is_tall: bool) -> Result<Tensor> {
-        let matrix = rounded(matrix)?;
+        let matrix = self.rounded(matrix)?;
         let x = if is_tall { matrix.t()?.contiguous()? } else { matrix };
-        let norm = to_bf16(square_sum(&x)?.sqrt());
+        let norm = square_sum(&x)?.sqrt();
         let norm = match self.variant {
-            MuonVariant::Pytorch | MuonVariant::Timm => norm.max(to_bf16(self.eps)),
-            MuonVariant::KellerJordan => to_bf16(norm + self.eps),
+            MuonVariant::Pytorch | MuonVariant::Timm => to_bf16(norm).max(to_bf16(self.eps)),
+            MuonVariant::KellerJordan => to_bf16(to_bf16(norm) + self.eps),
+            MuonVariant::Keras => norm + self.eps,
         };
         // Not by the reciprocal, which rounds in another way.
-        let mut x = rounded(&x.broadcast_div(&Tensor::new(norm as f32, x.device())?)?)?;
+        let mut x = self.rounded(&x.broadcast_div(&Tensor::new(norm as f32, x.device())?)?)?;
         let Some(last) = self.coefficients.last() else { return Ok(x) };
         for coefficients in self.coefficients.iter().chain(std::iter::repeat(last)).take(self.steps as usize) {
             x = self.iterated(&x, *coefficients)?;
@@ -37,14 +38,19 @@ impl NewtonSchulz<'_> {
         if is_tall { x.t()?.contiguous() } else { Ok(x) }
     }
 
+    fn rounded(&self, tensor: &Tensor) -> Result<Tensor> {
+        if self.variant == MuonVariant::Keras { Ok(tensor.clone()) } else { rounded(tensor) }
+    }
+
     fn iterated(&self, x: &Tensor, [a, b, c]: [f64; 3]) -> Result<Tensor> {
-        let square = rounded(&product_with_transpose(x)?)?;
+        let square = self.rounded(&product_with_transpose(x)?)?;
         match self.variant {
-            MuonVariant::Pytorch | MuonVariant::Timm => {
+            MuonVariant::Pytorch | MuonVariant::Timm | MuonVariant::Keras => {
                 // It is symmetric, so this is its product with itself.
                 let fourth = product_with_transpose(&square)?;
-                let polynomial = paired(RoundedOnce { of_x: b, of_y: c }, &square, &fourth)?;
-                paired(RoundedOnce { of_x: a, of_y: 1.0 }, x, &linear_in_out(&polynomial, x, None)?)
+                let rounds = self.variant != MuonVariant::Keras;
+                let polynomial = paired(Combined { of_x: b, of_y: c, rounds }, &square, &fourth)?;
+                paired(Combined { of_x: a, of_y: 1.0, rounds }, x, &linear_in_out(&polynomial, x, None)?)
             }
             MuonVariant::KellerJordan => {
                 let fourth = linear_in_out(&rounded(&(&square * c)?)?, &square, None)?;
@@ -105,17 +111,19 @@ trait Pair: Copy + Sync {
     fn of<X: Number>(self, x: X, y: X) -> X;
 }
 
-/// `of_x x + of_y y`, rounded to bf16.
+/// `of_x x + of_y y`, rounded to bf16 if `rounds`.
 #[derive(Clone, Copy)]
-struct RoundedOnce {
+struct Combined {
     of_x: f64,
     of_y: f64,
+    rounds: bool,
 }
 
-impl Pair for RoundedOnce {
+impl Pair for Combined {
     #[inline(always)]
     fn of<X: Number>(self, x: X, y: X) -> X {
-        (x.times(self.of_x) + y.times(self.of_y)).to_bf16()
+        let sum = x.times(self.of_x) + y.times(self.of_y);
+        if self.rounds { sum.to_bf16() } else { sum }
     }
 }
 

@@ -1,15 +1,16 @@
 //! SGD with momentum: Sutskever et al., "On the importance of initialization and momentum in deep learning" (ICML
 //! 2013), in the form of `torch.optim.SGD`.
 
-use candle_core::{DType, Result, WithDType};
+use candle_core::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::super::formula::Formula;
+use super::super::number::Number;
 use super::super::together::{Together, update_together};
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
 use super::variants::{Decoupled, Variant, is_default};
 use super::velocity;
-use crate::cpu::Element;
 
 /// Stochastic gradient descent with momentum, like `torch.optim.SGD`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -103,50 +104,21 @@ impl UpdateRule for Sgd {
     }
 }
 
-/// Makes one pass over the slices of a parameter without momentum.
-fn plain<T: Element>(tensors: &Update<'_>, step: &Step) -> Result<()> {
-    let of = <T as WithDType>::from_f64;
-    let (lr, decay, scale) = (of(step.lr), of(step.weight_decay), of(tensors.gradient_scale));
-    tensors.in_place(|[p]: [&mut [T]; 1], g| {
-        for (p, g) in p.iter_mut().zip(g) {
-            *p = *p - lr * (*g * scale + decay * *p);
-        }
-    })
-}
-
 impl Sgd {
     /// Makes the update whose decay is in the gradient.
     fn descend(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        match (tensors.slice_dtype(), tensors.states.is_empty()) {
-            (Some(DType::F32), true) => plain::<f32>(tensors, step),
-            (Some(DType::F64), true) => plain::<f64>(tensors, step),
-            (Some(DType::F32), false) => self.roll::<f32>(tensors, step),
-            (Some(DType::F64), false) => self.roll::<f64>(tensors, step),
-            _ => self.reference(tensors, step),
+        let (lr, decay) = (step.lr, step.weight_decay);
+        if tensors.states.is_empty() {
+            return Plain { lr, decay }.update(tensors);
         }
+        let taken = 1.0 - self.dampening_of(step);
+        Rolling { lr, decay, kept: step.momentum, taken, nesterov: self.nesterov }.update(tensors)
     }
 
     /// Returns the dampening of an update: 0 in the first update, which takes the whole gradient into the momentum, and
     /// without momentum.
     fn dampening_of(&self, step: &Step) -> f64 {
         if step.updates_before == 0 || step.momentum == 0.0 { 0.0 } else { self.dampening }
-    }
-
-    /// Makes one pass over the slices of a parameter with momentum.
-    fn roll<T: Element>(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        let of = <T as WithDType>::from_f64;
-        let (lr, decay, scale) = (of(step.lr), of(step.weight_decay), of(tensors.gradient_scale));
-        let (keep, take) = (of(step.momentum), of(1.0 - self.dampening_of(step)));
-        tensors.in_place(|[p, m]: [&mut [T]; 2], g| {
-            for ((p, m), g) in p.iter_mut().zip(m).zip(g) {
-                // Read once: the compiler does not know that the slices are apart.
-                let weight = *p;
-                let g = *g * scale + decay * weight;
-                let momentum = *m * keep + g * take;
-                *m = momentum;
-                *p = weight - lr * if self.nesterov { g + keep * momentum } else { momentum };
-            }
-        })
     }
 
     /// Updates parameters on a GPU in one launch.
@@ -160,18 +132,40 @@ impl Sgd {
             launch.double(step.momentum).double(take).word(u32::from(self.nesterov))
         })
     }
+}
 
-    /// Makes the same update with tensor operations, for half precision and for devices whose memory is not accessible.
-    fn reference(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        let p = tensors.weights()?;
-        let g = (tensors.gradient()? + (&p * step.weight_decay)?)?;
-        let direction = if tensors.states.is_empty() {
-            g
-        } else {
-            let m = ((tensors.state(0)? * step.momentum)? + (&g * (1.0 - self.dampening_of(step)))?)?;
-            tensors.set_state(0, &m)?;
-            if self.nesterov { (g + (m * step.momentum)?)? } else { m }
-        };
-        tensors.set_weights(&(p - (direction * step.lr)?)?)
+/// An update without momentum.
+#[derive(Clone, Copy)]
+struct Plain {
+    lr: f64,
+    decay: f64,
+}
+
+impl Formula<1> for Plain {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight]: [X; 1], gradient: X) -> [X; 1] {
+        let g = gradient + weight.clone().times(self.decay);
+        [weight - g.times(self.lr)]
+    }
+}
+
+/// An update with momentum.
+#[derive(Clone, Copy)]
+struct Rolling {
+    lr: f64,
+    decay: f64,
+    kept: f64,
+    /// Share of the gradient in the momentum.
+    taken: f64,
+    nesterov: bool,
+}
+
+impl Formula<2> for Rolling {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight, momentum]: [X; 2], gradient: X) -> [X; 2] {
+        let g = gradient + weight.clone().times(self.decay);
+        let momentum = momentum.times(self.kept) + g.clone().times(self.taken);
+        let direction = if self.nesterov { g + momentum.clone().times(self.kept) } else { momentum.clone() };
+        [weight - direction.times(self.lr), momentum]
     }
 }

@@ -154,7 +154,7 @@ enum Way {
 }
 
 /// Returns the two dimensions as which a parameter is updated.
-fn flat(shape: &Shape) -> (usize, usize) {
+pub(super) fn flat(shape: &Shape) -> (usize, usize) {
     let rows = shape.dims().first().copied().unwrap_or(1);
     (rows, shape.elem_count() / rows.max(1))
 }
@@ -238,7 +238,7 @@ impl Soap {
 }
 
 /// Returns the product of a gradient with its transpose, over the other side.
-fn product_of(gradient: &Tensor, side: usize) -> Result<Tensor> {
+pub(super) fn product_of(gradient: &Tensor, side: usize) -> Result<Tensor> {
     let gradient = if side == 0 { gradient.clone() } else { gradient.t()?.contiguous()? };
     Ok(linear(&gradient, &gradient, None)?.detach())
 }
@@ -270,7 +270,7 @@ fn next_axes(product: &Tensor, axes: &Tensor) -> Result<(Tensor, Tensor)> {
     Ok((from_host(orthonormalize(images), product)?, order))
 }
 
-fn to_host(matrix: &Tensor) -> Result<Vectors> {
+pub(super) fn to_host(matrix: &Tensor) -> Result<Vectors> {
     matrix.to_dtype(DType::F64)?.to_vec2::<f64>()
 }
 

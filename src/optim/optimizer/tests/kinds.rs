@@ -1,10 +1,11 @@
 //! An optimizer of each kind, and of the variants that are computed otherwise.
 
 use crate::optim::{
-    AdEmaMix, Adadelta, Adafactor, AdafactorVariant, Adagrad, Adam, AdamVariant, AdamW, Adamax, Adan, Adopt,
-    AdoptVariant, Asgd, Cautious, Decoupled, Frozen, GroupConfig, Lamb, Lion, Mars, Muon, NAdam, OptimizerConfig,
-    Prodigy, RAdam, RAdamVariant, Rectify, RmsProp, RmsPropVariant, Rprop, ScheduleFreeAdamW, ScheduleFreeSgd, Sgd,
-    Soap, StableAdamW, Variant,
+    AdEmaMix, AdaBelief, Adadelta, Adafactor, AdafactorVariant, Adagrad, Adam, AdamVariant, AdamW, Adamax, Adan, Adopt,
+    AdoptVariant, Asgd, Came, Cautious, Decoupled, Frozen, Ftrl, GrokFastAdamW, GroupConfig, LaProp, Lamb, Lars,
+    LarsVariant, Lion, Mars, Muon, MuonVariant, NAdam, NovoGrad, OptimizerConfig, Prodigy, RAdam, RAdamVariant,
+    Rectify, RmsProp, RmsPropVariant, Rprop, ScheduleFreeAdamW, ScheduleFreeSgd, Sgd, Shampoo, Soap, StableAdamW,
+    Variant, Yogi,
 };
 
 /// Those whose updates have kernels on a GPU.
@@ -68,6 +69,7 @@ fn formulas() -> Vec<OptimizerConfig> {
         adafactor.clone().into(),
         Adafactor { beta1: Some(0.9), variant: AdafactorVariant::Optax, ..adafactor }.into(),
         Muon::default().into(),
+        Muon { variant: MuonVariant::Keras, ..Muon::default() }.into(),
         ScheduleFreeAdamW { weight_decay: 0.02, warmup_steps: 3, ..ScheduleFreeAdamW::default() }.into(),
         ScheduleFreeAdamW { rectify: Some(Rectify::Sgd), ..ScheduleFreeAdamW::default() }.into(),
         ScheduleFreeSgd::default().into(),
@@ -84,6 +86,16 @@ fn formulas() -> Vec<OptimizerConfig> {
         Mars { weight_decay: 0.02, ..Mars::default() }.into(),
         StableAdamW::default().into(),
         Soap { precondition_frequency: 2, ..Soap::default() }.into(),
+        Lars { weight_decay: 0.02, trust_coefficient: 0.1, ..Lars::default() }.into(),
+        Lars { variant: LarsVariant::Optax, nesterov: true, ..Lars::default() }.into(),
+        NovoGrad { weight_decay: 0.02, grad_averaging: true, ..NovoGrad::default() }.into(),
+        AdaBelief { weight_decay: 0.02, ..AdaBelief::default() }.into(),
+        Yogi { weight_decay: 0.02, ..Yogi::default() }.into(),
+        LaProp { weight_decay: 0.02, ..LaProp::default() }.into(),
+        Came { weight_decay: 0.02, ..Came::default() }.into(),
+        Shampoo { momentum: 0.5, weight_decay: 0.02, precondition_frequency: 2, ..Shampoo::default() }.into(),
+        GrokFastAdamW { weight_decay: 0.02, ..GrokFastAdamW::default() }.into(),
+        Ftrl { l1: 0.01, l2: 0.01, ..Ftrl::default() }.into(),
     ]
 }
 

@@ -13,7 +13,7 @@ pub(super) struct Sample {
 }
 
 /// Every optimizer that trains.
-const OPTIMIZERS: [&str; 24] = [
+const OPTIMIZERS: [&str; 33] = [
     "sgd",
     "adam",
     "adamw",
@@ -38,6 +38,15 @@ const OPTIMIZERS: [&str; 24] = [
     "mars",
     "stable_adamw",
     "soap",
+    "lars",
+    "novograd",
+    "adabelief",
+    "yogi",
+    "laprop",
+    "came",
+    "shampoo",
+    "grokfast_adamw",
+    "ftrl",
 ];
 
 /// Returns a sample for every format, and for every kind of model and optimizer. Where a default depends on another
