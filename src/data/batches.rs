@@ -1,6 +1,7 @@
 //! Batches made from a step alone, on any thread: which rows, gathered, changed and mixed.
 
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::Tensor;
 
@@ -21,7 +22,12 @@ pub(super) struct BatchSource<D> {
     pub augment: Option<(Augment, u64)>,
     /// The rows of a batch that this process needs; all of them, unless there are several processes.
     pub share: Option<Share>,
+    /// The rows of the share that are needed soon, for the batches of one window of shards.
+    soon: Mutex<Option<Soon>>,
 }
+
+/// Rows that are needed soon, and the window of shards for whose batches that is so.
+type Soon = ((u64, usize), Arc<[Range<usize>]>);
 
 /// The share of a process in every batch: which of its pieces it computes.
 #[derive(Clone, Copy, Debug)]
@@ -49,16 +55,21 @@ impl Share {
 impl<D: Dataset> BatchSource<D> {
     /// Creates the batches of all training rows in their order.
     pub fn new(dataset: D, split: Split, order: Order) -> Self {
-        Self { dataset, split, order, sampler: None, augment: None, share: None }
+        Self { dataset, split, order, sampler: None, augment: None, share: None, soon: Mutex::default() }
     }
 
     /// Returns the batch of update number `step`, or the part of it that this process needs.
     pub fn training(&self, step: u64) -> Result<Batch, DataError> {
         let all = self.order.batch_rows(step);
         let own = self.share.map_or(0..all, |share| share.rows(all));
-        let soon = self.order.soon(step);
-        if !soon.is_empty() {
-            self.dataset.expect(&soon);
+        match self.share {
+            Some(share) => self.expect_own(step, share),
+            None => {
+                let soon = self.order.soon(step);
+                if !soon.is_empty() {
+                    self.dataset.expect(&soon);
+                }
+            }
         }
         let batch = self.changed(step, own.clone())?;
         let Some((augment, seed)) = self.augment.as_ref().filter(|_| !own.is_empty()) else { return Ok(batch) };
@@ -74,6 +85,28 @@ impl<D: Dataset> BatchSource<D> {
             targets: partners(&first.targets, &batch.targets)?,
         };
         mixing.apply(batch, partners, self.dataset.targets())
+    }
+
+    /// Says which rows of its share this process needs soon.
+    fn expect_own(&self, step: u64, share: Share) {
+        let Some(window) = self.order.window_of(step) else { return };
+        let mixes = self.augment.as_ref().is_some_and(|(augment, _)| augment.mixes());
+        let places = |all: usize| {
+            let own = share.rows(all);
+            // The partner of the first row.
+            let before = (own.start + all).saturating_sub(1) % all.max(1);
+            let partner = (mixes && !own.is_empty()).then_some(before..before + 1);
+            partner.into_iter().chain([own]).collect()
+        };
+        let mut recent = self.soon.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = recent.as_ref().filter(|(of, _)| *of == window).map(|(_, soon)| Arc::clone(soon));
+        let soon = known.unwrap_or_else(|| {
+            let soon: Arc<[Range<usize>]> = self.order.soon_within(step, places).into();
+            *recent = Some((window, Arc::clone(&soon)));
+            soon
+        });
+        drop(recent);
+        self.dataset.expect(&soon);
     }
 
     /// Returns the rows at these places of a batch, with the changes of its step.

@@ -88,9 +88,9 @@ pub struct DataConfig {
     /// safetensors and npz: the name of the inputs, numbers of shape `[rows, …]`. Default "x".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inputs: Option<String>,
-    /// Tensors: the name of the targets; for npy the name of their file, in the folder of `path`. Floats `[rows]` or
-    /// `[rows, width]` are values; whole numbers or BOOL, `[rows]` or `[rows, 1]`, are classes. Default "y", for npy
-    /// "y.npy".
+    /// Tensors: the name of the targets; for npy the name of their file, in the folder of `path`, where a `*` stands for
+    /// the same text as in `path`. Floats `[rows]` or `[rows, width]` are values; whole numbers or BOOL, `[rows]` or
+    /// `[rows, 1]`, are classes. Default "y", for npy "y.npy".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub targets: Option<String>,
     /// IDX: the file of images in the folder. Default "train-images-idx3-ubyte", with "t10k-images-idx3-ubyte" for
@@ -213,8 +213,8 @@ pub struct DataConfig {
     /// would only change the rounding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shuffle: Option<bool>,
-    /// Shards in object storage: number of rows that are shuffled together and read in advance, by default
-    /// 10000.
+    /// safetensors, npy, text and documents that are larger than memory: the number of rows that are shuffled together and
+    /// read in advance, while the run trains. In object storage by default 10000; otherwise all rows are in memory by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shuffle_window: Option<NonZeroUsize>,
     /// Whether a last batch that is not full is dropped. Default false.

@@ -167,6 +167,10 @@ pub trait Dataset: Send + Sync {
     /// Hears which rows will be needed soon, in the order of reading, so that they can be read in advance.
     fn expect(&self, _rows: &[Range<usize>]) {}
 
+    /// Hears that this process gathers a share of each batch, one of `ranks`, before any rows are gathered. What a row is
+    /// must not change.
+    fn shared(&mut self, _ranks: usize) {}
+
     /// Whether the rows are gathered on the run's device. Such a data set is only used from the training thread; for
     /// others, batches may be prefetched on other threads.
     fn is_on_device(&self) -> bool {
@@ -303,6 +307,10 @@ pub(super) use delegate;
 
 impl Dataset for Box<dyn Source> {
     delegate!(self => self.as_ref());
+
+    fn shared(&mut self, ranks: usize) {
+        self.as_mut().shared(ranks);
+    }
 }
 
 impl Stateful for Box<dyn Source> {

@@ -15,6 +15,9 @@ impl DataConfig {
         let Ok(format) = Format::of(self) else { return config };
         config.format = Some(format);
         config.shuffle.get_or_insert(self.batch_size != BatchSize::All);
+        if stream::is_remote(self) && stream::reads(format) {
+            config.shuffle_window = self.shuffle_window.or(NonZeroUsize::new(stream::WINDOW));
+        }
         match format {
             Format::Csv => {
                 config.header.get_or_insert(true);
@@ -34,9 +37,6 @@ impl DataConfig {
             Format::Safetensors | Format::Npz => {
                 config.inputs.get_or_insert_with(|| "x".to_owned());
                 config.targets.get_or_insert_with(|| "y".to_owned());
-                if stream::is_remote(self) {
-                    config.shuffle_window = self.shuffle_window.or(NonZeroUsize::new(stream::WINDOW));
-                }
                 config.standardize.get_or_insert(false);
             }
             Format::Jsonl => config.complete_documents(),

@@ -95,6 +95,7 @@ impl<D: Dataset + 'static> Data<D> {
         let Some(gathering) = Arc::get_mut(&mut self.gathering) else {
             return Err(candle_core::Error::msg("the data is in use").into());
         };
+        gathering.dataset.shared(share.world);
         gathering.share = Some(share);
         Ok(self)
     }

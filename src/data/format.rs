@@ -10,7 +10,7 @@ use super::error::FilesError;
 use super::files::{Counts, Files, Part};
 use super::format_kind::{COMMON, Format};
 use super::tables::{self, ReadTable};
-use super::tensors::{ReadTensors, TensorReader};
+use super::tensors::{ReadTensors, TensorReader, beside};
 use super::{
     DataConfig, DataError, Recalled, Split, Table, Vocabulary, documents, folder, idx, others, stream, survey, text,
 };
@@ -85,12 +85,6 @@ impl Format {
         if !config.more_paths.is_empty() && !self.is_in_several_files() {
             return Err(FilesError::OnePath { option: Part::Train.option(), format: self.name() }.into());
         }
-        if config.shuffle_window.is_some() && !stream::is_remote(config) {
-            return Err(DataError::meaningless(
-                "shuffle_window",
-                "files on the local disk, which are shuffled as a whole",
-            ));
-        }
         let set_aside = [
             ("validation", config.validation > 0.0),
             ("validation_path", config.validation_path.is_some()),
@@ -119,7 +113,7 @@ impl Format {
 
     /// Whether its rows may be in several files.
     fn is_in_several_files(self) -> bool {
-        matches!(self, Self::Csv | Self::Parquet | Self::Safetensors | Self::Npz | Self::Text | Self::Jsonl)
+        !matches!(self, Self::Idx | Self::Images | Self::Custom | Self::Own(_))
     }
 }
 
@@ -138,7 +132,7 @@ pub(super) fn open(
     let config = &settled;
     let format = Format::of(config)?;
     format.check(config)?;
-    if stream::is_remote(config) {
+    if stream::is_streamed(config) {
         return stream::open(config, format, recalled);
     }
     // Data that an earlier version accepted must still be accepted on a resume.
@@ -209,8 +203,8 @@ fn read_tensors(
 ) -> Result<(Box<dyn Source>, Split), DataError> {
     let files = Files::of(config)?;
     let paths: Vec<&Path> = files.iter().map(|(_, path)| path).collect();
-    if paths.len() > 1 && !format.is_in_several_files() {
-        return Err(FilesError::OnePath { option: Part::Train.option(), format: format.name() }.into());
+    if format == Format::Npy {
+        beside::require_own(&files, config)?;
     }
     let (read, fingerprints) = TensorReader::new(config, saved).open(&paths, format, saved.is_some())?;
     let fingerprint = files.identity(&fingerprints);

@@ -104,6 +104,7 @@ const NPY: &[&str] = &[
     "validation_targets",
     "test_path",
     "test_targets",
+    "shuffle_window",
 ];
 
 /// Options of documents.
@@ -120,6 +121,7 @@ const DOCUMENTS: &[&str] = &[
     "context",
     "validation_path",
     "test_path",
+    "shuffle_window",
 ];
 
 /// Options of every format: the place of the data, its split, its order, and changes at every step.
@@ -186,7 +188,9 @@ impl Format {
             Self::Idx => {
                 &["images", "labels", "validation_images", "validation_labels", "test_images", "test_labels", "classes"]
             }
-            Self::Text => &["tokens", "tokenizer", "context", "cache", "validation_path", "test_path"],
+            Self::Text => {
+                &["tokens", "tokenizer", "context", "cache", "validation_path", "test_path", "shuffle_window"]
+            }
             Self::Jsonl => DOCUMENTS,
             Self::Images => &["validation_path", "test_path", "channels", "resize", "crop", "skip_bad", "check_images"],
             // Settings of a registered format are checked when they are read.

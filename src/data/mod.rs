@@ -22,7 +22,7 @@
 //! 6. `images.rs`: images in memory, from `idx.rs` (`idx_file.rs`). `folder`: images in files, each a
 //!    `picture.rs` (`pixels.rs`, `shaping.rs`);
 //!    `augment`: random changes at each step. `text`: tokens; `documents`: those of JSON Lines. `class_counts.rs`: the rows of each class, `sampling.rs`:
-//!    rows drawn by the weights of their classes. `stream`: shards in object storage.
+//!    rows drawn by the weights of their classes. `stream`: data larger than memory, in shards.
 //! 7. `feed.rs`: the data of a training loop, which combines all of these in `batches.rs`; `prefetcher.rs`: batches made in advance.
 //! 8. `schema.rs`: the form of rows, saved in a checkpoint; `reader`: other rows, for a trained model.
 //! 9. `error`: all errors of data.

@@ -1,7 +1,9 @@
 //! The order of the data as a function: which rows batch number `step` holds.
 //!
 //! Every epoch has a different permutation of the rows, computed one position at a time, so every batch has the same
-//! cost, and there is no position to save.
+//! cost, and there is no position to save. `soon.rs`: which rows of shards are needed soon.
+
+mod soon;
 
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
@@ -218,14 +220,6 @@ impl Order {
                 positions.map(|position| permutation.at(position)).collect()
             }
         }
-    }
-
-    /// Returns the rows, in the order of reading, that batch number `step` and those soon after it need; none if rows are
-    /// not in shards.
-    pub(super) fn soon(&self, step: u64) -> Vec<Range<usize>> {
-        let seed = self.shuffle.map(|(seed, _)| seed);
-        let Place { epoch, start, .. } = self.place(step);
-        self.shards.as_ref().map(|shards| shards.soon(seed, epoch, start)).unwrap_or_default()
     }
 
     /// Returns the number of rows in all batches before number `step`: the samples seen after `step` updates.

@@ -1,17 +1,15 @@
 //! Validation and test rows in separate files of tensors, arrays or text, beside the training rows. They are read as other rows are
 //! for a trained model: with the statistics, the classes and the vocabulary of the training rows.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{Device, Tensor};
 
 use super::dataset::Source;
-use super::error::FilesError;
 use super::file::DataFile;
 use super::files::{Files, Part};
 use super::format_kind::Format;
-use super::tensors::arrays;
+use super::tensors::{arrays, beside};
 use super::{
     Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Names, RowReader, Schema, Split, TargetKind,
     TargetScale, Text, Vocabulary, text,
@@ -70,10 +68,10 @@ impl Known {
     pub fn of(config: &DataConfig, format: Format) -> Result<Self, DataError> {
         let files = Files::of(config)?;
         if format == Format::Npy {
-            require_own_targets(&files, config)?;
+            beside::require_own(&files, config)?;
         }
         let fingerprint = |(part, path): (Part, &Path)| match format {
-            Format::Npy => arrays::fingerprint(path, config.targets_of(part)),
+            Format::Npy => arrays::fingerprint(path, &config.targets_beside(part, path)?),
             _ => DataFile::fingerprint(path),
         };
         let fingerprints: Vec<Fingerprint> = files.iter().map(fingerprint).collect::<Result<_, _>>()?;
@@ -104,37 +102,6 @@ impl Known {
     }
 }
 
-impl DataConfig {
-    /// Returns the name of the file of targets, of `.npy` files of this use.
-    fn targets_of(&self, part: Part) -> &str {
-        let own = match part {
-            Part::Train => None,
-            Part::Validation => self.validation_targets.as_deref(),
-            Part::Test => self.test_targets.as_deref(),
-        };
-        own.unwrap_or(self.tensor_names().1)
-    }
-}
-
-/// Refuses a file of targets for two files of inputs, as they are in one folder if their names are not given.
-fn require_own_targets(files: &Files, config: &DataConfig) -> Result<(), DataError> {
-    let option = |part| match part {
-        Part::Train => "targets",
-        Part::Validation => "validation_targets",
-        Part::Test => "test_targets",
-    };
-    let mut seen: HashMap<PathBuf, Part> = HashMap::new();
-    for (part, inputs) in files.iter() {
-        let path = inputs.with_file_name(config.targets_of(part));
-        let file = path.canonicalize().unwrap_or_else(|_| path.clone());
-        if let Some(first) = seen.insert(file, part) {
-            let (first, second) = (option(first), option(part));
-            return Err(FilesError::Twice { path, first, second }.into());
-        }
-    }
-    Ok(())
-}
-
 impl WithOthers {
     /// Reads all other files with this state of the training rows.
     fn read(&self, memory: &State) -> Result<Vec<Others>, DataError> {
@@ -143,12 +110,14 @@ impl WithOthers {
         let others = self.files.iter().filter(|(part, _)| *part != Part::Train);
         let at = |part: Part, path: &Path| {
             let config = self.config.at(path);
-            match Format::of(&config) {
-                Ok(Format::Npy) => DataConfig { targets: Some(self.config.targets_of(part).to_owned()), ..config },
-                _ => config,
+            if !matches!(Format::of(&config), Ok(Format::Npy)) {
+                return Ok(config);
             }
+            let targets = self.config.targets_beside(part, path)?;
+            let name = targets.file_name().map(|name| name.to_string_lossy().into_owned());
+            Ok::<_, DataError>(DataConfig { targets: name, ..config })
         };
-        others.map(|(part, path)| self.read_one(&at(part, path), &schema, memory)).collect()
+        others.map(|(part, path)| self.read_one(&at(part, path)?, &schema, memory)).collect()
     }
 
     fn read_one(&self, config: &DataConfig, schema: &Schema, memory: &State) -> Result<Others, DataError> {

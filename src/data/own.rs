@@ -114,6 +114,10 @@ impl<D> Debug for Stateless<D> {
 
 impl<D: Dataset> Dataset for Stateless<D> {
     delegate!(self => self.0);
+
+    fn shared(&mut self, ranks: usize) {
+        self.0.shared(ranks);
+    }
 }
 
 impl<D: Dataset> Stateful for Stateless<D> {

@@ -7,7 +7,7 @@ use super::delimiter::Delimiter;
 use super::first_lines::FirstLines;
 use super::format_kind::Format;
 use super::options::Decimal;
-use super::{DataConfig, DataError, documents, files};
+use super::{DataConfig, DataError, documents, files, stream};
 use crate::Notice;
 
 impl DataConfig {
@@ -17,6 +17,9 @@ impl DataConfig {
     /// The file is packed in a way that is not read.
     pub(crate) fn settled(&self) -> Result<(Self, Vec<Notice>), DataError> {
         // Errors of the choice of files are reported when they are read.
+        if stream::is_remote(self) && matches!(Format::of(self), Ok(Format::Jsonl)) {
+            return Ok(documents::settled_in_shards(self));
+        }
         let Some(first) = files::first(self) else { return Ok((self.clone(), Vec::new())) };
         match Format::of(self) {
             Ok(Format::Csv) => Ok(self.settled_csv(&first)),

@@ -57,17 +57,22 @@ impl ShardOrder {
     /// Returns the rows that are needed from a position of an epoch on, in the order of reading: those of its window, and
     /// those of the next one.
     pub fn soon(&self, seed: Option<u64>, epoch: u64, position: usize) -> Vec<Range<usize>> {
+        let ranges = |(epoch, window)| match seed {
+            Some(seed) => self.ranges(&self.laid(seed, epoch), window),
+            None => vec![window],
+        };
+        self.windows(epoch, position).map(ranges).concat()
+    }
+
+    /// Returns the positions of the window around a position of an epoch, and of the next window, each with its epoch.
+    pub fn windows(&self, epoch: u64, position: usize) -> [(u64, Range<usize>); 2] {
         let window = self.window_of(position);
-        let (next_epoch, next) = if window.end < self.rows {
+        let next = if window.end < self.rows {
             (epoch, self.window_of(window.end))
         } else {
             (epoch.saturating_add(1), self.window_of(0))
         };
-        let ranges = |epoch, window| match seed {
-            Some(seed) => self.ranges(&self.laid(seed, epoch), window),
-            None => vec![window],
-        };
-        [ranges(epoch, window), ranges(next_epoch, next)].concat()
+        [(epoch, window), next]
     }
 
     /// Returns the positions of the window around a position.

@@ -36,6 +36,12 @@ fn rows(data: &Data) -> (Vec<f32>, Vec<u32>) {
     (floats(&batch.inputs), batch.targets.to_vec1().unwrap())
 }
 
+/// The rows of a data set, also those that are not for training.
+fn all(data: &Data) -> (Vec<f32>, Vec<u32>) {
+    let batch = data.dataset().gather(&(0..data.dataset().len()).collect::<Vec<_>>()).unwrap();
+    (floats(&batch.inputs), batch.targets.to_vec1().unwrap())
+}
+
 #[test]
 fn several_files_are_one_table_in_their_order() {
     let folder = parts();
@@ -304,8 +310,17 @@ fn arrays_have_validation_and_test_files_with_their_own_targets() {
     // The targets of the training rows are not those of others, whatever their number.
     let message = at(&folder, paths, "").map(drop).unwrap_err();
     assert_eq!(message, "y.npy is named in `data.targets` and in `data.validation_targets`; name each file once");
-    let message = at(&folder, "path = [\"@x.npy\", \"@test/x.npy\"]", "").map(drop).unwrap_err();
-    assert_eq!(message, "`data.path` names several files, and npy is read from one path; give one");
+    // Several files of inputs have their targets beside them, or with what stands for the star in their names.
+    let data = at(&folder, "path = [\"@x.npy\", \"@test/x.npy\"]", "").unwrap();
+    assert_eq!((all(&data), data.train_rows().len()), ((vec![1.0, 3.0, 2.0], vec![0, 1, 1]), 3));
+    let data = at(&folder, "path = \"@x*.npy\"", "targets = \"y*.npy\"").unwrap();
+    assert_eq!(all(&data), (vec![1.0, 3.0, 5.0, 7.0], vec![0, 1, 1, 0]));
+    let data = at(&folder, "path = \"@x.npy\"\nvalidation_path = \"@x_*.npy\"", "validation_targets = \"y_*.npy\"");
+    assert_eq!(all(&data.unwrap()), (vec![1.0, 3.0, 5.0, 7.0], vec![0, 1, 1, 0]));
+    let message = at(&folder, "path = \"@x*.npy\"", "").map(drop).unwrap_err();
+    assert_eq!(message, "y.npy is named twice in `data.targets`; name each file once");
+    let message = at(&folder, "path = \"@x.npy\"", "targets = \"y*.npy\"").map(drop).unwrap_err();
+    assert!(message.starts_with("`data.targets` = \"y*.npy\": its `*` stands for"), "{message}");
 }
 
 #[test]

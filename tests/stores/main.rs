@@ -6,4 +6,5 @@ mod common;
 mod bucket;
 mod checkpoints;
 mod object_store;
+mod streamed_formats;
 mod streaming;

@@ -163,7 +163,7 @@ fn data_that_cannot_be_read_shard_by_shard_is_refused() {
         (
             "shard-*.safetensors\"\nclasses = 3\nbatch_size = 13\nshuffle_window = 20",
             "shard-*.csv\"",
-            "shards of safetensors are read, and CSV is not",
+            "are read in such shards, and CSV is not",
         ),
         ("s3://bucket/rows/shard-*.safetensors", "s3://bucket/rows/[.safetensors", "is not a pattern"),
     ] {

@@ -3,12 +3,13 @@
 //! 1. `records.rs`: a line becomes pieces of text, of which some are learned; `template.rs`: templates of pairs and
 //!    chats.
 //!    `usual.rs`: the usual names of fields.
-//! 2. `stream.rs`: their tokens, and which of them make a row.
+//! 2. `stream.rs`: their tokens, and which of them make a row. `lines.rs`: those of a part of a file.
 //! 3. `prompts.rs`: records without their answers, for a trained model.
 //! 4. `survey.rs`: documents for a first configuration.
 //!
 //! A token that is not learned, such as those of a prompt, has the target [`Dataset::ignored`], which a loss leaves out.
 
+mod lines;
 mod prompts;
 mod records;
 mod stream;
@@ -21,18 +22,18 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
-
+pub(super) use self::lines::DocumentLines;
 pub use self::prompts::{Prompt, PromptForm, Prompts};
-use self::records::{Fields, Piece};
-use self::stream::{Rows, Shape, Stream};
+use self::records::Fields;
+pub(super) use self::records::LONGEST_LINE;
+pub(super) use self::stream::{Rows, Shape, Stream, TokenBatch};
 pub use self::survey::DocumentSurvey;
 pub(super) use self::survey::survey;
-pub(super) use self::usual::settled;
+pub(super) use self::usual::{settled, settled_in_shards};
 use super::dataset::Source;
 use super::error::{TextError, Unknown};
 use super::files::{Counts, Files, Part};
-use super::options::{RowPacking, TokenKind};
+use super::options::RowPacking;
 use super::text::source::TextFile;
 use super::text::{Before, Vocabulary};
 use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Recalled, RowSet, Split, TargetKind};
@@ -81,18 +82,7 @@ pub(super) fn open(
 ) -> Result<(Box<dyn Source>, Split), DataError> {
     let reader = Reader::new(config)?;
     recalled.map_or(Ok(()), |recalled| recalled.check(config, &reader.fingerprint))?;
-    let tokenizer = recalled.filter(|recalled| !recalled.tokenizer_is_given).and_then(|recalled| recalled.memory);
-    let vocabulary = match (&config.tokenizer, config.tokens.unwrap_or_default()) {
-        (Some(_), _) if config.tokens.is_some() => {
-            return Err(DataError::meaningless("tokens", "text with a tokenizer"));
-        }
-        (Some(path), _) => match tokenizer {
-            Some(memory) => Vocabulary::load(memory)?,
-            None => Vocabulary::from_file(path)?,
-        },
-        (None, TokenKind::Bytes) => Vocabulary::bytes(),
-        (None, TokenKind::Characters) => reader.characters()?,
-    };
+    let vocabulary = Vocabulary::given(config, recalled)?.map_or_else(|| reader.characters(), Ok)?;
     let vocabulary = vocabulary.separated_by(config.separator.as_deref())?;
     let counts = Counts { train: reader.count()?, ..Counts::default() };
     let split = Split::of(config, counts, || None, seed)?;
@@ -179,8 +169,7 @@ impl Reader {
             option: "separator".to_owned(),
             rule: "is missing: the token between documents".to_owned(),
         })?;
-        let unknown_token = vocabulary.unknown().map(|(token, _)| token);
-        let (mut streams, mut ends) = (<[Stream; 3]>::default(), [true; 3]);
+        let mut streams = <[Stream; 3]>::default();
         let (mut number, mut unknown) = (0, 0);
         let mut aside = set_aside.iter().peekable();
         for (part, file) in &self.files {
@@ -192,23 +181,12 @@ impl Reader {
                 number += 1;
                 let stream = &mut streams[side];
                 require_room(file, stream)?;
-                stream.begin(separator, ends[side]);
-                for Piece { text, counts } in &pieces {
-                    let before = Before { bytes: 0, lines };
-                    let see = |token| {
-                        unknown += usize::from(Some(token) == unknown_token);
-                        stream.push(token, *counts);
-                    };
-                    let encoded = vocabulary.encode_piece(before, text.as_bytes(), false, see);
-                    encoded.map_err(|error| in_file(&file.path, error))?;
-                }
-                ends[side] = pieces.last().is_none_or(|piece| piece.counts);
+                let added = stream.add(&pieces, Before { bytes: 0, lines }, &vocabulary, separator);
+                unknown += added.map_err(|error| in_file(&file.path, error))?;
                 Ok(())
             })?;
         }
-        for (stream, ends) in streams.iter_mut().zip(ends).filter(|(stream, _)| stream.len() > 0) {
-            stream.end(separator, ends);
-        }
+        streams.iter_mut().filter(|stream| stream.len() > 0).for_each(|stream| stream.end(separator));
         let unknown = vocabulary.unknowns(unknown, streams.iter().map(Stream::len).sum(), "");
         let unknown = unknown.require_few().map_err(|error| in_file(&self.path(), error))?;
         let found = streams.map(|stream| {
@@ -222,19 +200,21 @@ impl Reader {
     }
 
     fn notices<'a>(&self, unknown: &Unknown, rows: impl Iterator<Item = &'a Rows> + Clone) -> Vec<Notice> {
-        let (path, context) = (self.path(), self.shape.context);
-        let path = path.display();
         let sum = |of: fn(&Rows) -> usize| rows.clone().map(of).sum::<usize>();
-        let (cut, empty) = (sum(|rows| rows.cut), sum(|rows| rows.empty));
-        let cut = (cut > 0).then(|| {
-            let number = counted(cut, "document");
-            format!("{path}: {number} longer than `data.context` = {context} tokens; the ends are cut off")
-        });
-        let empty = (empty > 0).then(|| {
-            format!("{path}: {} without anything to learn, such as an answer, left out", counted(empty, "row"))
-        });
-        cut.into_iter().chain(empty).map(Notice::Warning).chain(unknown.notice()).collect()
+        left_out(&self.path(), self.shape.context, sum(|rows| rows.cut), sum(|rows| rows.empty), unknown)
     }
+}
+
+/// Returns warnings of documents that are cut off, of rows that are left out, and of unknown tokens.
+pub(super) fn left_out(path: &Path, context: usize, cut: usize, empty: usize, unknown: &Unknown) -> Vec<Notice> {
+    let path = path.display();
+    let cut = (cut > 0).then(|| {
+        let number = counted(cut, "document");
+        format!("{path}: {number} longer than `data.context` = {context} tokens; the ends are cut off")
+    });
+    let empty = (empty > 0)
+        .then(|| format!("{path}: {} without anything to learn, such as an answer, left out", counted(empty, "row")));
+    cut.into_iter().chain(empty).map(Notice::Warning).chain(unknown.notice()).collect()
 }
 
 /// Refuses tokens that do not fit in memory, before the vector that holds them grows.
@@ -301,19 +281,13 @@ impl Dataset for Documents {
     }
 
     fn gather(&self, rows: &[usize]) -> Result<Batch, DataError> {
-        let (size, ignored) = (rows.len() * self.context, self.vocabulary.len() as u32);
-        let (mut inputs, mut targets) = (Vec::with_capacity(size), Vec::with_capacity(size));
+        let ignored = self.vocabulary.len() as u32;
+        let mut batch = TokenBatch::new(rows.len(), self.context, self.separator, ignored);
         for &row in rows {
             let (stream, range) = self.row(row).ok_or(DataError::NoSuchRow { row, rows: self.len() })?;
-            let missing = self.context - (range.len() - 1);
-            inputs.extend(stream.read(range.start..range.end - 1).map(|(token, _)| token));
-            inputs.extend(std::iter::repeat_n(self.separator, missing));
-            let target = |(token, counts)| if counts { token } else { ignored };
-            targets.extend(stream.read(range.start + 1..range.end).map(target));
-            targets.extend(std::iter::repeat_n(ignored, missing));
+            batch.add(stream, &range);
         }
-        let tensor = |tokens| Tensor::from_vec(tokens, (rows.len(), self.context), &Device::Cpu);
-        Ok(Batch { inputs: tensor(inputs)?, targets: tensor(targets)? })
+        batch.batch()
     }
 }
 

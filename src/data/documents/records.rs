@@ -9,7 +9,7 @@ use crate::data::{DataConfig, DataError};
 use crate::plain;
 
 /// No record is longer.
-pub(super) const LONGEST_LINE: usize = 256 << 20;
+pub(in crate::data) const LONGEST_LINE: usize = 256 << 20;
 
 /// The usual template of a chat, as in ChatML.
 const CHAT: &str = "<|im_start|>{role}\n{content}<|im_end|>\n";
@@ -88,6 +88,19 @@ impl Fields {
         Ok(pieces.0)
     }
 
+    /// Returns the pieces of the record in a line; `None` if the line is empty.
+    pub fn in_line(&self, line: &str) -> Result<Option<Vec<Piece>>, String> {
+        let record = line.trim_start_matches('\u{feff}').trim();
+        if record.is_empty() {
+            return Ok(None);
+        }
+        match serde_json::from_str(record) {
+            Ok(Value::Object(record)) => self.pieces(&record).map(Some),
+            Ok(_) => Err("the line is no object, such as {\"text\": \"…\"}".to_owned()),
+            Err(error) => Err(format!("not JSON: {}", plain::of_serde(&error.to_string()))),
+        }
+    }
+
     /// Passes the pieces of every record of `file` to `see`, with the number of lines before it.
     pub fn read<E: From<DataError>>(
         &self,
@@ -130,14 +143,8 @@ impl Lines<'_> {
         line: &str,
         see: &mut impl FnMut(u64, Vec<Piece>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let record = line.trim_start_matches('\u{feff}').trim();
-        if !record.is_empty() {
-            let found = match serde_json::from_str(record) {
-                Ok(Value::Object(record)) => self.fields.pieces(&record),
-                Ok(_) => Err("the line is no object, such as {\"text\": \"…\"}".to_owned()),
-                Err(error) => Err(format!("not JSON: {}", plain::of_serde(&error.to_string()))),
-            };
-            see(self.before, found.map_err(|reason| self.wrong(reason))?)?;
+        if let Some(pieces) = self.fields.in_line(line).map_err(|reason| self.wrong(reason))? {
+            see(self.before, pieces)?;
         }
         self.before += 1;
         Ok(())

@@ -5,20 +5,29 @@
 
 use std::ops::Range;
 
+use candle_core::{Device, Tensor};
+
+use super::records::Piece;
+use crate::data::error::TextError;
+use crate::data::text::{Before, Vocabulary};
+use crate::data::{Batch, DataError};
+
 /// The mark of a token that is no target: part of a prompt, or the end of one.
 const NO_TARGET: u32 = 1 << 31;
 
 /// Tokens of documents.
 #[derive(Debug, Default)]
-pub(super) struct Stream {
+pub(in crate::data) struct Stream {
     tokens: Vec<u32>,
     /// Where each document begins, with its separator.
     starts: Vec<usize>,
+    /// Whether the end of the last document is no target.
+    ends_unlearned: bool,
 }
 
 /// How documents become rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shape {
+pub(in crate::data) struct Shape {
     /// The number of inputs in a row.
     pub context: usize,
     /// Whether a row has one document.
@@ -29,7 +38,7 @@ pub(super) struct Shape {
 
 /// Rows of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Rows {
+pub(in crate::data) struct Rows {
     pub ranges: Vec<Range<usize>>,
     /// Number of documents whose ends are in no row.
     pub cut: usize,
@@ -38,10 +47,30 @@ pub(super) struct Rows {
 }
 
 impl Stream {
-    /// Begins a document. `ends_learned` says whether the end of the one before it is learned.
-    pub fn begin(&mut self, separator: u32, ends_learned: bool) {
+    /// Adds a document of `pieces`; `before` is the text before it. Returns how many of its tokens are unknown.
+    pub(super) fn add(
+        &mut self,
+        pieces: &[Piece],
+        before: Before,
+        vocabulary: &Vocabulary,
+        separator: u32,
+    ) -> Result<usize, TextError> {
+        let (unknown, mut count) = (vocabulary.unknown().map(|(token, _)| token), 0);
+        self.begin(separator);
+        for Piece { text, counts } in pieces {
+            vocabulary.encode_piece(before, text.as_bytes(), false, |token| {
+                count += usize::from(Some(token) == unknown);
+                self.push(token, *counts);
+            })?;
+        }
+        self.ends_unlearned = pieces.last().is_some_and(|piece| !piece.counts);
+        Ok(count)
+    }
+
+    /// Begins a document, which ends the one before it.
+    fn begin(&mut self, separator: u32) {
         self.starts.push(self.tokens.len());
-        self.push(separator, ends_learned);
+        self.end(separator);
     }
 
     /// Adds a token.
@@ -50,8 +79,8 @@ impl Stream {
     }
 
     /// Ends the last document.
-    pub fn end(&mut self, separator: u32, ends_learned: bool) {
-        self.push(separator, ends_learned);
+    pub fn end(&mut self, separator: u32) {
+        self.push(separator, !self.ends_unlearned);
     }
 
     /// Returns the bytes that its vector would take after it grows, if that is soon and they are many.
@@ -101,7 +130,7 @@ impl Stream {
     /// Divides inputs into rows that follow each other.
     fn divide(&self, inputs: Range<usize>, context: usize, rows: &mut Rows) {
         for start in inputs.clone().step_by(context) {
-            self.add(start..(start + context).min(inputs.end) + 1, rows);
+            self.keep(start..(start + context).min(inputs.end) + 1, rows);
         }
     }
 
@@ -117,22 +146,59 @@ impl Stream {
                 Some(row) if !is_alone && document.end - row.start <= context => row.end = document.end,
                 _ => {
                     if let Some(row) = open.replace(document.start..document.end.min(document.start + context)) {
-                        self.add(row.start..row.end + 1, rows);
+                        self.keep(row.start..row.end + 1, rows);
                     }
                 }
             }
         }
         if let Some(row) = open {
-            self.add(row.start..row.end + 1, rows);
+            self.keep(row.start..row.end + 1, rows);
         }
     }
 
-    fn add(&self, row: Range<usize>, rows: &mut Rows) {
+    fn keep(&self, row: Range<usize>, rows: &mut Rows) {
         if self.read(row.start + 1..row.end).any(|(_, counts)| counts) {
             rows.ranges.push(row);
         } else {
             rows.empty += 1;
         }
+    }
+}
+
+/// Rows of tokens that become a batch. A row that is not full is filled up with tokens that are no targets.
+pub(in crate::data) struct TokenBatch {
+    context: usize,
+    /// The token that fills up rows.
+    filler: u32,
+    /// The target of tokens that are not learned.
+    ignored: u32,
+    inputs: Vec<u32>,
+    targets: Vec<u32>,
+}
+
+impl TokenBatch {
+    /// Creates it with room for `rows` rows.
+    pub fn new(rows: usize, context: usize, filler: u32, ignored: u32) -> Self {
+        let empty = || Vec::with_capacity(rows * context);
+        Self { context, filler, ignored, inputs: empty(), targets: empty() }
+    }
+
+    /// Adds a row of a stream, of at most one token more than the context.
+    pub fn add(&mut self, stream: &Stream, row: &Range<usize>) {
+        let missing = (self.context + 1).saturating_sub(row.len());
+        let last = row.end.saturating_sub(1);
+        self.inputs.extend(stream.read(row.start..last).map(|(token, _)| token));
+        self.inputs.extend(std::iter::repeat_n(self.filler, missing));
+        let target = |(token, counts)| if counts { token } else { self.ignored };
+        self.targets.extend(stream.read(row.start + 1..row.end).map(target));
+        self.targets.extend(std::iter::repeat_n(self.ignored, missing));
+    }
+
+    /// Returns the batch.
+    pub fn batch(self) -> Result<Batch, DataError> {
+        let rows = self.inputs.len() / self.context.max(1);
+        let tensor = |tokens| Tensor::from_vec(tokens, (rows, self.context), &Device::Cpu);
+        Ok(Batch { inputs: tensor(self.inputs)?, targets: tensor(self.targets)? })
     }
 }
 
@@ -144,10 +210,10 @@ mod tests {
     fn stream(documents: &[&[u32]]) -> Stream {
         let mut stream = Stream::default();
         for document in documents {
-            stream.begin(0, true);
+            stream.begin(0);
             document.iter().for_each(|&token| stream.push(token, token < 50));
         }
-        stream.end(0, true);
+        stream.end(0);
         stream
     }
 

@@ -1,12 +1,12 @@
 //! The usual names of fields, by which records that no option describes are understood.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use crate::Notice;
-use crate::data::{DataConfig, file};
+use crate::data::{DataConfig, file, stream};
 
 /// Fields of prompts and of answers in data sets of instructions and questions, the first ones before others.
 const PROMPTS: [&str; 7] = ["prompt", "instruction", "question", "query", "problem", "input", "source"];
@@ -21,10 +21,25 @@ const CHATS: [&str; 4] = ["messages", "conversations", "conversation", "dialog"]
 /// Returns the same options with the fields that the first record of `path` has by usual names, if the options name
 /// no kind of record, and a note that says so.
 pub(in crate::data) fn settled(config: &DataConfig, path: &Path) -> (DataConfig, Vec<Notice>) {
+    by_record(config, || Some((path.to_owned(), first_record(file::unpacked(path).ok()?.0)?)))
+}
+
+/// Like [`settled`], for the first shard of those in object storage.
+pub(in crate::data) fn settled_in_shards(config: &DataConfig) -> (DataConfig, Vec<Notice>) {
+    by_record(config, || {
+        let (path, beginning) = stream::beginning(config)?;
+        Some((path, first_record(&beginning[..])?))
+    })
+}
+
+fn by_record(
+    config: &DataConfig,
+    first: impl FnOnce() -> Option<(PathBuf, Map<String, Value>)>,
+) -> (DataConfig, Vec<Notice>) {
     let unchanged = || (config.clone(), Vec::new());
     let is_described =
         config.text.is_some() || config.messages.is_some() || (config.prompt.is_some() && config.answer.is_some());
-    let Some(record) = (!is_described).then(|| first_record(path)).flatten() else { return unchanged() };
+    let Some((path, record)) = (!is_described).then(first).flatten() else { return unchanged() };
     let found = of_record(config, &record);
     if found == *config {
         return unchanged();
@@ -67,11 +82,10 @@ fn of_record(config: &DataConfig, record: &Map<String, Value>) -> DataConfig {
     config
 }
 
-/// Returns the first record of a file, if it can be read.
-fn first_record(path: &Path) -> Option<Map<String, Value>> {
+/// Returns the first record of a text, if it can be read.
+fn first_record(text: impl Read) -> Option<Map<String, Value>> {
     /// A longer first record is not looked at.
     const LONGEST: u64 = 16 << 20;
-    let (text, _) = file::unpacked(path).ok()?;
     let lines = BufReader::new(text.take(LONGEST)).lines();
     let line = lines.map_while(Result::ok).find(|line| !line.trim().is_empty())?;
     serde_json::from_str(line.trim_start_matches('\u{feff}')).ok()

@@ -1,4 +1,4 @@
-//! Errors of shards in object storage.
+//! Errors of shards.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,14 +7,14 @@ use thiserror::Error;
 
 use crate::store;
 
-/// Errors of shards in object storage.
+/// Errors of shards in object storage or on the local disk.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// A format that is not read from there.
+    /// A format that is not read in shards.
     #[error(
-        "{path} is in object storage, from where shards of safetensors are read, and {format} is not; fetch the files, or \
-         write them as safetensors"
+        "{path} is in object storage, or has a `data.shuffle_window`; safetensors, npy, JSON Lines and text are read in such \
+         shards, and {format} is not; fetch the files, or write them as safetensors"
     )]
     Format {
         /// The path.
@@ -35,7 +35,7 @@ pub enum StreamError {
     },
     /// An option that needs all rows before the run begins.
     #[error(
-        "`data.{option}` needs all rows before a run begins, and shards in object storage are read when they are needed; \
+        "`data.{option}` needs all rows before a run begins, and shards are read when they are needed; \
          remove it (validation rows can be in shards named by `data.validation_path`)"
     )]
     Meaningless {
@@ -47,6 +47,35 @@ pub enum StreamError {
         "`data.classes` is missing: the number of classes, since the labels in shards are not read before a run begins"
     )]
     NoClasses,
+    /// Characters as tokens.
+    #[error(
+        "the characters of text in shards are not known before a run begins; set `data.tokens = \"bytes\"`, or \
+         `data.tokenizer` to a `tokenizer.json`"
+    )]
+    Characters,
+    /// A shard of text is packed.
+    #[error("{path} is a {kind} file, and parts of shards are read as they are; unpack it")]
+    Packed {
+        /// The shard.
+        path: PathBuf,
+        /// How it is packed.
+        kind: &'static str,
+    },
+    /// A block has another number of rows than were counted when the run began.
+    #[error(
+        "{path}, from byte {byte} on: there are {found} rows of tokens, and there were {counted} when the run began; \
+         begin a new run"
+    )]
+    Recounted {
+        /// The shard.
+        path: PathBuf,
+        /// Where the block begins.
+        byte: u64,
+        /// The number of rows.
+        found: usize,
+        /// The number of rows then.
+        counted: usize,
+    },
     /// A shard cannot be read.
     #[error("cannot read {path}: {source}{}", store::remedy(source))]
     Read {

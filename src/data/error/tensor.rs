@@ -47,6 +47,21 @@ pub enum TensorError {
         /// The cause.
         source: io::Error,
     },
+    /// The name of the targets has a star, and that of the inputs is of no pattern.
+    #[error(
+        "`data.{option}` = {name:?}: its `*` stands for what the `*` in the name of the inputs stands for, and \
+         `data.{inputs}` has no such pattern for {path}; name the file of its targets"
+    )]
+    NoSuchTargets {
+        /// The option that names the targets.
+        option: &'static str,
+        /// The name.
+        name: String,
+        /// The option that names the inputs.
+        inputs: &'static str,
+        /// The file of inputs.
+        path: PathBuf,
+    },
     /// A tensor is missing.
     #[error("`data.{option}`: {path} has no tensor `{name}`{hint}")]
     NoSuchTensor {

@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 
 use super::ReadRows;
 use crate::data::file::{self, DataFile};
+use crate::data::files::Part;
 use crate::data::format_kind::Format;
 use crate::data::tensors::arrays::{self, Loaded};
 use crate::data::tensors::{INPUTS, Stored};
@@ -48,7 +49,8 @@ impl Opened {
         match (Format::of(config)?, with_targets) {
             (Format::Npy, false) => Self::of_arrays(path, arrays::of_file(DataFile::read(path)?)?, None),
             (Format::Npy, true) => {
-                let (inputs, targets, _) = arrays::of_two_files(path, targets)?;
+                let targets = config.targets_beside(Part::Train, path)?;
+                let (inputs, targets, _) = arrays::of_two_files(path, &targets)?;
                 Self::of_arrays(path, inputs, Some(targets))
             }
             (Format::Npz, false) => {

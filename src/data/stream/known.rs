@@ -1,12 +1,15 @@
-//! The identities of the shards of a run: names, sizes and ETags. A resume on others is refused, with the shard that
+//! The identities of the shards of a run: names, sizes, and ETags or times of the last change. A resume on others is refused, with the shard that
 //! differs.
 
 use std::collections::HashSet;
 
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use std::sync::Arc;
 
-use super::shard::Shard;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::SHARDS;
+use super::shard::{Shard, Stamp};
 use crate::data::error::StreamError;
 use crate::data::{DataConfig, Fingerprint};
 use crate::state::{State, StateError};
@@ -24,53 +27,55 @@ struct Identity {
     part: String,
     name: String,
     bytes: u64,
-    e_tag: Option<String>,
+    #[serde(flatten)]
+    stamp: Stamp,
 }
 
 impl Identity {
     fn of(shard: &Shard) -> Self {
         let name = shard.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { part: shard.part.word().to_owned(), name, bytes: shard.bytes, e_tag: shard.version.e_tag.clone() }
+        Self { part: shard.part.word().to_owned(), name, bytes: shard.bytes, stamp: shard.stamp.clone() }
     }
 
     fn in_words(&self) -> String {
-        let e_tag = self.e_tag.as_ref().map(|e_tag| format!(" with ETag {e_tag}")).unwrap_or_default();
-        format!("{} bytes{e_tag}", self.bytes)
+        format!("{} bytes {}", self.bytes, self.stamp.in_words()).trim_end().to_owned()
     }
 }
 
 impl Known {
-    pub fn of(shards: &[Shard]) -> Self {
-        Self(shards.iter().map(Identity::of).collect())
+    pub fn of(shards: &[Arc<Shard>]) -> Self {
+        Self(shards.iter().map(|shard| Identity::of(shard)).collect())
     }
 
     /// Returns the identity of all shards.
     pub fn fingerprint(&self) -> Fingerprint {
         let file = |known: &Identity| {
+            let stamp = known.stamp.e_tag.as_ref().or(known.stamp.modified.as_ref()).cloned();
             (
                 format!("{}/{}", known.part, known.name),
-                Fingerprint { blake3: known.e_tag.clone().unwrap_or_default(), bytes: known.bytes },
+                Fingerprint { blake3: stamp.unwrap_or_default(), bytes: known.bytes },
             )
         };
         let files: Vec<(String, Fingerprint)> = self.0.iter().map(file).collect();
         Fingerprint::of_files(files.iter().map(|(name, file)| (name.clone(), file)))
     }
 
-    pub fn save(&self) -> State {
-        let shards = if self.0.len() > MOST { json!(self.0.len()) } else { json!(self.0) };
-        State::from_json(json!({ "shards": shards }))
+    /// Returns them for a checkpoint.
+    pub fn save(&self) -> Value {
+        if self.0.len() > MOST { json!(self.0.len()) } else { json!(self.0) }
     }
 
-    pub fn check(&self, state: &State) -> Result<(), StateError> {
+    /// Refuses the saved ones of other shards.
+    pub fn check(&self, saved: &Value) -> Result<(), StateError> {
         let own = self.save();
-        if state.json == own.json {
+        if *saved == own {
             return Ok(());
         }
-        let words = |state: &State| match &state.json["shards"] {
-            serde_json::Value::Array(shards) => format!("{} shards", shards.len()),
+        let words = |shards: &Value| match shards {
+            Value::Array(shards) => format!("{} shards", shards.len()),
             other => other.to_string(),
         };
-        let (saved, expected) = (words(state), words(&own));
+        let (saved, expected) = (words(saved), words(&own));
         Err(StateError::Mismatch { what: "the list of shards".to_owned(), saved, expected })
     }
 
@@ -78,11 +83,11 @@ impl Known {
     pub fn require_same(
         &self,
         saved: Option<&State>,
-        shards: &[Shard],
+        shards: &[Arc<Shard>],
         config: &DataConfig,
     ) -> Result<(), StreamError> {
         let saved: Option<Vec<Identity>> =
-            saved.and_then(|saved| serde_json::from_value(saved.json["shards"].clone()).ok());
+            saved.and_then(|saved| serde_json::from_value(saved.json[SHARDS].clone()).ok());
         let Some(saved) = saved else { return Ok(()) };
         let names = |list: &[Identity]| -> HashSet<(String, String)> {
             list.iter().map(|one| (one.part.clone(), one.name.clone())).collect()

@@ -1,170 +1,138 @@
-//! A shard: an object in safetensors, of which the header is read first, and rows when they are needed.
+//! A shard: an object of a store or a file of the local disk, of which ranges are read while it is the one that the run
+//! began with.
 
-use std::io::{Cursor, ErrorKind, Read};
+use std::fs::Metadata;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
+use serde::{Deserialize, Serialize};
+
+use crate::data::DataError;
 use crate::data::error::StreamError;
 use crate::data::files::Part;
-use crate::data::tensors::{INPUTS, Stored};
-use crate::data::{DataConfig, DataError, TensorError};
-use crate::store::{self, Object, Reader, Store, Version};
-use crate::tensor_header::{self, Remarks};
-use crate::threads;
+use crate::regular;
+use crate::store::{self, Object, Reader, Store};
 
 /// Bytes that are read first; headers are seldom longer.
 const BEGINNING: u64 = 64 << 10;
 
-/// Number of headers that are read at once.
-const AT_ONCE: usize = 16;
-
-/// A shard and the places of its tensors.
+/// A shard, and what its rows are for.
 pub(super) struct Shard {
     pub part: Part,
     pub path: PathBuf,
     pub bytes: u64,
-    pub version: Version,
-    pub inputs: Stored,
-    pub targets: Stored,
-    store: Arc<dyn Store>,
+    pub stamp: Stamp,
+    /// `None` for a file of the local disk.
+    store: Option<Arc<dyn Store>>,
 }
 
-/// Consecutive rows of a shard, as bytes.
-pub(super) struct Block {
-    inputs: Vec<u8>,
-    targets: Vec<u8>,
+/// The sign of a shard's content: it differs when the content has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stamp {
+    /// Of an object, if its store has one.
+    pub e_tag: Option<String>,
+    /// Of a file: its last change, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<String>,
 }
 
-impl Block {
-    /// Appends a row, counted from the beginning of the block, to bytes of inputs and of targets.
-    pub fn push_row(&self, row: usize, shard: &Shard, inputs: &mut Vec<u8>, targets: &mut Vec<u8>) {
-        let of = |bytes: usize| row * bytes..(row + 1) * bytes;
-        inputs.extend_from_slice(self.inputs.get(of(shard.inputs.row_bytes())).unwrap_or_default());
-        targets.extend_from_slice(self.targets.get(of(shard.targets.row_bytes())).unwrap_or_default());
+impl Stamp {
+    fn of_file(file: &Metadata) -> Self {
+        let since = file.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let modified = since.map(|since| format!("{}.{:09}", since.as_secs(), since.subsec_nanos()));
+        Self { e_tag: None, modified }
     }
-}
 
-/// Reads the headers of all shards, several at once.
-pub(super) fn read_all(listed: Vec<(Part, Object)>, config: &DataConfig) -> Result<Vec<Shard>, DataError> {
-    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(listed.len())));
-    let take = || {
-        let at = next.fetch_add(1, Ordering::Relaxed);
-        listed.get(at).map(|shard| (at, shard))
-    };
-    let work = || {
-        while let Some((at, (part, object))) = take() {
-            let shard = Shard::open(*part, object, config);
-            // After an error the others are not needed.
-            let ends = shard.is_err();
-            found.lock().unwrap_or_else(PoisonError::into_inner).push((at, shard));
-            if ends {
-                next.store(listed.len(), Ordering::Relaxed);
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..AT_ONCE.min(listed.len()) {
-            // Without the thread, the others do its work.
-            drop(threads::builder("shards").spawn_scoped(scope, work));
-        }
-        work();
-    });
-    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    found.sort_by_key(|(at, _)| *at);
-    let shards: Vec<Shard> = found.into_iter().map(|(_, shard)| shard).collect::<Result<_, _>>()?;
-    require_alike(&shards)?;
-    Ok(shards)
-}
-
-/// Refuses shards with rows of different forms.
-fn require_alike(shards: &[Shard]) -> Result<(), DataError> {
-    let Some(first) = shards.first() else { return Ok(()) };
-    for shard in shards {
-        for (own, usual) in [(&shard.inputs, &first.inputs), (&shard.targets, &first.targets)] {
-            if (own.element, &own.shape) != (usual.element, &usual.shape) {
-                let form = |stored: &Stored| format!("{}[rows, {:?}]", stored.element, stored.shape);
-                let difference = format!("{}, and {}", form(own), form(usual));
-                let (path, first, name) = (shard.path.clone(), first.path.clone(), own.name.clone());
-                return Err(TensorError::OtherRows { path, first, name, difference }.into());
-            }
+    /// Returns it for a message; empty if there is none.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self { e_tag: Some(e_tag), .. } => format!("with ETag {e_tag}"),
+            Self { modified: Some(modified), .. } => format!("modified {modified} s after 1970-01-01"),
+            _ => String::new(),
         }
     }
-    Ok(())
+
+    /// Whether both are known and differ.
+    fn has_changed(&self, now: &Self) -> bool {
+        let differ = |was: &Option<String>, now: &Option<String>| was.is_some() && now.is_some() && was != now;
+        differ(&self.e_tag, &now.e_tag) || differ(&self.modified, &now.modified)
+    }
 }
 
 impl Shard {
-    fn open(part: Part, object: &Object, config: &DataConfig) -> Result<Self, DataError> {
-        let Object { path, bytes } = object.clone();
+    /// Opens a shard with this name and size. Also returns its first bytes.
+    pub fn open(part: Part, Object { path, bytes }: Object) -> Result<(Self, Vec<u8>), DataError> {
         if bytes == 0 {
             return Err(DataError::EmptyFile { path });
         }
-        let unreadable = |source| unreadable(path.clone(), source);
-        let store = store::at(&path).map_err(unreadable)?;
-        let store = store.ok_or_else(|| StreamError::Missing { path: path.clone() })?;
-        let (beginning, version) = store.read_current(&path, 0..bytes.min(BEGINNING)).map_err(unreadable)?;
-        let rest = Reader::beginning(Arc::clone(&store), path.clone(), bytes).after(beginning.len() as u64);
-        let (start, metadata) = tensor_header::read(&mut Cursor::new(beginning).chain(rest), bytes, Remarks::Ignored)
-            .map_err(unreadable)?
-            .map_err(|reason| TensorError::BadTensors { path: path.clone(), reason })?;
-        let (inputs, targets) = config.tensor_names();
-        let inputs = Stored::find(&path, &metadata, start, "inputs", inputs)?;
-        let targets = Stored::find(&path, &metadata, start, "targets", targets)?;
-        if inputs.shape.is_empty() || inputs.width() == 0 {
-            return Err(inputs.must_be(path, INPUTS));
-        }
-        if inputs.rows != targets.rows {
-            return Err(TensorError::RowsDisagree { path, inputs: inputs.rows, targets: targets.rows }.into());
-        }
-        Ok(Self { part, path, bytes, version, inputs, targets, store })
-    }
-
-    /// Returns the number of rows.
-    pub fn rows(&self) -> usize {
-        self.inputs.rows
-    }
-
-    /// Returns the number of bytes of a row with its targets.
-    pub fn row_bytes(&self) -> usize {
-        self.inputs.row_bytes() + self.targets.row_bytes()
-    }
-
-    pub fn inputs(&self) -> &Stored {
-        &self.inputs
-    }
-
-    pub fn targets(&self) -> &Stored {
-        &self.targets
-    }
-
-    /// Reads these rows.
-    pub fn block(&self, rows: Range<usize>) -> Result<Block, DataError> {
-        let bytes = |stored: &Stored| {
-            let place = |row: usize| stored.start + (row * stored.row_bytes()) as u64;
-            self.read(place(rows.start)..place(rows.end))
-        };
-        Ok(Block { inputs: bytes(&self.inputs)?, targets: bytes(&self.targets)? })
+        let store = store::at(&path).map_err(|source| unreadable(&path, source))?;
+        let mut shard = Self { part, path, bytes, stamp: Stamp::default(), store };
+        let (beginning, stamp) = shard.read_current(0..bytes.min(BEGINNING))?;
+        shard.stamp = stamp;
+        Ok((shard, beginning))
     }
 
     /// Reads some bytes of the shard that the run began with.
-    fn read(&self, range: Range<u64>) -> Result<Vec<u8>, DataError> {
-        let read = self.store.read_current(&self.path, range);
-        let (bytes, version) = read.map_err(|source| unreadable(self.path.clone(), source))?;
-        let (was, now) = (&self.version.e_tag, version.e_tag);
-        match (was, now) {
-            (Some(was), Some(now)) if *was != now => {
-                let (was, now) = (format!("ETag {was}"), format!("ETag {now}"));
-                Err(StreamError::Changed { path: self.path.clone(), was, now }.into())
-            }
-            _ => Ok(bytes),
+    pub fn read(&self, range: Range<u64>) -> Result<Vec<u8>, DataError> {
+        let (bytes, now) = self.read_current(range)?;
+        if self.stamp.has_changed(&now) {
+            let (was, now) = (self.stamp.in_words(), now.in_words());
+            return Err(StreamError::Changed { path: self.path.clone(), was, now }.into());
         }
+        Ok(bytes)
+    }
+
+    /// Returns the bytes after the first ones, which `open` has returned.
+    pub fn after(&self, beginning: &[u8]) -> io::Result<Box<dyn Read>> {
+        let skipped = beginning.len() as u64;
+        match &self.store {
+            Some(store) => {
+                Ok(Box::new(Reader::beginning(Arc::clone(store), self.path.clone(), self.bytes).after(skipped)))
+            }
+            None => {
+                let mut file = regular::open(&self.path)?;
+                file.seek(SeekFrom::Start(skipped))?;
+                Ok(Box::new(file))
+            }
+        }
+    }
+
+    fn read_current(&self, range: Range<u64>) -> Result<(Vec<u8>, Stamp), DataError> {
+        let read = match &self.store {
+            Some(store) => store
+                .read_current(&self.path, range)
+                .map(|(bytes, version)| (bytes, Stamp { e_tag: version.e_tag, modified: None })),
+            None => of_disk(&self.path, range),
+        };
+        read.map_err(|source| unreadable(&self.path, source))
     }
 }
 
-fn unreadable(path: PathBuf, source: std::io::Error) -> StreamError {
+fn of_disk(path: &Path, range: Range<u64>) -> io::Result<(Vec<u8>, Stamp)> {
+    let mut file = regular::open(path)?;
+    file.seek(SeekFrom::Start(range.start))?;
+    let mut bytes = vec![0; usize::try_from(range.end - range.start).map_err(io::Error::other)?];
+    file.read_exact(&mut bytes)?;
+    Ok((bytes, Stamp::of_file(&file.metadata()?)))
+}
+
+/// Creates the error for a shard that cannot be read.
+pub(super) fn unreadable(path: &Path, source: io::Error) -> DataError {
+    let path = path.to_owned();
     match source.kind() {
-        ErrorKind::NotFound => StreamError::Missing { path },
-        _ => StreamError::Read { path, source },
+        ErrorKind::NotFound => StreamError::Missing { path }.into(),
+        _ if store::is_url(&path) => StreamError::Read { path, source }.into(),
+        _ => DataError::Read { path, source },
+    }
+}
+
+#[cfg(test)]
+impl Shard {
+    /// A shard of this number of bytes, which cannot be read.
+    pub fn of_size(bytes: u64) -> Self {
+        Self { part: Part::Train, path: PathBuf::new(), bytes, stamp: Stamp::default(), store: None }
     }
 }

@@ -27,19 +27,18 @@ pub(in crate::data) struct Loaded {
     pub bytes: Vec<u8>,
 }
 
-/// Reads the file of inputs at `path`, and the file `targets` in the same folder.
-pub(in crate::data) fn of_two_files(path: &Path, targets: &str) -> Result<(Loaded, Loaded, Fingerprint), DataError> {
+/// Reads the file of inputs at `path`, and that of its `targets`.
+pub(in crate::data) fn of_two_files(path: &Path, targets: &Path) -> Result<(Loaded, Loaded, Fingerprint), DataError> {
     let inputs = DataFile::read(path)?;
-    let target_path = path.with_file_name(targets);
-    let targets = DataFile::read(&target_path).map_err(of_targets)?;
+    let targets = DataFile::read(targets).map_err(of_targets)?;
     let fingerprint = identity(&inputs.fingerprint, &targets.fingerprint);
     Ok((of_file(inputs)?, of_file(targets)?, fingerprint))
 }
 
-/// Returns the identity of the file of inputs at `path` with the file `targets` in the same folder.
-pub(in crate::data) fn fingerprint(path: &Path, targets: &str) -> Result<Fingerprint, DataError> {
+/// Returns the identity of the file of inputs at `path` with that of its `targets`.
+pub(in crate::data) fn fingerprint(path: &Path, targets: &Path) -> Result<Fingerprint, DataError> {
     let inputs = DataFile::fingerprint(path)?;
-    Ok(identity(&inputs, &DataFile::fingerprint(&path.with_file_name(targets)).map_err(of_targets)?))
+    Ok(identity(&inputs, &DataFile::fingerprint(targets).map_err(of_targets)?))
 }
 
 fn identity(inputs: &Fingerprint, targets: &Fingerprint) -> Fingerprint {

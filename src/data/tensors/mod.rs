@@ -1,11 +1,13 @@
 //! Readers of tensors: one of inputs and one of targets, in a safetensors file, an `.npz` archive, or two `.npy` files.
 //!
-//! 1. `element.rs`: the types of elements. `npy.rs`: an array. `arrays.rs`: the arrays of a run's files.
+//! 1. `element.rs`: the types of elements. `npy.rs`: an array. `arrays.rs`: the arrays of a run's files; `beside.rs`: which
+//!    file has the targets.
 //! 2. This file: inputs and targets as rows. `stored.rs`: a tensor whose rows are read later.
 
 pub(super) mod arrays;
+pub(super) mod beside;
 mod element;
-mod npy;
+pub(super) mod npy;
 mod rounded;
 mod stored;
 
@@ -21,6 +23,7 @@ pub(super) use self::stored::Stored;
 use super::classes::LabelsOf;
 use super::error::hint;
 use super::file::{self, DataFile};
+use super::files::Part;
 use super::format_kind::Format;
 use super::integers::{self, IntegerClasses, Integers};
 use super::{DataConfig, DataError, Fingerprint, Problem, Rows, Targets, TensorError};
@@ -30,6 +33,7 @@ use crate::state::State;
 
 /// Options of reading tensors.
 pub(super) struct TensorReader<'a> {
+    config: &'a DataConfig,
     pub inputs: &'a str,
     pub targets: &'a str,
     pub classes: Option<NonZeroUsize>,
@@ -50,7 +54,7 @@ impl<'a> TensorReader<'a> {
     /// Creates the options from `config`, with defaults, for a run that has `saved` state or begins.
     pub fn new(config: &'a DataConfig, saved: Option<&State>) -> Self {
         let (inputs, targets) = config.tensor_names();
-        Self { inputs, targets, classes: config.classes, may_have_names: integers::may_have_names(saved) }
+        Self { config, inputs, targets, classes: config.classes, may_have_names: integers::may_have_names(saved) }
     }
 
     /// Reads the rows of these files, one after the other, for a run that `has_begun` or begins. Also returns the
@@ -93,7 +97,8 @@ impl<'a> TensorReader<'a> {
         let array = |option, array| Named::of_array(path, option, array);
         match format {
             Format::Npy => {
-                let (inputs, targets, fingerprint) = arrays::of_two_files(path, self.targets)?;
+                let targets = self.config.targets_beside(Part::Train, path)?;
+                let (inputs, targets, fingerprint) = arrays::of_two_files(path, &targets)?;
                 Ok((see(array("path", inputs), array("targets", targets))?, fingerprint))
             }
             Format::Npz => {

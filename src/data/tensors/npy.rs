@@ -22,6 +22,13 @@ pub(in crate::data) struct Array {
     start: usize,
 }
 
+/// Where the elements of an array are in its file, row after row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::data) struct Place {
+    pub start: u64,
+    pub is_big_endian: bool,
+}
+
 impl Array {
     /// Reads the header of an array from its first bytes.
     ///
@@ -53,22 +60,37 @@ impl Array {
         self.shape.iter().try_fold(self.element.size(), |size, &length| size.checked_mul(length))
     }
 
+    /// Returns where the elements are in a file of this number of bytes, for reading row by row.
+    ///
+    /// # Errors
+    /// In words: the file has more or fewer elements than the header says, or rows are not consecutive in it.
+    pub fn place(&self, bytes: u64) -> Result<Place, String> {
+        self.require_size(usize::try_from(bytes).unwrap_or(usize::MAX).saturating_sub(self.start))?;
+        if self.is_column_major && self.shape.iter().filter(|&&length| length > 1).count() > 1 {
+            return Err("its elements are in the order of columns, so that a row is not in one place; save it with \
+                        `numpy.ascontiguousarray`"
+                .to_owned());
+        }
+        Ok(Place { start: self.start as u64, is_big_endian: self.is_big_endian })
+    }
+
+    /// Refuses another number of bytes after the header than the header says.
+    fn require_size(&self, stored: usize) -> Result<(), String> {
+        if self.size() == Some(stored) {
+            return Ok(());
+        }
+        let size =
+            self.size().map_or_else(|| "more bytes than any memory has".to_owned(), |size| format!("{size} bytes"));
+        Err(format!("its {}{:?} is {size}, and {stored} follow the header", self.element, self.shape))
+    }
+
     /// Returns the elements in `bytes`, the whole file: row-major and little-endian.
     ///
     /// # Errors
     /// In words: the file has more or fewer elements than the header says.
     pub fn elements(&self, bytes: &[u8]) -> Result<Vec<u8>, String> {
         let stored = bytes.get(self.start..).unwrap_or_default();
-        if self.size() != Some(stored.len()) {
-            let size =
-                self.size().map_or_else(|| "more bytes than any memory has".to_owned(), |size| format!("{size} bytes"));
-            return Err(format!(
-                "its {}{:?} is {size}, and {} follow the header",
-                self.element,
-                self.shape,
-                stored.len()
-            ));
-        }
+        self.require_size(stored.len())?;
         let width = self.element.size();
         let mut elements = if self.is_column_major { row_major(stored, &self.shape, width) } else { stored.to_vec() };
         if self.is_big_endian {

@@ -20,8 +20,8 @@ use std::num::NonZeroUsize;
 
 use candle_core::{Device, Tensor};
 
-pub(super) use vocabulary::Before;
 pub use vocabulary::Vocabulary;
+pub(super) use vocabulary::{Before, line_ends};
 
 use self::cache::{Job, Tokens};
 use super::dataset::Source;
@@ -58,15 +58,7 @@ pub(super) fn open(config: &DataConfig, recalled: Option<Recalled<'_>>) -> Resul
     let context = config.context.map(NonZeroUsize::get).ok_or(TextError::NoContext)?;
     let text = source::Texts::of_training(config)?;
     recalled.map_or(Ok(()), |recalled| recalled.check(config, &text.fingerprint))?;
-    let tokenizer = recalled.filter(|recalled| !recalled.tokenizer_is_given).and_then(|recalled| recalled.memory);
-    let fixed = match (&config.tokenizer, config.tokens.unwrap_or_default()) {
-        (Some(_), _) if config.tokens.is_some() => {
-            return Err(DataError::meaningless("tokens", "text with a tokenizer"));
-        }
-        (Some(path), _) => Some(tokenizer.map_or_else(|| Ok(Vocabulary::from_file(path)?), recall)?),
-        (None, TokenKind::Bytes) => Some(Vocabulary::bytes()),
-        (None, TokenKind::Characters) => None,
-    };
+    let fixed = Vocabulary::given(config, recalled)?;
     let tokens = |may_lose| {
         let (job, cache) = (Job { text: &text, fixed: fixed.clone(), may_lose }, config.cache.as_deref());
         match recalled {
@@ -104,8 +96,24 @@ pub(super) fn open(config: &DataConfig, recalled: Option<Recalled<'_>>) -> Resul
     Ok((Box::new(text), split))
 }
 
-fn recall(memory: &State) -> Result<Vocabulary, DataError> {
-    Ok(Vocabulary::load(memory)?)
+impl Vocabulary {
+    /// Returns the tokens that `config` names; `None` for the characters of its text. The tokenizer of a run of a checkpoint is
+    /// the one in it, unless another is given.
+    pub(in crate::data) fn given(
+        config: &DataConfig,
+        recalled: Option<Recalled<'_>>,
+    ) -> Result<Option<Self>, DataError> {
+        let memory = recalled.filter(|recalled| !recalled.tokenizer_is_given).and_then(|recalled| recalled.memory);
+        Ok(match (&config.tokenizer, config.tokens.unwrap_or_default(), memory) {
+            (Some(_), ..) if config.tokens.is_some() => {
+                return Err(DataError::meaningless("tokens", "text with a tokenizer"));
+            }
+            (Some(_), _, Some(memory)) => Some(Self::load(memory)?),
+            (Some(path), _, None) => Some(Self::from_file(path)?),
+            (None, TokenKind::Bytes, _) => Some(Self::bytes()),
+            (None, TokenKind::Characters, _) => None,
+        })
+    }
 }
 
 /// Opens the text at `config.path` with an existing vocabulary, all of it as rows that do not overlap. The tokens stay

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tokenizer::JsonTokenizer;
 use super::vocabulary::{Kind, Vocabulary};
+use crate::data::stream;
 use crate::state::{Dtype, HostTensor, State, StateError};
 
 /// The name of the tensor with a `tokenizer.json`.
@@ -60,6 +61,7 @@ impl Vocabulary {
     /// # Errors
     /// The state is not that of a vocabulary.
     pub fn load(state: &State) -> Result<Self, StateError> {
+        let state = &stream::without_shards(state);
         let (vocabulary, separator) = match Saved::deserialize(&state.json)? {
             Saved::Tokenizer { regex, separator } => {
                 let json = state.tensors.get(TOKENIZER).map(|tensor| tensor.bytes.clone()).unwrap_or_default();

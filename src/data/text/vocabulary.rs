@@ -43,7 +43,7 @@ impl Before {
 }
 
 /// Counts the line ends in `piece`.
-pub(super) fn line_ends(piece: &[u8]) -> u64 {
+pub(in crate::data) fn line_ends(piece: &[u8]) -> u64 {
     piece.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 
@@ -219,7 +219,7 @@ impl Vocabulary {
     }
 
     /// Whether it has tokens for bytes that are not text.
-    pub(super) fn takes_any_bytes(&self) -> bool {
+    pub(in crate::data) fn takes_any_bytes(&self) -> bool {
         matches!(self.kind, Kind::Bytes)
     }
 
