@@ -3,6 +3,7 @@
 //! Each result is printed beside its reference, measured in turns in the same run: a plain copy of the state, a bare
 //! write and flush of the same bytes, a bare read of them. Then the examples, with a save every 50 steps and without.
 
+#[expect(dead_code, reason = "this bench frees little before it begins")]
 #[path = "../src/bin/train/memory.rs"]
 mod memory;
 

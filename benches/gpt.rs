@@ -13,6 +13,7 @@ use rekindle::ops::{self, Heads, loss::cross_entropy};
 use rekindle::optim::{AdamW, Gradients, Optimizer};
 use rekindle::rng::{StepRng, Stream};
 
+#[expect(dead_code, reason = "this bench frees little before it begins")]
 #[path = "../src/bin/train/memory.rs"]
 mod memory;
 

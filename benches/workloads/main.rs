@@ -98,6 +98,8 @@ fn named(workload: &str) -> Workload {
 fn training(workload: &Workload, device: &str) -> Training {
     let device = open(device);
     let training = Start::of(workload).map_err(Into::into).and_then(|start| Training::new(workload, &start, &device));
+    // `train` does the same.
+    memory::return_freed();
     training.unwrap_or_else(|error| refuse(&format!("Rekindle has no {}: {error}", workload.base)))
 }
 
