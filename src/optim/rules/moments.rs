@@ -110,7 +110,8 @@ impl Moments {
 
     pub fn update(self, tensors: &Update<'_>) -> Result<()> {
         match keeps_largest(tensors) {
-            true => WithLargest(self).update(tensors),
+            true if self.square_correction == 1.0 => WithLargest::<false>(self).update(tensors),
+            true => WithLargest::<true>(self).update(tensors),
             false => Formula::update(self, tensors),
         }
     }
@@ -147,18 +148,20 @@ impl Formula<3> for Moments {
 }
 
 /// The same with the largest second moment so far in the denominator: Reddi et al., "On the Convergence of Adam and Beyond"
-/// (ICLR 2018), algorithm 2, where PyTorch corrects the largest as it would the present one.
+/// (ICLR 2018), algorithm 2, where PyTorch corrects the largest as it would the present one. Squares are divided by their
+/// correction only where they are corrected: divisions take the most time here.
 #[derive(Clone, Copy)]
-struct WithLargest(Moments);
+struct WithLargest<const CORRECTED: bool>(Moments);
 
-impl Formula<4> for WithLargest {
+impl<const CORRECTED: bool> Formula<4> for WithLargest<CORRECTED> {
     #[inline(always)]
     fn apply<X: Number>(self, [weight, mean, square, largest]: [X; 4], gradient: X) -> [X; 4] {
         let Self(moments) = self;
         let g = gradient + weight.clone().times(moments.decay);
         let [mean, square] = moments.advanced(mean, square, g);
         // A square that is not a number stays one, as in PyTorch's maximum.
-        let largest = largest.larger(square.clone().over(moments.square_correction));
+        let present = if CORRECTED { square.clone().over(moments.square_correction) } else { square.clone() };
+        let largest = largest.larger(present);
         [moments.moved(weight, mean.clone(), largest.clone()), mean, square, largest]
     }
 }
