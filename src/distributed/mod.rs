@@ -8,8 +8,10 @@
 //! Your own training loop does what [`train::Session`](crate::train::Session) does: it makes a [`GradientSum`] for
 //! each batch, adds the gradients of the micro-batches that are its own, and measures the gradients of the whole batch.
 
+mod by_messages;
 mod in_step;
 mod launcher;
+mod line;
 mod link;
 mod message;
 #[cfg(feature = "mpi")]
@@ -20,6 +22,7 @@ mod on_device;
 #[cfg(any(test, all(feature = "nccl", feature = "mpi")))]
 mod seats;
 pub(crate) mod shards;
+mod shared_memory;
 mod single;
 mod sum;
 mod tree;
@@ -36,6 +39,7 @@ pub use link::{ConnectError, DeviceLink};
 pub use message::Message;
 #[cfg(feature = "mpi")]
 pub use mpi::Mpi;
+pub use shared_memory::SharedMemory;
 pub use single::SingleProcess;
 pub use sum::{GradientSum, SumError};
 
@@ -93,6 +97,12 @@ pub trait Communicator {
     fn link(&self) -> Option<&dyn DeviceLink> {
         None
     }
+
+    /// The memory that the processes share, if all are on one host and have it. Gradients are then added there, and not
+    /// sent.
+    fn memory(&self) -> Option<&dyn SharedMemory> {
+        None
+    }
 }
 
 impl<C: Communicator + ?Sized> Communicator for Arc<C> {
@@ -127,6 +137,10 @@ impl<C: Communicator + ?Sized> Communicator for Arc<C> {
 
     fn link(&self) -> Option<&dyn DeviceLink> {
         (**self).link()
+    }
+
+    fn memory(&self) -> Option<&dyn SharedMemory> {
+        (**self).memory()
     }
 }
 

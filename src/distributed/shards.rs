@@ -2,7 +2,10 @@
 
 use candle_core::{DType, Device, Shape, Tensor, Var};
 
+use super::line::{Line, Made};
+use super::shared_memory::{SharedMemory, numbers_mut, of_each};
 use super::{AT_ONCE, Communicator, CommunicatorError, Message, link_of, on_device};
+use crate::cpu::Real;
 
 /// Returns the process that owns each tensor, for tensors with these numbers of elements: the largest first, each to the
 /// process that has the fewest elements so far.
@@ -27,10 +30,16 @@ pub(crate) fn share(
     if let Some(link) = link_of(communicator, variables.iter().map(Var::as_tensor)) {
         return on_device::share_values(link, [communicator.rank(), communicator.world()], variables, owners, AT_ONCE);
     }
-    let rank = communicator.rank();
+    let (rank, world) = (communicator.rank(), communicator.world());
+    let has_only = |dtype| variables.iter().all(|variable| variable.dtype() == dtype);
+    match communicator.memory() {
+        Some(memory) if has_only(DType::F32) => return Owned::new(rank, world, variables, owners).share::<f32>(memory),
+        Some(memory) if has_only(DType::F64) => return Owned::new(rank, world, variables, owners).share::<f64>(memory),
+        _ => {}
+    }
     let own = variables.iter().zip(owners).filter(|(_, owner)| **owner == rank);
     let own = message(own.map(|(variable, _)| variable.as_tensor()))?;
-    let sizes = sizes(communicator.world(), variables.iter().map(|variable| variable.as_tensor()).zip(owners));
+    let sizes = sizes(world, variables.iter().map(|variable| variable.as_tensor()).zip(owners));
     let all = communicator.all_gather(own, &sizes)?;
     let mut places = starts(&sizes);
     for (variable, &owner) in variables.iter().zip(owners) {
@@ -41,6 +50,54 @@ pub(crate) fn share(
         places[owner] += bytes_of(variable.as_tensor());
     }
     Ok(())
+}
+
+/// The variables of each process.
+struct Owned<'a> {
+    rank: usize,
+    variables: Vec<Vec<&'a Var>>,
+}
+
+impl<'a> Owned<'a> {
+    fn new(rank: usize, world: usize, variables: &'a [Var], owners: &[usize]) -> Self {
+        let mut owned = vec![Vec::new(); world];
+        variables.iter().zip(owners).for_each(|(variable, &owner)| owned[owner].push(variable));
+        Self { rank, variables: owned }
+    }
+
+    /// Gives the values of each variable to all processes, in the memory that they share.
+    fn share<T: Real>(&self, memory: &dyn SharedMemory) -> Result<(), CommunicatorError> {
+        let tensors = |of: &Vec<&'a Var>| of.iter().map(|variable| variable.as_tensor()).collect::<Vec<&Tensor>>();
+        let tensors: Vec<Vec<&Tensor>> = self.variables.iter().map(tensors).collect();
+        let lens: Vec<usize> = tensors.iter().map(|of| of.iter().map(|tensor| tensor.elem_count()).sum()).collect();
+        let own: Vec<Tensor> = tensors[self.rank].iter().map(|&tensor| tensor.clone()).collect();
+        let line = Line::<T>::of(&own)?;
+        let mut made: Vec<Made<'_, T>> = tensors.iter().map(|like| Made::new(like)).collect();
+        let at_once = memory.rooms()[1] / size_of::<T>();
+        if at_once == 0 {
+            return Err("the memory that the processes share is too small for a weight".into());
+        }
+        for start in (0..lens.iter().copied().max().unwrap_or(0)).step_by(at_once) {
+            let places = |rank: usize| start.min(lens[rank])..(start + at_once).min(lens[rank]);
+            memory.exchange(
+                &mut |_| Ok(()),
+                &mut |_, room| {
+                    let own = places(self.rank);
+                    Ok(line.copy(own.clone(), &mut numbers_mut(room)[..own.len()])?)
+                },
+                &mut |rooms| {
+                    let others = of_each(rooms).into_iter().zip(&mut made).enumerate();
+                    let mut others = others.filter(|(rank, _)| *rank != self.rank);
+                    others.try_for_each(|(rank, (room, made))| Ok(made.take(&room[..places(rank).len()])?))
+                },
+            )?;
+        }
+        let others = self.variables.iter().zip(made).enumerate().filter(|(rank, _)| *rank != self.rank);
+        for (_, (variables, made)) in others {
+            variables.iter().zip(made.finish()?).try_for_each(|(variable, values)| variable.set(&values))?;
+        }
+        Ok(())
+    }
 }
 
 /// The form of a tensor, and the process that owns it.

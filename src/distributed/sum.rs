@@ -1,14 +1,14 @@
 //! The gradients of a batch: those of its micro-batches, added in one order by any number of processes.
 
-use std::convert::Infallible;
 use std::ops::Range;
 
-use candle_core::{DType, Device, Storage, Tensor};
+use candle_core::{DType, Tensor};
 use thiserror::Error;
 
+use super::line::{Line, Made};
 use super::on_device::OnDevice;
 use super::tree::{Node, Sums, nodes_of};
-use super::{AT_ONCE, Communicator, CommunicatorError, Message, link_of, share};
+use super::{AT_ONCE, Communicator, CommunicatorError, by_messages, link_of, share, shared_memory};
 use crate::cpu::Real;
 use crate::optim::{Gradients, OptimError};
 use crate::parameters::Parameters;
@@ -144,141 +144,23 @@ fn sum_of<T: Real>(
     like: &[&Tensor],
 ) -> Result<Vec<Tensor>, SumError> {
     let own = own.iter().map(|tensors| Line::<T>::of(tensors)).collect::<candle_core::Result<Vec<_>>>()?;
-    let len: usize = like.iter().map(|tensor| tensor.elem_count()).sum();
-    let mut sums = Vec::with_capacity(like.len());
-    let (mut rest, mut sum) = (like.iter(), Vec::<T>::new());
-    let mut tensor = rest.next();
-    let exchange = Exchange::new(communicator, count);
-    for start in (0..len).step_by(AT_ONCE) {
-        let found = exchange.sum(&own, start..(start + AT_ONCE).min(len)).map_err(SumError::Communicator)?;
-        let mut numbers = found.numbers::<T>();
-        // A tensor may be in several exchanges.
-        while let Some(like) = tensor {
-            let missing = like.elem_count() - sum.len();
-            let (of_tensor, after) = numbers.split_at(missing.min(numbers.len()));
-            sum.extend_from_slice(of_tensor);
-            numbers = after;
-            if sum.len() < like.elem_count() {
-                break;
-            }
-            sums.push(
-                Tensor::from_vec(std::mem::take(&mut sum), like.shape(), &Device::Cpu)?.to_device(like.device())?,
-            );
-            tensor = rest.next();
-        }
-    }
-    while let Some(empty) = tensor {
-        sums.push(empty.zeros_like()?);
-        tensor = rest.next();
-    }
-    Ok(sums)
-}
-
-/// The numbers of some tensors, one after the other.
-struct Line<'a, T: Real> {
-    tensors: Vec<(usize, Numbers<'a, T>)>,
-}
-
-/// The numbers of a tensor, in its memory or copied from its device.
-enum Numbers<'a, T> {
-    Here(&'a Tensor, Range<usize>),
-    Copied(Vec<T>),
-}
-
-impl<'a, T: Real> Line<'a, T> {
-    fn of(tensors: &'a [Tensor]) -> candle_core::Result<Self> {
-        let mut start = 0;
-        let line = tensors.iter().map(|tensor| {
-            let numbers = match tensor.layout().contiguous_offsets() {
-                Some((start, end)) if tensor.device().is_cpu() => Numbers::Here(tensor, start..end),
-                _ => Numbers::Copied(tensor.flatten_all()?.to_vec1::<T>()?),
-            };
-            start += tensor.elem_count();
-            Ok((start - tensor.elem_count(), numbers))
-        });
-        Ok(Self { tensors: line.collect::<candle_core::Result<_>>()? })
-    }
-
-    /// Copies the numbers at these places of the line.
-    fn copy(&self, places: Range<usize>, to: &mut [T]) -> candle_core::Result<()> {
-        let first = self.tensors.partition_point(|(start, _)| *start <= places.start).saturating_sub(1);
-        for (start, numbers) in self.tensors[first..].iter().take_while(|(start, _)| *start < places.end) {
-            let mut copy = |numbers: &[T]| {
-                let (from, until) = (places.start.max(*start), places.end.min(start + numbers.len()));
-                if from < until {
-                    let to = &mut to[from - places.start..until - places.start];
-                    to.copy_from_slice(&numbers[from - start..until - start]);
-                }
-            };
-            match numbers {
-                Numbers::Copied(numbers) => copy(numbers),
-                Numbers::Here(tensor, place) => {
-                    if let Storage::Cpu(storage) = &*tensor.storage_and_layout().0 {
-                        copy(&T::cpu_storage_as_slice(storage)?[place.clone()]);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// An exchange of nodes between the processes.
-struct Exchange<'a> {
-    communicator: &'a dyn Communicator,
-    /// The nodes of each process.
-    nodes: Vec<Vec<Node>>,
-}
-
-impl<'a> Exchange<'a> {
-    fn new(communicator: &'a dyn Communicator, count: usize) -> Self {
-        let world = communicator.world();
-        Self { communicator, nodes: (0..world).map(|rank| nodes_of(share(count, rank, world), count)).collect() }
-    }
-
-    /// Returns the sum of all nodes of all processes at some places. Process `r` adds part `r` of them.
-    fn sum<T: Real>(&self, own: &[Line<'_, T>], places: Range<usize>) -> Result<Message, CommunicatorError> {
-        let (rank, world) = (self.communicator.rank(), self.nodes.len());
-        let parts: Vec<Range<usize>> = (0..world).map(|rank| share(places.len(), rank, world)).collect();
-        let bytes = |numbers: usize| numbers * size_of::<T>();
-        let mut sent = Message::sized(bytes(places.len() * own.len()));
-        let mut rest = sent.numbers_mut::<T>();
-        for part in &parts {
-            for node in own {
-                let (to, after) = rest.split_at_mut(part.len());
-                node.copy(places.start + part.start..places.start + part.end, to)?;
-                rest = after;
-            }
-        }
-        let sizes: Vec<usize> = parts.iter().map(|part| bytes(part.len() * own.len())).collect();
-        let width = parts[rank].len();
-        let coming: Vec<usize> = self.nodes.iter().map(|nodes| bytes(width * nodes.len())).collect();
-        let mut received = self.communicator.all_to_all(sent, &sizes, &coming)?;
-        self.add(received.numbers_mut::<T>(), width);
-        received.truncate(bytes(width));
-        let sizes: Vec<usize> = parts.iter().map(|part| bytes(part.len())).collect();
-        self.communicator.all_gather(received, &sizes)
-    }
-
-    /// Adds the parts of all nodes, from left to right of `width` numbers each. The first of them then has the sum.
-    fn add<T: Real>(&self, parts: &mut [T], width: usize) {
-        if width == 0 {
-            return;
-        }
-        let mut sums: Sums<&mut [T]> = Sums::new();
-        fn add<'a, T: Real>(left: &'a mut [T], right: &'a mut [T]) -> Result<&'a mut [T], Infallible> {
-            left.iter_mut().zip(&*right).for_each(|(left, right)| *left += *right);
-            Ok(left)
-        }
-        for (node, part) in self.nodes.iter().flatten().zip(parts.chunks_exact_mut(width)) {
-            let Ok(()) = sums.push(*node, part, add);
-        }
-        let Ok(()) = sums.close(add);
-    }
+    let len = like.iter().map(|tensor| tensor.elem_count()).sum();
+    let (rank, world) = (communicator.rank(), communicator.world());
+    let nodes: Vec<Vec<Node>> = (0..world).map(|rank| nodes_of(share(count, rank, world), count)).collect();
+    let mut made = Made::new(like);
+    let take = |numbers: &[T]| made.take(numbers);
+    let summed = match communicator.memory() {
+        Some(memory) => shared_memory::sum(memory, rank, &nodes, &own, len, take),
+        None => by_messages::sum(communicator, &nodes, &own, len, take),
+    };
+    summed.map_err(SumError::Communicator)?;
+    Ok(made.finish()?)
 }
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
     use crate::distributed::SingleProcess;
 

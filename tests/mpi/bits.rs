@@ -2,7 +2,7 @@
 
 use crate::common::data::{mnist, write};
 use crate::common::{Lab, assert_same_bits, checkpoint, steps};
-use crate::{SHARED, train};
+use crate::{SHARED, TRAIN, is_open_mpi, launch, train};
 
 #[test]
 fn one_to_four_processes_have_the_same_bits() {
@@ -73,6 +73,23 @@ fn assert_same_with_batch_norms(config: &str) {
         let name = format!("{processes}");
         train(&lab, processes, &["config.toml", "--out", &name]).well();
         assert_same_bits(&lab.path("alone"), &lab.path(&name));
+    }
+}
+
+/// As on several hosts: gradients go by messages, and their sums have the same order.
+#[test]
+fn processes_that_share_no_memory_have_the_same_bits() {
+    let lab = Lab::in_memory(SHARED);
+    lab.start("alone");
+    for processes in [2, 3] {
+        let name = format!("{processes}");
+        let mut command = launch(&lab, processes, TRAIN, &["config.toml", "--out", &name]);
+        // Open MPI without its part for memory that is shared; MPICH as if each process had a host for itself.
+        command.env("OMPI_MCA_osc", "^sm").env("MPIR_CVAR_NOLOCAL", "1");
+        let ended = crate::common::Ended::from(command.output().unwrap()).well();
+        assert_same_bits(&lab.path("alone"), &lab.path(&name));
+        let note = "note: the processes share no memory, so gradients go by messages, which is slower: ";
+        assert_eq!(ended.stderr.contains(note), is_open_mpi(), "{}", ended.stderr);
     }
 }
 

@@ -245,7 +245,7 @@ fn keep(arguments: &Arguments, ranks: &Ranks, console: &mut Console) -> Ended {
                 opening::plan(&run).iter().for_each(|line| console.message(line));
             }
             let mut run = arguments.until.limit(with_hooks(run, arguments.hooks, console));
-            ranks.line().iter().chain(&opening::lines(&run)).for_each(|line| console.message(line));
+            ranks.lines().iter().chain(&opening::lines(&run)).for_each(|line| console.message(line));
             memory::return_freed();
             let code = train(&mut run, arguments.output.records(), console);
             let together = ranks::is_together(&run);

@@ -96,12 +96,27 @@ impl Ranks {
         }
     }
 
-    /// Says how many processes there are, and their threads.
-    pub fn line(&self) -> Option<String> {
+    /// Says how many processes there are, their threads, and why they share no memory.
+    pub fn lines(&self) -> Vec<String> {
         let world = self.communicator().world();
-        let threads = std::env::var("RAYON_NUM_THREADS").ok()?.parse::<u64>().ok()?;
-        let each = counted(threads, "thread");
-        (world > 1).then(|| format!("note: {world} processes, each with {each}; RAYON_NUM_THREADS sets another number"))
+        let threads = std::env::var("RAYON_NUM_THREADS").ok().and_then(|threads| threads.parse::<u64>().ok());
+        let each = threads.filter(|_| world > 1).map(|threads| counted(threads, "thread"));
+        let each = each
+            .map(|each| format!("note: {world} processes, each with {each}; RAYON_NUM_THREADS sets another number"));
+        let without = self.without_memory().map(|reason| {
+            format!("note: the processes share no memory, so gradients go by messages, which is slower: {reason}")
+        });
+        each.into_iter().chain(without).collect()
+    }
+
+    #[cfg(feature = "mpi")]
+    fn without_memory(&self) -> Option<&str> {
+        self.mpi.as_ref().and_then(Mpi::without_memory)
+    }
+
+    #[cfg(not(feature = "mpi"))]
+    fn without_memory(&self) -> Option<&str> {
+        None
     }
 
     /// Ends this process. If the others would wait for it, they are ended too.

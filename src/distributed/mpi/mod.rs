@@ -5,37 +5,38 @@
 
 #[cfg(feature = "nccl")]
 mod gpus;
+mod handlers;
 mod heartbeat;
 mod transfer;
+mod wait;
+mod window;
 
 #[cfg(feature = "nccl")]
 use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::ffi::c_int;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mpi::environment::{self, Universe};
 use mpi::ffi;
 use mpi::topology::{Communicator as _, SimpleCommunicator};
 use mpi::{Threading, raw::AsRaw};
 
+use self::handlers::Handlers;
 use self::heartbeat::Heartbeat;
 use self::transfer::Transfer;
+use self::wait::Wait;
+use self::window::{Window, Without};
 #[cfg(feature = "nccl")]
 use super::nccl::Nccl;
-use super::{Communicator, CommunicatorError, Launched, Message};
-
-/// How long a process looks for the end of a transfer without pausing.
-const EAGER: Duration = Duration::from_millis(20);
+use super::{Communicator, CommunicatorError, Launched, Message, SharedMemory};
 
 /// The pause before MPI ends, or ends all processes.
 const BEFORE_THE_END: Duration = Duration::from_millis(100);
 
 /// How long MPI may take to end, or to end all processes.
 const END: Duration = Duration::from_secs(5);
-
-/// The pause between two looks after that.
-const PAUSE: Duration = Duration::from_micros(100);
 
 /// Whether to give up a wait for other processes.
 type GiveUp = Box<dyn Fn() -> bool + Send + Sync>;
@@ -53,6 +54,10 @@ struct Shared {
     rank: usize,
     size: usize,
     local_rank: usize,
+    /// The memory that all processes have mapped, while MPI is there.
+    window: RefCell<Option<Window>>,
+    /// Why there is none on one host.
+    without: Option<String>,
     heartbeat: Option<Heartbeat>,
     give_up: Mutex<Option<GiveUp>>,
     /// The connection between the GPUs, once there is one.
@@ -84,6 +89,11 @@ impl Mpi {
         }
         // SAFETY: the communicator is valid; from now on, calls return their errors.
         unsafe { ffi::MPI_Comm_set_errhandler(world.as_raw(), ffi::RSMPI_ERRORS_RETURN) };
+        let (window, without) = match (size > 1).then(|| Window::open(&world)) {
+            Some(Ok(window)) => (Some(window), None),
+            Some(Err(Without::Reason(reason))) => (None, Some(reason)),
+            Some(Err(Without::Hosts)) | None => (None, None),
+        };
         let heartbeat = (size > 1 && threading == Threading::Multiple).then(|| Heartbeat::start(&world));
         let heartbeat = heartbeat.transpose().map_err(|error| format!("no thread for the heartbeat: {error}"))?;
         let shared = Shared {
@@ -91,6 +101,8 @@ impl Mpi {
             rank,
             size,
             local_rank: launched.local_rank(),
+            window: RefCell::new(window),
+            without,
             heartbeat,
             give_up: Mutex::new(None),
             #[cfg(feature = "nccl")]
@@ -121,6 +133,11 @@ impl Mpi {
         self.shared.size
     }
 
+    /// Returns why the processes share no memory, if they could: all are on one host.
+    pub fn without_memory(&self) -> Option<&str> {
+        self.shared.without.as_deref()
+    }
+
     /// Returns the number of a process that no longer answers.
     pub fn lost(&self) -> Option<usize> {
         self.shared.heartbeat.as_ref()?.lost()
@@ -144,6 +161,9 @@ impl Mpi {
         // a pause it did not.
         std::thread::sleep(BEFORE_THE_END);
         exits_within(END, code);
+        if let Some(window) = self.shared.window.take() {
+            window.close();
+        }
         drop(self.universe.take());
     }
 
@@ -179,26 +199,17 @@ impl Shared {
 
     /// Waits for the end of a transfer, and returns what has come.
     fn complete(&self, mut transfer: Transfer) -> Result<Message, CommunicatorError> {
-        let (began, mut looks) = (Instant::now(), 0u32);
+        let give_up = || self.reason_to_give_up();
+        let mut wait = Wait::new(&give_up);
         loop {
-            match transfer.is_complete() {
+            let paused = match transfer.is_complete() {
                 Ok(true) => return Ok(transfer.received()),
-                Ok(false) => {}
-                Err(error) => {
-                    transfer.abandon();
-                    return Err(error);
-                }
-            }
-            looks += 1;
-            if looks.is_multiple_of(64)
-                && let Some(error) = self.reason_to_give_up()
-            {
+                Ok(false) => wait.pause(),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = paused {
                 transfer.abandon();
                 return Err(error);
-            }
-            match began.elapsed() < EAGER {
-                true => std::thread::yield_now(),
-                false => std::thread::sleep(PAUSE),
             }
         }
     }
@@ -256,27 +267,25 @@ impl Communicator for Shared {
     fn link(&self) -> Option<&dyn super::DeviceLink> {
         self.gpus.get().map(|_| self as &dyn super::DeviceLink)
     }
+
+    fn memory(&self) -> Option<&dyn SharedMemory> {
+        self.window.borrow().as_ref().map(|_| self as &dyn SharedMemory)
+    }
 }
 
-/// Actions of signals, which MPI may replace.
-struct Handlers(Vec<(c_int, libc::sigaction)>);
-
-impl Handlers {
-    fn of(signals: &[c_int]) -> Self {
-        let actions = signals.iter().filter_map(|&signal| {
-            let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-            // SAFETY: without a new action the call only writes the present one, for which there is room.
-            let read = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
-            // SAFETY: the call has written it.
-            (read == 0).then(|| (signal, unsafe { action.assume_init() }))
-        });
-        Self(actions.collect())
+impl SharedMemory for Shared {
+    fn rooms(&self) -> [usize; 2] {
+        self.window.borrow().as_ref().map_or([0; 2], Window::rooms)
     }
 
-    fn restore(self) {
-        for (signal, action) in self.0 {
-            // SAFETY: it is an action that the signal had.
-            unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
-        }
+    fn exchange(
+        &self,
+        give: &mut dyn FnMut(&mut [u8]) -> Result<(), CommunicatorError>,
+        add: &mut dyn FnMut(&[&[u8]], &mut [u8]) -> Result<(), CommunicatorError>,
+        take: &mut dyn FnMut(&[&[u8]]) -> Result<(), CommunicatorError>,
+    ) -> Result<(), CommunicatorError> {
+        let window = self.window.borrow();
+        let window = window.as_ref().ok_or("the connection between the processes has ended")?;
+        window.exchange(give, add, take, &|| self.reason_to_give_up())
     }
 }
