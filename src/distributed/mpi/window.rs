@@ -32,6 +32,9 @@ const ALIGNMENT: usize = 64;
 /// The folder in which both MPIs keep shared memory.
 const FOLDER: &str = "/dev/shm";
 
+/// The bytes of each process that are left to MPI there: it takes memory for its own messages only as it writes to it.
+const OF_MPI: u64 = 4 << 20;
+
 /// The window, mapped.
 pub(super) struct Window {
     raw: ffi::MPI_Win,
@@ -204,14 +207,13 @@ fn rooms_in(free: u64, processes: u64) -> Result<[usize; 2], String> {
     let [mut room, least] = ROOM;
     loop {
         let rooms = [room, room / 2];
-        let needed = part_of(rooms) as u64 * processes;
-        // MPI keeps something there too.
-        if needed + needed / 8 <= free {
+        let needed = (part_of(rooms) as u64 + OF_MPI) * processes;
+        if needed <= free {
             return Ok(rooms);
         }
         if room <= least {
-            let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-            return Err(format!("{FOLDER} has {} MiB free, and {} are needed", free >> 20, mib(needed + needed / 8)));
+            let needed = needed.div_ceil(1 << 20);
+            return Err(format!("{FOLDER} has {} MiB free, and {needed} are needed", free >> 20));
         }
         room /= 2;
     }
@@ -251,11 +253,11 @@ mod tests {
     fn rooms_are_as_large_as_the_shared_memory_lets_them_be() {
         let of = |mib: u64, processes| rooms_in(mib << 20, processes);
         assert_eq!(of(1 << 20, 2), Ok([8 << 20, 4 << 20]));
-        // The default of containers.
-        assert_eq!(of(64, 4), Ok([8 << 20, 4 << 20]));
-        assert_eq!(of(64, 8), Ok([4 << 20, 2 << 20]));
-        assert_eq!(of(4, 2), Ok([1 << 20, 1 << 19]));
-        assert_eq!(of(3, 2).unwrap_err(), "/dev/shm has 3 MiB free, and 4 are needed");
+        // 64 MiB are the default of containers.
+        assert_eq!(of(64, 3), Ok([8 << 20, 4 << 20]));
+        assert_eq!(of(64, 4), Ok([4 << 20, 2 << 20]));
+        assert_eq!(of(12, 2), Ok([1 << 20, 1 << 19]));
+        assert_eq!(of(11, 2).unwrap_err(), "/dev/shm has 11 MiB free, and 12 are needed");
         assert!(of(0, 2).is_err() && of(u64::MAX >> 20, 2).is_ok());
     }
 }
