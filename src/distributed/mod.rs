@@ -39,7 +39,7 @@ pub use link::{ConnectError, DeviceLink};
 pub use message::Message;
 #[cfg(feature = "mpi")]
 pub use mpi::Mpi;
-pub use shared_memory::SharedMemory;
+pub use shared_memory::{Exchanged, Rooms, SharedMemory};
 pub use single::SingleProcess;
 pub use sum::{GradientSum, SumError};
 

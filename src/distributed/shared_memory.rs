@@ -14,6 +14,12 @@ use crate::cpu::Real;
 /// How many numbers are added at a time. The memory for them stays in the cache of a core.
 const BLOCK: usize = 1 << 12;
 
+/// The rooms of all processes, in the order of their numbers.
+pub type Rooms<'a> = [&'a [u8]];
+
+/// Whether an exchange in shared memory, or a part of it, was made.
+pub type Exchanged = Result<(), CommunicatorError>;
+
 /// Memory that all processes of a run see. Each writes to two rooms, a first and a second one, which only it writes to.
 pub trait SharedMemory {
     /// Returns how many bytes the first and the second room of each process have.
@@ -28,10 +34,10 @@ pub trait SharedMemory {
     /// That of `give`, `add` or `take`; another process cannot be reached, or the wait was given up.
     fn exchange(
         &self,
-        give: &mut dyn FnMut(&mut [u8]) -> Result<(), CommunicatorError>,
-        add: &mut dyn FnMut(&[&[u8]], &mut [u8]) -> Result<(), CommunicatorError>,
-        take: &mut dyn FnMut(&[&[u8]]) -> Result<(), CommunicatorError>,
-    ) -> Result<(), CommunicatorError>;
+        give: &mut dyn FnMut(&mut [u8]) -> Exchanged,
+        add: &mut dyn FnMut(&Rooms<'_>, &mut [u8]) -> Exchanged,
+        take: &mut dyn FnMut(&Rooms<'_>) -> Exchanged,
+    ) -> Exchanged;
 }
 
 /// Calls `take` with the sum of the `len` numbers of all nodes of all processes, piece after piece. `own` are the nodes
@@ -91,7 +97,7 @@ impl<'a, 'l, T: Real> Piece<'a, 'l, T> {
     }
 
     /// Writes what other processes add.
-    fn give(&self, room: &mut [T]) -> Result<(), CommunicatorError> {
+    fn give(&self, room: &mut [T]) -> Exchanged {
         for (node, line) in self.own.iter().enumerate() {
             for (_, part) in self.parts.iter().enumerate().filter(|(rank, _)| *rank != self.rank) {
                 line.copy(part.clone(), &mut room[self.room_of(node, part)])?;
@@ -101,7 +107,7 @@ impl<'a, 'l, T: Real> Piece<'a, 'l, T> {
     }
 
     /// Writes the sums of the part of this process; `rooms` are what each process gives.
-    fn add(&self, rooms: &[&[T]], sums: &mut [T]) -> Result<(), CommunicatorError> {
+    fn add(&self, rooms: &[&[T]], sums: &mut [T]) -> Exchanged {
         let (part, mut spare) = (&self.parts[self.rank], Vec::new());
         for start in part.clone().step_by(BLOCK) {
             let places = start..(start + BLOCK).min(part.end);
@@ -188,7 +194,7 @@ pub(super) fn numbers_mut<T: Real>(room: &mut [u8]) -> &mut [T] {
 }
 
 /// Returns as many numbers as each of the rooms has.
-pub(super) fn of_each<'a, T: Real>(rooms: &[&'a [u8]]) -> Vec<&'a [T]> {
+pub(super) fn of_each<'a, T: Real>(rooms: &Rooms<'a>) -> Vec<&'a [T]> {
     rooms.iter().map(|room| bytemuck::cast_slice(&room[..room.len() - room.len() % size_of::<T>()])).collect()
 }
 
@@ -203,13 +209,13 @@ mod tests {
     use super::*;
 
     /// The rooms of processes that are threads.
-    struct Rooms {
+    struct Memory {
         sizes: [usize; 2],
         rooms: Vec<[Mutex<Vec<u64>>; 2]>,
         barrier: Barrier,
     }
 
-    impl Rooms {
+    impl Memory {
         fn new(world: usize, sizes: [usize; 2]) -> Self {
             let rooms = || sizes.map(|bytes| Mutex::new(vec![u64::MAX; bytes.div_ceil(8)]));
             Self { sizes, rooms: (0..world).map(|_| rooms()).collect(), barrier: Barrier::new(world) }
@@ -221,7 +227,7 @@ mod tests {
         }
     }
 
-    struct Process<'a>(usize, &'a Rooms);
+    struct Process<'a>(usize, &'a Memory);
 
     impl SharedMemory for Process<'_> {
         fn rooms(&self) -> [usize; 2] {
@@ -230,19 +236,19 @@ mod tests {
 
         fn exchange(
             &self,
-            give: &mut dyn FnMut(&mut [u8]) -> Result<(), CommunicatorError>,
-            add: &mut dyn FnMut(&[&[u8]], &mut [u8]) -> Result<(), CommunicatorError>,
-            take: &mut dyn FnMut(&[&[u8]]) -> Result<(), CommunicatorError>,
-        ) -> Result<(), CommunicatorError> {
-            let Self(rank, Rooms { sizes, rooms, .. }) = self;
+            give: &mut dyn FnMut(&mut [u8]) -> Exchanged,
+            add: &mut dyn FnMut(&Rooms<'_>, &mut [u8]) -> Exchanged,
+            take: &mut dyn FnMut(&Rooms<'_>) -> Exchanged,
+        ) -> Exchanged {
+            let Self(rank, Memory { sizes, rooms, .. }) = self;
             let own = |room: usize| rooms[*rank][room].lock().unwrap();
             let bytes = |all: &[Vec<u64>], room: usize| -> Vec<Vec<u8>> {
-                all.iter().map(|words| bytemuck::cast_slice(words)[..sizes[room]].to_vec()).collect()
+                all.iter().map(|words| bytemuck::cast_slice::<u64, u8>(words)[..sizes[room]].to_vec()).collect()
             };
-            give(&mut bytemuck::cast_slice_mut(&mut own(0))[..sizes[0]])?;
+            give(&mut bytemuck::cast_slice_mut::<u64, u8>(&mut own(0))[..sizes[0]])?;
             let first = bytes(&self.1.all(0), 0);
             let first: Vec<&[u8]> = first.iter().map(Vec::as_slice).collect();
-            add(&first, &mut bytemuck::cast_slice_mut(&mut own(1))[..sizes[1]])?;
+            add(&first, &mut bytemuck::cast_slice_mut::<u64, u8>(&mut own(1))[..sizes[1]])?;
             let second = bytes(&self.1.all(1), 1);
             take(&second.iter().map(Vec::as_slice).collect::<Vec<_>>())
         }
@@ -282,8 +288,8 @@ mod tests {
     fn sums_have_the_bits_of_one_process() {
         for (world, count) in [(2, 2), (2, 7), (3, 5), (3, 2), (4, 13)] {
             let alone = bits(&nodes(0..count, count)[0]);
-            for sizes in [[100_000, 50_000], [2000, 900], [1_000_000, 60]] {
-                let rooms = Rooms::new(world, sizes);
+            for sizes in [[100_000, 50_000], [2000, 900], [20_000, 60]] {
+                let rooms = Memory::new(world, sizes);
                 let of_each: Vec<Vec<Node>> = (0..world).map(|r| nodes_of(share(count, r, world), count)).collect();
                 let sums: Vec<Vec<f32>> = thread::scope(|scope| {
                     let process = |rank: usize| {
@@ -313,7 +319,7 @@ mod tests {
 
     #[test]
     fn rooms_for_no_number_are_an_error() {
-        let (rooms, own) = (Rooms::new(1, [4, 4]), nodes(0..1, 2));
+        let (rooms, own) = (Memory::new(1, [4, 4]), nodes(0..1, 2));
         let line = Line::<f32>::of(&own[0]).unwrap();
         let of_each = [vec![Node::leaf(0), Node::leaf(1)]];
         let told = sum(&Process(0, &rooms), 0, &of_each, &[line], 6005, |_| Ok(())).unwrap_err().to_string();

@@ -30,7 +30,7 @@ use self::wait::Wait;
 use self::window::{Window, Without};
 #[cfg(feature = "nccl")]
 use super::nccl::Nccl;
-use super::{Communicator, CommunicatorError, Launched, Message, SharedMemory};
+use super::{Communicator, CommunicatorError, Exchanged, Launched, Message, Rooms, SharedMemory};
 
 /// The pause before MPI ends, or ends all processes.
 const BEFORE_THE_END: Duration = Duration::from_millis(100);
@@ -280,10 +280,10 @@ impl SharedMemory for Shared {
 
     fn exchange(
         &self,
-        give: &mut dyn FnMut(&mut [u8]) -> Result<(), CommunicatorError>,
-        add: &mut dyn FnMut(&[&[u8]], &mut [u8]) -> Result<(), CommunicatorError>,
-        take: &mut dyn FnMut(&[&[u8]]) -> Result<(), CommunicatorError>,
-    ) -> Result<(), CommunicatorError> {
+        give: &mut dyn FnMut(&mut [u8]) -> Exchanged,
+        add: &mut dyn FnMut(&Rooms<'_>, &mut [u8]) -> Exchanged,
+        take: &mut dyn FnMut(&Rooms<'_>) -> Exchanged,
+    ) -> Exchanged {
         let window = self.window.borrow();
         let window = window.as_ref().ok_or("the connection between the processes has ended")?;
         window.exchange(give, add, take, &|| self.reason_to_give_up())

@@ -17,7 +17,7 @@ use mpi::traits::CommunicatorCollectives;
 
 use super::transfer::succeeded;
 use super::wait::Wait;
-use crate::distributed::CommunicatorError;
+use crate::distributed::{CommunicatorError, Exchanged, Rooms};
 
 /// The bytes of the first room of a process where there is enough memory, and of the smallest one. Each exchange waits
 /// for all processes twice, so a larger room is better.
@@ -122,11 +122,11 @@ impl Window {
     /// up a wait for the others, if there is a reason.
     pub fn exchange(
         &self,
-        give: &mut dyn FnMut(&mut [u8]) -> Result<(), CommunicatorError>,
-        add: &mut dyn FnMut(&[&[u8]], &mut [u8]) -> Result<(), CommunicatorError>,
-        take: &mut dyn FnMut(&[&[u8]]) -> Result<(), CommunicatorError>,
+        give: &mut dyn FnMut(&mut [u8]) -> Exchanged,
+        add: &mut dyn FnMut(&Rooms<'_>, &mut [u8]) -> Exchanged,
+        take: &mut dyn FnMut(&Rooms<'_>) -> Exchanged,
         give_up: &dyn Fn() -> Option<CommunicatorError>,
-    ) -> Result<(), CommunicatorError> {
+    ) -> Exchanged {
         if self.is_busy.replace(true) {
             return Err("an exchange in shared memory was given up before".into());
         }
