@@ -44,7 +44,9 @@ impl Training {
         let mut tensors = candle_core::safetensors::load(start, &Device::Cpu)?;
         let mut take = |name: &str| tensors.remove(name).expect("the data is there");
         let (x, y) = (take("x"), take("y"));
-        let batches = (0..x.dim(0)?).map(|i| Ok((x.get(i)?.force_contiguous()?, y.get(i)?.force_contiguous()?))).collect::<Result<_>>()?;
+        let batches = (0..x.dim(0)?)
+            .map(|i| Ok((x.get(i)?.force_contiguous()?, y.get(i)?.force_contiguous()?)))
+            .collect::<Result<_>>()?;
         let map = VarMap::new();
         let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
         let model: Box<dyn Model> = match workload {
