@@ -4,9 +4,9 @@
 # Packages: cmaes 0.13.1, numpy 2.4.6 (Python 3.11).
 # Expected: `mean` is where the search begins and stays as it is, as with the other classes; two searches from one array
 #           with one seed ask for the same points.
-# Seen:     CMA (since 2022), XNES and MAPCMA copy the array. SepCMA takes it as its own mean and adds to it in each generation, so
-#           the array follows the search, and the second search from it begins where the first one ended. CatCMAwM does
-#           so as well, if it is given a mean. Nothing is raised.
+# Seen:     CMA (since 2022), XNES and MAPCMA copy the array. SepCMA takes it as its own mean and adds to it in each
+#           generation, so the array follows the search, and the second search from it begins where the first one ended.
+#           CatCMAwM does so as well, if it is given a mean. Nothing is raised.
 # Why it matters: restarts with a larger population, and repetitions with other seeds, take the start again. They are
 #           then no repetitions: each one continues the one before, and its result looks better than it is.
 set -euo pipefail
