@@ -4,7 +4,7 @@
 //! others are read one by one, which also finds the words for a mistake and its place.
 
 use super::frame::FrameOptions;
-use super::value::plain_number;
+use super::value::{plain_number, rounds_as_its_text};
 use super::words::Words;
 
 /// Some rows.
@@ -81,6 +81,15 @@ impl<'a> NumberRule<'a> {
             return self.missing();
         }
         self.checked(plain_number(text)?)
+    }
+
+    /// Returns the number that a text was parsed as; `None` if the text must be looked at.
+    #[inline]
+    pub fn of_parsed(&self, number: f64) -> Option<f64> {
+        if self.is_ambiguous || !rounds_as_its_text(number) {
+            return None;
+        }
+        self.checked(number)
     }
 
     /// Returns NaN if a value may be missing.

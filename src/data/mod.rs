@@ -41,6 +41,7 @@ mod dataset;
 mod defaults;
 mod delimiter;
 mod delivery;
+mod digits;
 mod documents;
 mod encoding;
 mod error;

@@ -114,7 +114,7 @@ impl fmt::Display for Number {
 /// Whether a number in 64 bits that a text was rounded to rounds to the same 32 bits as the text. Rounding keeps the order,
 /// so a text is on the same side as its number of the midpoint of two 32-bit numbers, unless it was rounded to the
 /// midpoint itself. Near the ends of the range there are other midpoints.
-fn rounds_as_its_text(exact: f64) -> bool {
+pub(super) fn rounds_as_its_text(exact: f64) -> bool {
     /// The bits that a number in 32 bits lacks.
     const LACKING: u64 = (1 << 29) - 1;
     const MIDPOINT: u64 = 1 << 28;

@@ -11,6 +11,7 @@ use memchr::{memchr, memchr_iter, memchr2};
 
 use crate::data::block::{Block, Expected, Filled, NumberRule};
 use crate::data::delimiter::{CommentMark, Delimiter};
+use crate::data::digits;
 use crate::data::first_lines::with_point;
 use crate::data::options::Decimal;
 use crate::data::words::Words;
@@ -53,19 +54,55 @@ impl Form {
     /// Reads the record at a place, and moves this to the next line. Returns whether it is a row, and not a line of blanks;
     /// `None` if it needs a closer look.
     fn record(&self, text: &str, at: &mut usize, columns: &mut [Column<'_>]) -> Option<bool> {
+        let point = self.point();
         for place in 0..self.width {
-            let (field, end) = self.field(text, *at)?;
+            let column = columns.get_mut(place)?;
+            let number = point.and_then(|point| self.number(text.as_bytes(), *at, point, column));
+            let end = match number {
+                Some(end) => end,
+                None => {
+                    let (field, end) = self.field(text, *at)?;
+                    if place == 0 && field.is_empty() && is_line_end(text, end) {
+                        *at = end + 1;
+                        return Some(false);
+                    }
+                    column.push(field, self.decimal)?;
+                    end
+                }
+            };
             *at = end + 1;
-            let is_last = text.as_bytes().get(end).is_none_or(|&byte| byte == b'\n');
-            if is_last && place == 0 && field.is_empty() {
-                return Some(false);
-            }
-            columns.get_mut(place)?.push(field, self.decimal)?;
-            if is_last {
+            if is_line_end(text, end) {
                 return (place + 1 == self.width).then_some(true);
             }
         }
         None
+    }
+
+    /// Returns the byte before the fraction of a number, unless the delimiter may be part of a number.
+    fn point(&self) -> Option<u8> {
+        let point = match self.decimal {
+            Decimal::Point => b'.',
+            Decimal::Comma => b',',
+        };
+        let delimiter = self.delimiter.byte();
+        (delimiter != point && delimiter != b'-' && !delimiter.is_ascii_digit()).then_some(point)
+    }
+
+    /// Adds the number that begins at `start` to a column of numbers, and returns the place of the delimiter or line end
+    /// after it; `None` if the field is something else, or in another notation.
+    fn number(&self, bytes: &[u8], start: usize, point: u8, column: &mut Column<'_>) -> Option<usize> {
+        let Column::Numbers(numbers, rule) = column else { return None };
+        let (number, length) = digits::number(bytes.get(start..)?, point)?;
+        let end = start + length;
+        let end = match bytes.get(end) {
+            None | Some(b'\n') => end,
+            // A line end follows, because there are no others.
+            Some(b'\r') => end + 1,
+            Some(&byte) if byte == self.delimiter.byte() => end,
+            Some(_) => return None,
+        };
+        numbers.push(rule.of_parsed(number)?);
+        Some(end)
     }
 
     /// Returns the field that begins at `start`, and the place of the delimiter or line end after it.
@@ -88,6 +125,11 @@ impl Form {
         };
         Some((trimmed(text.get(first..last)?), end))
     }
+}
+
+/// Whether a line ends at a place.
+fn is_line_end(text: &str, at: usize) -> bool {
+    text.as_bytes().get(at).is_none_or(|&byte| byte == b'\n')
 }
 
 /// Returns a field without blanks around it, of which most have none.

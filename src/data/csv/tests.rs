@@ -95,7 +95,10 @@ fn all_of(text: &str, config: &DataConfig, piece: Option<usize>) -> String {
 
 /// A text of rows that are mostly alike, in the columns of which are numbers, words and anything else.
 fn texts() -> impl Strategy<Value = String> {
-    let number = || select(vec!["1", "-2.50", "3e2", " 7 ", "16777217", "\"0.5\"", "1e-60", "0,25"]);
+    const PLAIN: [&str; 9] = ["1", "-2.50", "16777217", "-0", ".5", "-,5", "0,25", "0.1234567", "1234567.12345678"];
+    const OTHER: [&str; 9] =
+        ["3e2", " 7 ", "\"0.5\"", "1e-60", "1.", "2,", "+1", "-7\t", "1.00000005960464477540000001"];
+    let number = || select([PLAIN, OTHER].concat());
     let word = || select(vec!["x", "y z", "\"q\"", "\"a,b;c\"", " \"", "é", "\u{feff}x", "5 kg"]);
     let odd =
         || select(vec!["", "NA", "nan", "\"a\nb\"", "\"\"\"\"", "\"", "1e99", "a\"b", "\"a\"b", "#", "1,2;3", "\r"]);
@@ -136,6 +139,25 @@ proptest! {
             ..DataConfig::new("a.csv")
         };
         prop_assert_eq!(all_of(&text, &config, Some(piece)), all_of(&text, &config, None));
+    }
+}
+
+#[test]
+fn a_delimiter_may_be_a_character_of_numbers() {
+    for delimiter in ["-", ".", "0", "5", "e", " ", "+", ","] {
+        let text = ["a|b|y\n", &"1|2.5|7\n3|-4|6\r\n|1|8\n".repeat(3)].concat().replace('|', delimiter);
+        for decimal in [Decimal::Point, Decimal::Comma] {
+            let config = DataConfig {
+                delimiter: Some(Delimiter::try_from(delimiter.to_owned()).unwrap()),
+                task: Some(Task::Regression),
+                missing: Some(Missing::Mean),
+                decimal: Some(decimal),
+                ..DataConfig::new("a.csv")
+            };
+            for piece in [4, 30, 1000] {
+                assert_eq!(all_of(&text, &config, Some(piece)), all_of(&text, &config, None), "{delimiter:?}");
+            }
+        }
     }
 }
 
