@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::DataError;
 use super::packing::Packing;
+use super::{DataError, whole};
 use crate::memory::{self, Need};
 use crate::regular;
 
@@ -120,7 +120,7 @@ impl<'a> DataFile<'a> {
         let unreadable = |source| DataError::Read { path: path.into(), source };
         require_file(path)?;
         require_room(path, std::fs::metadata(path).map_err(unreadable)?.len(), "the file")?;
-        let bytes = regular::read(path).map_err(unreadable)?;
+        let bytes = whole::read(path).map_err(unreadable)?;
         let fingerprint = Fingerprint::of(&bytes);
         let packing = Packing::of(&bytes);
         is_readable(packing)?;

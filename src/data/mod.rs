@@ -103,6 +103,7 @@ mod tensors;
 mod text;
 mod unzstd;
 mod value;
+mod whole;
 mod words;
 mod written;
 
