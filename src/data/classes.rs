@@ -159,10 +159,15 @@ fn alike(names: &[String]) -> Option<(&String, &String)> {
 
 /// Whether the values are consecutive numbers, each once, in any order.
 fn counts_rows(values: &[f64]) -> bool {
+    // Sorting is only worth it if all are whole, and the first one and the last one are as far apart as they should be.
+    let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(low, high), &value| (low.min(value), high.max(value)));
+    if values.iter().any(|value| value.fract() != 0.0) || high - low != values.len() as f64 - 1.0 {
+        return false;
+    }
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let is_next = |pair: &[f64]| matches!(pair, [a, b] if a + 1.0 == *b);
-    values.len() >= FEW && values[0].fract() == 0.0 && sorted.windows(2).all(is_next)
+    values.len() >= FEW && sorted.windows(2).all(is_next)
 }
 
 /// Formats ascending numbers, with consecutive ones as ranges.
