@@ -102,17 +102,24 @@ impl Raw {
     /// Returns the rows as a tensor.
     fn tensor(&self, rows: usize, statistics: Option<&Statistics>, device: &Device) -> Result<Tensor, DataError> {
         let shape: Vec<usize> = [rows].into_iter().chain(self.shape()).collect();
-        let (read, width) = (self.reader(), shape.iter().skip(1).product::<usize>());
+        let width = shape.iter().skip(1).product::<usize>();
         let mut values = vec![0.0; rows * width];
-        values.par_chunks_mut((BLOCK * width).max(1)).enumerate().for_each(|(block, into)| {
-            let start = block * BLOCK;
-            let block = read(start..rows.min(start + BLOCK));
-            match statistics {
-                Some(statistics) => statistics.apply_to(&block, into),
-                None => into.iter_mut().zip(block).for_each(|(into, value)| *into = value as f32),
+        let blocks = values.par_chunks_mut((BLOCK * width).max(1)).enumerate();
+        let rows = |block: usize| block * BLOCK..rows.min((block + 1) * BLOCK);
+        match (statistics, self) {
+            (Some(statistics), _) => {
+                let read = self.reader();
+                blocks.for_each(|(block, into)| statistics.apply_to(&read(rows(block)), into));
             }
-        });
-        drop(read);
+            (None, Self::Numbers { values, .. }) => blocks.for_each(|(block, into)| {
+                let rows = rows(block);
+                into.copy_from_slice(&values[rows.start * width..rows.end * width]);
+            }),
+            (None, Self::Columns { frame, encoding }) => {
+                let encoder = encoding.encoder(&frame.columns);
+                blocks.for_each(|(block, into)| encoder.encode_to(rows(block), into));
+            }
+        }
         Ok(Tensor::from_vec(values, shape, device)?)
     }
 

@@ -30,9 +30,27 @@ impl Encoding {
 impl Encoder<'_> {
     /// Returns the numbers of some rows, row after row.
     pub fn encode(&self, rows: Range<usize>) -> Vec<f64> {
-        let width = self.encoding.width();
-        let mut values = vec![0.0; rows.len() * width];
-        let mut start = 0;
+        let mut values = vec![0.0; rows.len() * self.encoding.width()];
+        self.write(rows, &mut values);
+        if self.encoding.precision == Precision::Single {
+            values.iter_mut().for_each(|value| *value = f64::from(*value as f32));
+        }
+        values
+    }
+
+    /// Writes the numbers of some rows, row after row, rounded once to 32 bits, to places that are all 0.
+    pub fn encode_to(&self, rows: Range<usize>, into: &mut [f32]) {
+        /// As many rows as the fastest cache holds.
+        const FEW: usize = 128;
+        let width = self.encoding.width().max(1);
+        for (some, into) in into.chunks_mut(FEW * width).enumerate() {
+            let start = rows.start + some * FEW;
+            self.write(start..rows.end.min(start + FEW), into);
+        }
+    }
+
+    fn write<T: Real>(&self, rows: Range<usize>, values: &mut [T]) {
+        let (width, mut start) = (self.encoding.width().max(1), 0);
         let columns = self.columns.iter().zip(&self.encoding.columns).zip(&self.categories);
         for ((Column { cells, .. }, ColumnEncoding { encoding, .. }), known) in columns {
             let end = start + encoding.width();
@@ -40,10 +58,6 @@ impl Encoder<'_> {
             encoding.encode(cells, known, rows.clone(), places);
             start = end;
         }
-        if self.encoding.precision == Precision::Single {
-            values.iter_mut().for_each(|value| *value = f64::from(*value as f32));
-        }
-        values
     }
 
     /// Returns which of `rows` have categories that no training row has, for each column with such rows.
@@ -59,6 +73,24 @@ impl Encoder<'_> {
     }
 }
 
+/// A number as it is written.
+trait Real: Copy {
+    /// Rounds a number to this type.
+    fn of(number: f64) -> Self;
+}
+
+impl Real for f64 {
+    fn of(number: f64) -> Self {
+        number
+    }
+}
+
+impl Real for f32 {
+    fn of(number: f64) -> Self {
+        number as f32
+    }
+}
+
 /// Rows with a category that no training row has.
 #[derive(Clone, Debug)]
 pub(in crate::data) struct Unseen {
@@ -69,39 +101,39 @@ pub(in crate::data) struct Unseen {
 
 impl Kind {
     /// Writes rows of a column to their places, which are all 0. `known` has the category index of each distinct word.
-    fn encode<'a>(
+    fn encode<'a, T: Real + 'a>(
         &self,
         cells: &Cells,
         known: &[Option<usize>],
         rows: Range<usize>,
-        places: impl Iterator<Item = &'a mut [f64]>,
+        places: impl Iterator<Item = &'a mut [T]>,
     ) {
         match (self, cells) {
             (Self::Number { fill, indicator }, Cells::Numbers(numbers)) => {
                 for (&number, place) in numbers[rows].iter().zip(places) {
-                    place[0] = if number.is_nan() { fill.unwrap_or(0.0) } else { number };
+                    place[0] = T::of(if number.is_nan() { fill.unwrap_or(0.0) } else { number });
                     if *indicator {
-                        place[1] = f64::from(number.is_nan());
+                        place[1] = T::of(number.is_nan().into());
                     }
                 }
             }
             (Self::OneHot { .. }, Cells::Categories(words)) => {
                 for (&word, place) in words.rows()[rows].iter().zip(places) {
-                    known[word as usize].into_iter().for_each(|category| place[category] = 1.0);
+                    known[word as usize].into_iter().for_each(|category| place[category] = T::of(1.0));
                 }
             }
             (Self::Ordinal { .. }, Cells::Categories(words)) => {
                 for (&word, place) in words.rows()[rows].iter().zip(places) {
-                    place[0] = known[word as usize].map_or(-1.0, |category| category as f64);
+                    place[0] = T::of(known[word as usize].map_or(-1.0, |category| category as f64));
                 }
             }
             (Self::List { width, fill, indicator }, Cells::Lists(lists)) => {
                 for (list, place) in lists.rows().skip(rows.start).take(rows.len()).zip(places) {
                     for (at, (&number, place)) in list.iter().zip(place.iter_mut()).enumerate() {
-                        *place = if number.is_nan() { fill.get(at).copied().unwrap_or(0.0) } else { number };
+                        *place = T::of(if number.is_nan() { fill.get(at).copied().unwrap_or(0.0) } else { number });
                     }
                     if *indicator && let Some(mark) = place.get_mut(*width) {
-                        *mark = f64::from(list.iter().any(|number| number.is_nan()));
+                        *mark = T::of(list.iter().any(|number| number.is_nan()).into());
                     }
                 }
             }
