@@ -13,6 +13,7 @@ use super::labels::{Finished, Labels};
 use super::rows::OF_A_TABLE;
 use super::value::Value;
 use super::{Columns, DataError, Problem, Targets};
+use crate::memory::{self, Need};
 use column::ColumnBuilder;
 
 /// A frame under construction.
@@ -51,6 +52,20 @@ impl Builder {
     /// Returns what the values of each column must be for a block; `None` if the rows must be read one by one.
     pub fn expected(&self) -> Option<Vec<Expected<'_>>> {
         self.columns.iter().map(|column| column.expected(&self.rules)).collect()
+    }
+
+    /// Makes room for the `next` rows and for those that will probably `follow`, where there is no room for the next ones, so
+    /// that numbers are not copied each time that the room is doubled.
+    pub fn make_room(&mut self, next: usize, follow: usize) {
+        let rows = next.saturating_add(follow);
+        let mut short: Vec<_> = self.columns.iter_mut().filter_map(|column| column.without_room(next)).collect();
+        if short.is_empty() || !has_plenty(short.len(), rows) {
+            return;
+        }
+        for numbers in &mut short {
+            // Without so much memory, the rows may still fit.
+            let _ = memory::expect_failure(|| numbers.try_reserve(rows));
+        }
     }
 
     /// Adds the rows of `blocks` after `rows` rows, and returns how many blocks were added: those up to the first one with
@@ -129,6 +144,13 @@ impl Builder {
         layout.more_labels = places.collect();
         (columns, targets.into_iter().map(|(.., labels)| labels).collect(), layout)
     }
+}
+
+/// Whether there is much more memory than for rows of this many numbers, so that room for them takes nothing from what other
+/// rows need.
+pub(super) fn has_plenty(numbers: usize, rows: usize) -> bool {
+    let bytes = (4 * 8_u64).saturating_mul(numbers as u64).saturating_mul(rows as u64);
+    memory::require("the rows", vec![Need::new("numbers", bytes, "")], 0, Vec::new()).is_ok()
 }
 
 /// Joins the targets of several columns, which are values: those of a row follow each other. `None` without a column.

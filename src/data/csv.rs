@@ -140,6 +140,11 @@ impl Records for CsvRecords<'_> {
         self.ahead.blocks(content, at, &form, &expected)
     }
 
+    fn to_come(&self, blocks: usize, rows: usize) -> usize {
+        let length = self.text.content.map_or(0, <[u8]>::len);
+        self.ahead.to_come(length, self.place_of_next(), blocks, rows)
+    }
+
     fn pass(&mut self, taken: usize, _: usize) {
         self.moved = Some(self.ahead.pass(self.place_of_next(), taken));
     }

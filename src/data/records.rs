@@ -44,6 +44,13 @@ pub(super) trait Records {
         Vec::new()
     }
 
+    /// Returns about how many rows follow the `blocks` blocks that were read last, which have this many rows together; 0 if
+    /// that is not known.
+    fn to_come(&self, blocks: usize, rows: usize) -> usize {
+        let _ = (blocks, rows);
+        0
+    }
+
     /// Passes over the first `taken` of the blocks that were read last, with this many rows together. The records of the
     /// others are read one by one.
     fn pass(&mut self, taken: usize, rows: usize) {
@@ -85,7 +92,9 @@ fn take(
     blocks: Vec<Block>,
 ) -> Result<usize, DataError> {
     let each: Vec<usize> = blocks.iter().map(|block| block.rows).collect();
-    require_room(records.path(), rows, each.iter().sum(), builder)?;
+    let next = each.iter().sum();
+    require_room(records.path(), rows, next, builder)?;
+    builder.make_room(next, records.to_come(each.len(), next));
     let taken = builder.extend(rows, blocks);
     let rows = each.iter().take(taken).sum();
     records.pass(taken, rows);

@@ -143,6 +143,17 @@ impl ColumnBuilder {
         }
     }
 
+    /// Returns its numbers, if it has any, and no room for the `next` ones. The first ones of all are taken as they come.
+    pub fn without_room(&mut self, next: usize) -> Option<&mut Vec<f64>> {
+        match self {
+            Self::Numbers(numbers) | Self::Target { labels: Labels::Values(numbers), .. } => {
+                let is_short = !numbers.is_empty() && numbers.capacity() - numbers.len() < next;
+                is_short.then_some(numbers)
+            }
+            _ => None,
+        }
+    }
+
     /// Adds the values of blocks, and returns how many blocks were added: those up to the first one with a value that needs
     /// a closer look.
     pub fn append(&mut self, blocks: Vec<Filled>, rules: &Rules) -> usize {

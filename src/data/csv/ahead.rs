@@ -11,6 +11,9 @@ use crate::data::block::{Block, Expected};
 /// The least number of bytes of a piece. It ends with a line.
 const PIECE: usize = 256 << 10;
 
+/// The number of pieces for each thread, which wait for the slowest one.
+const EACH: usize = 4;
+
 /// The pieces at a place in the text.
 pub(super) struct Ahead {
     /// The least number of bytes of a piece.
@@ -41,7 +44,7 @@ impl Ahead {
 
     /// Returns the plain pieces that begin at `at`.
     pub fn blocks(&mut self, content: &[u8], at: usize, form: &Form, expected: &[Expected<'_>]) -> Vec<Block> {
-        let most = 2 * rayon::current_num_threads();
+        let most = EACH * rayon::current_num_threads();
         let pieces = self.pieces(content, at, (most >> self.shrunk).max(1));
         let read = |piece: &Range<usize>| form.read(content.get(piece.clone())?, expected);
         let blocks: Vec<Option<Block>> = match pieces.as_slice() {
@@ -54,6 +57,14 @@ impl Ahead {
             self.pass(at, 0);
         }
         blocks
+    }
+
+    /// Returns about how many rows follow the `blocks` plain pieces from `at` in a text of `length` bytes, which have this many
+    /// `rows`: a few more than there are if all rows are equally long.
+    pub fn to_come(&self, length: usize, at: usize, blocks: usize, rows: usize) -> usize {
+        let Some(&end) = blocks.checked_sub(1).and_then(|last| self.ends.get(last)) else { return 0 };
+        let share = length.saturating_sub(end) as f64 / end.saturating_sub(at).max(1) as f64;
+        (share * rows as f64 * 1.02) as usize
     }
 
     /// Passes over the first `taken` pieces from `at`, and returns the place after them. Where there is a next piece, its
