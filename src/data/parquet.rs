@@ -8,20 +8,23 @@ mod index;
 mod kinds;
 mod values;
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 use parquet::record::Field;
 use parquet::record::reader::RowIter;
 use parquet::schema::types::{Type, TypePtr};
+use rayon::prelude::*;
 
 pub(super) use self::index::settled;
 use self::kinds::Kind;
 use super::block::{Block, Expected};
-use super::builder::Builder;
+use super::builder::{Builder, has_plenty};
 use super::columns::double;
 use super::error::describe;
 use super::file::{self, DataFile};
@@ -33,6 +36,9 @@ use crate::regular;
 
 /// The remedy for a damaged file.
 const AGAIN: &str = "; fetch or write it again";
+
+/// Most rows of several row groups that are read at once.
+const MOST_AT_ONCE: u64 = 1 << 20;
 
 /// Reads the table in `file`, and returns the number of its rows.
 pub(super) fn read(DataFile { path, content, .. }: DataFile, reader: &mut FrameReader) -> Result<usize, DataError> {
@@ -134,12 +140,28 @@ impl ParquetRecords {
     }
 }
 
-/// Whether the memory can hold the numbers that a row group says that it has. If not, it is read row by row, and refused
-/// where it becomes too large, because it may say so wrongly.
-fn is_held(file: &dyn FileReader, group: usize, expected: &[Expected<'_>]) -> bool {
-    let Some(group) = file.metadata().row_groups().get(group) else { return false };
-    let used = expected.iter().filter(|expected| !matches!(expected, Expected::Ignored)).count();
-    let bytes = u64::try_from(group.num_rows()).unwrap_or(u64::MAX).saturating_mul(8 * used as u64);
+/// Returns the number of columns that are used.
+fn used(expected: &[Expected<'_>]) -> usize {
+    expected.iter().filter(|expected| !matches!(expected, Expected::Ignored)).count()
+}
+
+/// Returns the number of rows for which the first row group has room, so that its numbers are not copied when those of others
+/// are added.
+fn room(file: &dyn FileReader, expected: &[Expected<'_>]) -> usize {
+    let rows = usize::try_from(file.metadata().file_metadata().num_rows()).unwrap_or(0);
+    if has_plenty(used(expected), rows) { rows } else { 0 }
+}
+
+/// Whether the memory can hold the numbers that row groups say that they have. If not, they are read row by row, and refused
+/// where they become too large, because they may say so wrongly.
+fn are_held(file: &dyn FileReader, groups: Range<usize>, expected: &[Expected<'_>]) -> bool {
+    let Some(groups) = file.metadata().row_groups().get(groups) else { return false };
+    let rows = |group: &RowGroupMetaData| u64::try_from(group.num_rows()).unwrap_or(u64::MAX);
+    let rows = groups.iter().map(rows).fold(0, u64::saturating_add);
+    if groups.len() > 1 && rows > MOST_AT_ONCE {
+        return false;
+    }
+    let bytes = rows.saturating_mul(8 * used(expected) as u64);
     memory::require("the rows", vec![Need::new("numbers", bytes, "")], 0, Vec::new()).is_ok()
 }
 
@@ -227,12 +249,18 @@ impl Records for ParquetRecords {
 
     fn blocks(&mut self, builder: &Builder) -> Vec<Block> {
         let (Some(file), false) = (&self.file, self.is_careful || self.is_at_end()) else { return Vec::new() };
-        let block = builder.expected().and_then(|expected| {
-            is_held(file.as_ref(), self.groups, &expected)
-                .then(|| groups::read(file.as_ref(), self.groups, &expected))?
+        let blocks = builder.expected().map_or_else(Vec::new, |expected| {
+            let file = file.as_ref();
+            let ends = (self.groups + 1..=file.num_row_groups()).take(rayon::current_num_threads());
+            let end = ends.take_while(|&end| are_held(file, self.groups..end, &expected)).last();
+            let groups = self.groups..end.unwrap_or(self.groups);
+            let room = if groups.start == 0 { room(file, &expected) } else { 0 };
+            let read = |group| groups::read(file, group, if group == 0 { room } else { 0 }, &expected);
+            let blocks: Vec<Option<Block>> = groups.into_par_iter().map(read).collect();
+            blocks.into_iter().map_while(|block| block).collect()
         });
-        self.is_careful = block.is_none();
-        block.into_iter().collect()
+        self.is_careful = blocks.is_empty();
+        blocks
     }
 
     fn pass(&mut self, taken: usize, rows: usize) {

@@ -18,7 +18,13 @@ pub enum Cells {
 }
 
 /// Writes a file of these columns.
+#[allow(dead_code, reason = "as above")]
 pub fn write_parquet(path: &Path, columns: &[(&str, Cells)]) {
+    write_groups(path, columns, usize::MAX);
+}
+
+/// Writes a file of these columns, with at most this many rows in a row group.
+pub fn write_groups(path: &Path, columns: &[(&str, Cells)], most: usize) {
     let field = |(name, cells): &(&str, Cells)| {
         let (physical, converted) = match cells {
             Cells::Integers(_) => (Physical::INT64, ConvertedType::NONE),
@@ -31,19 +37,33 @@ pub fn write_parquet(path: &Path, columns: &[(&str, Cells)]) {
     let fields = columns.iter().map(field).collect();
     let schema = Arc::new(Type::group_type_builder("rows").with_fields(fields).build().unwrap());
     let mut writer = SerializedFileWriter::new(File::create(path).unwrap(), schema, Arc::default()).unwrap();
-    let mut group = writer.next_row_group().unwrap();
-    for (_, cells) in columns {
-        match cells {
-            Cells::Integers(cells) => write_column::<Int64Type>(&mut group, cells.iter().copied()),
-            Cells::Doubles(cells) => write_column::<DoubleType>(&mut group, cells.iter().copied()),
-            Cells::Words(cells) => {
-                let words = cells.iter().map(|word| word.as_ref().map(|word| ByteArray::from(word.as_str())));
-                write_column::<ByteArrayType>(&mut group, words);
+    let rows = columns.first().map_or(0, |(_, cells)| cells.len());
+    for start in (0..rows).step_by(most) {
+        let rows = start..rows.min(start.saturating_add(most));
+        let mut group = writer.next_row_group().unwrap();
+        for (_, cells) in columns {
+            match cells {
+                Cells::Integers(cells) => write_column::<Int64Type>(&mut group, cells[rows.clone()].iter().copied()),
+                Cells::Doubles(cells) => write_column::<DoubleType>(&mut group, cells[rows.clone()].iter().copied()),
+                Cells::Words(cells) => {
+                    let word = |word: &Option<String>| word.as_deref().map(ByteArray::from);
+                    write_column::<ByteArrayType>(&mut group, cells[rows.clone()].iter().map(word));
+                }
             }
         }
+        group.close().unwrap();
     }
-    group.close().unwrap();
     writer.close().unwrap();
+}
+
+impl Cells {
+    fn len(&self) -> usize {
+        match self {
+            Self::Integers(cells) => cells.len(),
+            Self::Doubles(cells) => cells.len(),
+            Self::Words(cells) => cells.len(),
+        }
+    }
 }
 
 fn write_column<T: DataType>(

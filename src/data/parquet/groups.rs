@@ -9,25 +9,33 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use parquet::basic::ConvertedType;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
-use parquet::data_type::{ByteArray, ByteArrayType, DataType};
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType};
 use parquet::file::reader::{FileReader, RowGroupReader};
 use rayon::prelude::*;
 
-use crate::data::block::{Block, Expected, Filled};
+use crate::cpu::vectorized;
+use crate::data::block::{Block, Expected, Filled, NumberRule};
 use crate::data::value::Number;
 use crate::data::words::Words;
+use crate::memory;
 
 /// Number of rows of a batch. A file of few bytes may say that it has many rows, so that no more are prepared for.
 const BATCH: usize = 8192;
 
+/// For how many rows there is room at most before they are read.
+const MOST_ROOM: usize = 1 << 20;
+
 /// Returns the rows of a row group as columns that are as `expected`; `None` if there is something in it that needs a
 /// closer look.
-pub(super) fn read(file: &dyn FileReader, group: usize, expected: &[Expected<'_>]) -> Option<Block> {
+///
+/// There is `room` for this many rows, if the group has fewer.
+pub(super) fn read(file: &dyn FileReader, group: usize, room: usize, expected: &[Expected<'_>]) -> Option<Block> {
     let group = catch_unwind(AssertUnwindSafe(|| file.get_row_group(group).ok())).ok()??;
     let rows = usize::try_from(group.metadata().num_rows()).ok()?;
+    let room = room.max(rows).min(MOST_ROOM);
     let leaves = leaves(group.as_ref(), expected.len());
     let read = |(place, (expected, leaf)): (usize, (&Expected<'_>, Option<usize>))| {
-        let column = || Column { group: group.as_ref(), leaf: leaf?, rows }.read(expected);
+        let column = || Column { group: group.as_ref(), leaf: leaf?, rows, room }.read(expected);
         // The crate may panic at a damaged file.
         Some((place, catch_unwind(AssertUnwindSafe(column)).ok().flatten()?))
     };
@@ -54,6 +62,8 @@ struct Column<'a> {
     group: &'a dyn RowGroupReader,
     leaf: usize,
     rows: usize,
+    /// For how many numbers there is room at first.
+    room: usize,
 }
 
 impl Column<'_> {
@@ -74,12 +84,41 @@ impl Column<'_> {
             }
             ColumnReader::Int64ColumnReader(reader) => self.numbers(reader, expected, |&number| integer(number.into())),
             ColumnReader::FloatColumnReader(reader) => self.numbers(reader, expected, |&number| Number::Single(number)),
-            ColumnReader::DoubleColumnReader(reader) => {
-                self.numbers(reader, expected, |&number| Number::Double(number))
-            }
+            ColumnReader::DoubleColumnReader(reader) => self.doubles(reader, expected),
             ColumnReader::ByteArrayColumnReader(reader) => self.words(reader, expected),
             ColumnReader::Int96ColumnReader(_) | ColumnReader::FixedLenByteArrayColumnReader(_) => None,
         }
+    }
+
+    /// Returns numbers that are stored as they are needed, mostly without looking at each.
+    fn doubles(&self, mut reader: ColumnReaderImpl<DoubleType>, expected: &Expected<'_>) -> Option<Filled> {
+        let rule = match *expected {
+            Expected::Numbers(rule) => rule,
+            Expected::Unknown(missing) => NumberRule::of_feature(missing),
+            Expected::Words(_) | Expected::Ignored => {
+                return self.numbers(reader, expected, |&number| Number::Double(number));
+            }
+        };
+        let (mut numbers, mut levels) = (self.room(), Vec::new());
+        while numbers.len() < self.rows {
+            let (start, rest) = (numbers.len(), self.rows - numbers.len());
+            let read = self.records(&mut reader, rest, &mut levels, &mut numbers)?;
+            let fresh = numbers.get(start..)?;
+            if fresh.len() == read && vectorized(|| are_single(fresh)) {
+                fresh.iter().try_for_each(|&number| rule.checked(number).map(drop))?;
+                continue;
+            }
+            let fresh = numbers.split_off(start);
+            each(&fresh, &levels, read, |value| {
+                numbers.push(match value.filter(|value| !value.is_nan()) {
+                    Some(&number) => rule.checked(Number::Double(number).value().ok()?)?,
+                    None => rule.missing()?,
+                });
+                Some(())
+            })?;
+        }
+        let is_unknown = matches!(expected, Expected::Unknown(_)) && numbers.iter().all(|number| number.is_nan());
+        Some(if is_unknown { Filled::Missing(self.rows) } else { Filled::Numbers(numbers) })
     }
 
     /// Returns numbers as such, or as words in a column of words.
@@ -126,7 +165,10 @@ impl Column<'_> {
 
     /// Returns room for the numbers, or for the first of very many.
     fn room(&self) -> Vec<f64> {
-        Vec::with_capacity(self.rows.min(1 << 20))
+        let mut numbers = Vec::new();
+        // Without so much memory, the rows may still fit.
+        let _ = memory::expect_failure(|| numbers.try_reserve_exact(self.room));
+        numbers
     }
 
     /// Returns words.
@@ -156,28 +198,48 @@ impl Column<'_> {
         mut reader: ColumnReaderImpl<T>,
         mut take: impl FnMut(Option<&T::T>) -> Option<()>,
     ) -> Option<()> {
-        let is_optional = self.group.metadata().schema_descr().column(self.leaf).max_def_level() > 0;
         let (mut values, mut levels, mut rows) = (Vec::new(), Vec::new(), self.rows);
         while rows > 0 {
             values.clear();
-            levels.clear();
-            let of_values = is_optional.then_some(&mut levels);
-            let (read, ..) = reader.read_records(rows.min(BATCH), of_values, None, &mut values).ok()?;
-            if read == 0 || read > rows {
-                return None;
-            }
+            let read = self.records(&mut reader, rows, &mut levels, &mut values)?;
             rows -= read;
-            if values.len() == read {
-                values.iter().try_for_each(|value| take(Some(value)))?;
-                continue;
-            }
-            let mut there = values.iter();
-            for level in levels.get(..read)? {
-                take(if *level > 0 { Some(there.next()?) } else { None })?;
-            }
+            each(&values, &levels, read, &mut take)?;
         }
         Some(())
     }
+
+    /// Reads some of the next `rows` rows, and returns their number. Values that are there are added to `values`; if some are
+    /// not, `levels` say of each row whether it has one.
+    fn records<T: DataType>(
+        &self,
+        reader: &mut ColumnReaderImpl<T>,
+        rows: usize,
+        levels: &mut Vec<i16>,
+        values: &mut Vec<T::T>,
+    ) -> Option<usize> {
+        levels.clear();
+        let is_optional = self.group.metadata().schema_descr().column(self.leaf).max_def_level() > 0;
+        let (read, ..) = reader.read_records(rows.min(BATCH), is_optional.then_some(levels), None, values).ok()?;
+        (1..=rows).contains(&read).then_some(read)
+    }
+}
+
+/// Passes the value of each of `rows` rows to `take`, until this returns `None`, which is then the result.
+fn each<T>(values: &[T], levels: &[i16], rows: usize, mut take: impl FnMut(Option<&T>) -> Option<()>) -> Option<()> {
+    if values.len() == rows {
+        return values.iter().try_for_each(|value| take(Some(value)));
+    }
+    let mut there = values.iter();
+    for level in levels.get(..rows)? {
+        take(if *level > 0 { Some(there.next()?) } else { None })?;
+    }
+    Some(())
+}
+
+/// Whether all numbers are finite in 32 bits.
+#[inline(always)]
+fn are_single(numbers: &[f64]) -> bool {
+    numbers.iter().fold(true, |are, &number| are & (number as f32).is_finite())
 }
 
 /// Numbers as words.

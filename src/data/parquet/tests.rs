@@ -58,12 +58,25 @@ fn row_groups_on_all_threads_are_what_row_after_row_is() {
         ],
         vec![("a", doubles(&[Some(1.0), Some(1e300), Some(2.0)])), ("b", integers(&large)), ("y", integers(&labels))],
         vec![("a", doubles(&whole)), ("b", integers(&large)), ("y", integers(&[Some(1), None, Some(2)]))],
+        // What is different begins in a later row group.
+        vec![
+            ("a", files::Cells::Doubles([vec![Some(1.0); 5000], vec![None; 4000]].concat())),
+            ("b", files::Cells::Doubles([vec![None; 5000], vec![Some(2.5); 4000]].concat())),
+            ("y", integers(&labels)),
+        ],
+        vec![
+            ("a", files::Cells::Doubles([vec![Some(1.0); 8000], vec![Some(-1e300)], vec![Some(2.0); 999]].concat())),
+            ("b", files::Cells::Integers([vec![None; 5000], vec![Some(2); 4000]].concat())),
+            ("y", integers(&labels)),
+        ],
     ];
     let mut paths = Vec::new();
     for (number, columns) in cases.iter().enumerate() {
-        let path = folder.path().join(format!("{number}.parquet"));
-        files::write_parquet(&path, columns);
-        paths.push(path);
+        for most in [2000, usize::MAX] {
+            let path = folder.path().join(format!("{number} of {most}.parquet"));
+            files::write_groups(&path, columns, most);
+            paths.push(path);
+        }
     }
     let kept =
         ["people.snappy.parquet", "parquet/lists.parquet", "parquet/times.parquet", "parquet/decimals.brotli.parquet"];
