@@ -24,6 +24,9 @@ pub(super) trait Number:
     /// Returns the square root.
     fn root(self) -> Self;
 
+    /// Returns the size without the sign.
+    fn size(self) -> Self;
+
     /// Returns the larger of two; one that is not a number stays so.
     fn larger(self, other: Self) -> Self;
 
@@ -46,13 +49,6 @@ pub(super) trait Number:
     #[inline(always)]
     fn positive(self) -> Self {
         self.by_sign([0.0, 0.0, 1.0])
-    }
-
-    /// Returns the size without the sign.
-    #[inline(always)]
-    fn size(self) -> Self {
-        let opposite = -self.clone();
-        self.larger(opposite)
     }
 
     /// Returns its square.
@@ -100,6 +96,11 @@ macro_rules! number {
             #[inline(always)]
             fn root(self) -> Self {
                 self.sqrt()
+            }
+
+            #[inline(always)]
+            fn size(self) -> Self {
+                self.abs()
             }
 
             #[inline(always)]
@@ -208,6 +209,10 @@ impl Number for Whole {
 
     fn root(self) -> Self {
         self.then(Tensor::sqrt)
+    }
+
+    fn size(self) -> Self {
+        self.then(Tensor::abs)
     }
 
     fn larger(self, other: Self) -> Self {

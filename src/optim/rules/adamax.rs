@@ -1,15 +1,16 @@
 //! Adamax: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (ICLR 2015), algorithm 2, in the form of
 //! `torch.optim.Adamax`.
 
-use candle_core::{DType, Result, WithDType};
+use candle_core::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::super::formula::Formula;
+use super::super::number::Number;
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
 use super::moments::{self, corrections, default_betas, default_eps};
 use super::variants::{Variant, is_default};
-use crate::cpu::Element;
 
 /// Adam with a decaying maximum of gradients in place of the second moment, like `torch.optim.Adamax`: Kingma and Ba,
 /// ICLR 2015, algorithm 2.
@@ -58,11 +59,11 @@ impl UpdateRule for Adamax {
     }
 
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        match tensors.slice_dtype() {
-            Some(DType::F32) => self.fused::<f32>(tensors, step),
-            Some(DType::F64) => self.fused::<f64>(tensors, step),
-            _ => self.reference(tensors, step),
-        }
+        let [shrink, decay] = self.variant.decay(step);
+        // PyTorch takes it into the maximum, Keras adds it outside.
+        let [outer, inner] = self.variant.eps(self.eps);
+        let betas = [step.momentum, self.betas[1]];
+        Numbers { step_size: step_size(step), betas, inner, outer, shrink, decay }.update(tensors)
     }
 }
 
@@ -72,41 +73,25 @@ fn step_size(step: &Step) -> f64 {
     step.lr / correction
 }
 
-impl Adamax {
-    /// Makes one pass over the slices of the parameter.
-    fn fused<T: Element>(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        let of = <T as WithDType>::from_f64;
-        let (beta2, take) = (of(self.betas[1]), of(1.0 - step.momentum));
-        let (scale, step_size) = (of(tensors.gradient_scale), of(step_size(step)));
-        let [shrink, decay] = self.variant.decay(step).map(of);
-        // PyTorch takes it into the maximum, Keras adds it outside.
-        let [outer, inner] = self.variant.eps(self.eps).map(of);
-        tensors.in_place(|[p, m, u]: [&mut [T]; 3], g| {
-            for (((p, m), u), g) in p.iter_mut().zip(m).zip(u).zip(g) {
-                let (weight, mean, largest) = (*p, *m, *u * beta2);
-                let g = *g * scale + decay * weight;
-                let mean = mean + take * (g - mean);
-                let size = g.abs() + inner;
-                // A gradient that is not a number stays one, as in PyTorch's maximum.
-                let largest = if largest > size { largest } else { size };
-                *m = mean;
-                *u = largest;
-                *p = weight * shrink - step_size * (mean / (largest + outer));
-            }
-        })
-    }
+/// The numbers of an update.
+#[derive(Clone, Copy)]
+struct Numbers {
+    step_size: f64,
+    betas: [f64; 2],
+    inner: f64,
+    outer: f64,
+    shrink: f64,
+    decay: f64,
+}
 
-    /// Makes the same update with tensor operations, for half precision and for devices whose memory is not accessible.
-    fn reference(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        let ([shrink, decay], [outer, inner]) = (self.variant.decay(step), self.variant.eps(self.eps));
-        let p = tensors.weights()?;
-        let g = (tensors.gradient()? + (&p * decay)?)?;
-        let m = tensors.state(0)?;
-        let m = (&m + ((&g - &m)? * (1.0 - step.momentum))?)?;
-        let u = (tensors.state(1)? * self.betas[1])?.maximum(&(g.abs()? + inner)?)?;
-        tensors.set_state(0, &m)?;
-        tensors.set_state(1, &u)?;
-        let moved = ((m / (u + outer)?)? * step_size(step))?;
-        tensors.set_weights(&((p * shrink)? - moved)?)
+impl Formula<3> for Numbers {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight, mean, largest]: [X; 3], gradient: X) -> [X; 3] {
+        let g = gradient + weight.clone().times(self.decay);
+        let mean = mean.mean_with(g.clone(), 1.0 - self.betas[0]);
+        // A gradient that is not a number stays one, as in PyTorch's maximum.
+        let largest = largest.times(self.betas[1]).larger(g.size().plus(self.inner));
+        let direction = mean.clone() / largest.clone().plus(self.outer);
+        [weight.times(self.shrink) - direction.times(self.step_size), mean, largest]
     }
 }

@@ -72,6 +72,13 @@ fn corrections_in_f32(betas: [f64; 2], updates_before: u64) -> [f64; 2] {
     })
 }
 
+/// Returns both moments after a gradient.
+#[inline(always)]
+pub(super) fn advanced<X: Number>(betas: [f64; 2], mean: X, square: X, g: X) -> [X; 2] {
+    let mean = mean.mean_with(g.clone(), 1.0 - betas[0]);
+    [mean, square.times(betas[1]) + g.clone().times(1.0 - betas[1]) * g]
+}
+
 /// An update of one parameter, by `step_size * mean / (sqrt(square) / root_correction + eps)`. AdamW multiplies the
 /// weights by `shrink`; Adam adds `decay` times the weights to the gradient. AMSGrad takes the largest of
 /// `square / square_correction`.
@@ -116,13 +123,6 @@ impl Moments {
         }
     }
 
-    /// Returns both moments after a gradient.
-    #[inline(always)]
-    fn advanced<X: Number>(self, mean: X, square: X, g: X) -> [X; 2] {
-        let mean = mean.mean_with(g.clone(), 1.0 - self.betas[0]);
-        [mean, square.times(self.betas[1]) + g.clone().times(1.0 - self.betas[1]) * g]
-    }
-
     /// Returns a weight after its movement.
     #[inline(always)]
     fn moved<X: Number>(self, weight: X, mean: X, square: X) -> X {
@@ -142,7 +142,7 @@ impl Formula<3> for Moments {
     #[inline(always)]
     fn apply<X: Number>(self, [weight, mean, square]: [X; 3], gradient: X) -> [X; 3] {
         let g = gradient + weight.clone().times(self.decay);
-        let [mean, square] = self.advanced(mean, square, g);
+        let [mean, square] = advanced(self.betas, mean, square, g);
         [self.moved(weight, mean.clone(), square.clone()), mean, square]
     }
 }
@@ -158,7 +158,7 @@ impl<const CORRECTED: bool> Formula<4> for WithLargest<CORRECTED> {
     fn apply<X: Number>(self, [weight, mean, square, largest]: [X; 4], gradient: X) -> [X; 4] {
         let Self(moments) = self;
         let g = gradient + weight.clone().times(moments.decay);
-        let [mean, square] = moments.advanced(mean, square, g);
+        let [mean, square] = advanced(moments.betas, mean, square, g);
         // A square that is not a number stays one, as in PyTorch's maximum.
         let present = if CORRECTED { square.clone().over(moments.square_correction) } else { square.clone() };
         let largest = largest.larger(present);

@@ -1,14 +1,15 @@
 //! NAdam: Dozat, "Incorporating Nesterov Momentum into Adam" (ICLR 2016 workshop), in the form of `torch.optim.NAdam`.
 
-use candle_core::{DType, Result, WithDType};
+use candle_core::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::super::formula::Formula;
+use super::super::number::Number;
 use super::super::{BaseHyperparams, OptimError, Step, Update, UpdateRule};
 use super::moments::{self, STATES, corrections, default_betas, default_eps};
 use super::variants::Decoupled;
-use crate::cpu::Element;
 
 /// Adam with Nesterov momentum that grows over the run, like `torch.optim.NAdam`: Dozat, ICLR 2016. A schedule of the
 /// momentum does not drive it, because each update depends on the product of all momenta before.
@@ -118,77 +119,48 @@ impl NAdam {
     }
 }
 
-/// The numbers of an update: the weights are multiplied by `shrink` and move against
-/// `(of_gradient * g + of_mean * mean) / (sqrt(square) / root_correction + eps)`.
-struct Numbers {
-    of_gradient: f64,
-    of_mean: f64,
-    root_correction: f64,
-    shrink: f64,
-    decay: f64,
-}
-
 impl Momenta {
-    fn numbers(self, rule: &NAdam, step: &Step) -> Numbers {
+    fn update(self, rule: &NAdam, tensors: &Update<'_>, step: &Step) -> Result<()> {
         let Self { now, next, product } = self;
         let [_, second_correction] = corrections(rule.betas, step.updates_before);
         let (shrink, decay) = match rule.decoupled_weight_decay {
             true => (Decoupled::Rate.shrink(step), 0.0),
             false => (1.0, step.weight_decay),
         };
-        Numbers {
+        let numbers = Numbers {
             of_gradient: step.lr * (1.0 - now) / (1.0 - product),
             of_mean: step.lr * next / (1.0 - product * next),
             root_correction: second_correction.sqrt(),
+            betas: rule.betas,
+            eps: rule.eps,
             shrink,
             decay,
-        }
-    }
-
-    fn update(self, rule: &NAdam, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        let numbers = self.numbers(rule, step);
-        match tensors.slice_dtype() {
-            Some(DType::F32) => numbers.fused::<f32>(rule, tensors),
-            Some(DType::F64) => numbers.fused::<f64>(rule, tensors),
-            _ => numbers.reference(rule, tensors),
-        }
+        };
+        numbers.update(tensors)
     }
 }
 
-impl Numbers {
-    /// Makes one pass over the slices of the parameter.
-    fn fused<T: Element>(&self, rule: &NAdam, tensors: &Update<'_>) -> Result<()> {
-        let of = <T as WithDType>::from_f64;
-        let (of_gradient, of_mean, root_correction) =
-            (of(self.of_gradient), of(self.of_mean), of(self.root_correction));
-        let (beta2, take1, take2) = (of(rule.betas[1]), of(1.0 - rule.betas[0]), of(1.0 - rule.betas[1]));
-        let (scale, shrink, decay, eps) = (of(tensors.gradient_scale), of(self.shrink), of(self.decay), of(rule.eps));
-        tensors.in_place(|[p, m, v]: [&mut [T]; 3], g| {
-            for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
-                let (weight, mean, square) = (*p, *m, *v);
-                let g = *g * scale + decay * weight;
-                let mean = mean + take1 * (g - mean);
-                let square = square * beta2 + take2 * g * g;
-                let denominator = square.sqrt() / root_correction + eps;
-                *m = mean;
-                *v = square;
-                *p = weight * shrink - of_gradient * (g / denominator) - of_mean * (mean / denominator);
-            }
-        })
-    }
+/// The numbers of an update: the weights are multiplied by `shrink` and move against
+/// `(of_gradient * g + of_mean * mean) / (sqrt(square) / root_correction + eps)`.
+#[derive(Clone, Copy)]
+struct Numbers {
+    of_gradient: f64,
+    of_mean: f64,
+    root_correction: f64,
+    betas: [f64; 2],
+    eps: f64,
+    shrink: f64,
+    decay: f64,
+}
 
-    /// Makes the same update with tensor operations, for half precision and for devices whose memory is not accessible.
-    fn reference(&self, rule: &NAdam, tensors: &Update<'_>) -> Result<()> {
-        let p = tensors.weights()?;
-        let g = (tensors.gradient()? + (&p * self.decay)?)?;
-        let m = tensors.state(0)?;
-        let m = (&m + ((&g - &m)? * (1.0 - rule.betas[0]))?)?;
-        let v = ((tensors.state(1)? * rule.betas[1])? + (g.sqr()? * (1.0 - rule.betas[1]))?)?;
-        tensors.set_state(0, &m)?;
-        tensors.set_state(1, &v)?;
-        let denominator = ((v.sqrt()? / self.root_correction)? + rule.eps)?;
-        let moved = ((g / &denominator)? * self.of_gradient)?;
-        let moved = (moved + ((m / denominator)? * self.of_mean)?)?;
-        tensors.set_weights(&((p * self.shrink)? - moved)?)
+impl Formula<3> for Numbers {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight, mean, square]: [X; 3], gradient: X) -> [X; 3] {
+        let g = gradient + weight.clone().times(self.decay);
+        let [mean, square] = moments::advanced(self.betas, mean, square, g.clone());
+        let denominator = square.clone().root().over(self.root_correction).plus(self.eps);
+        let by_gradient = (g / denominator.clone()).times(self.of_gradient);
+        let by_mean = (mean.clone() / denominator).times(self.of_mean);
+        [weight.times(self.shrink) - by_gradient - by_mean, mean, square]
     }
 }

@@ -1,15 +1,16 @@
 //! RAdam: Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond" (ICLR 2020), algorithm 2, in the form
 //! of `torch.optim.RAdam`.
 
-use candle_core::{DType, Result, WithDType};
+use candle_core::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::super::formula::Formula;
+use super::super::number::Number;
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
 use super::moments::{self, Moments, STATES, corrections, default_betas, default_eps};
 use super::variants::{AdamVariant, Decoupled, is_default};
-use crate::cpu::Element;
 
 /// Adam whose first updates are those of momentum alone, like `torch.optim.RAdam`: Liu et al., ICLR 2020, algorithm 2.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -76,8 +77,10 @@ impl UpdateRule for RAdam {
         match self.rectification(step.updates_before) {
             Some(factor) => self.moments(step, factor).update(tensors),
             None => {
+                let moments = self.moments(step, 1.0);
                 let lr = if self.variant == RAdamVariant::Pytorch { step.lr } else { 0.0 };
-                self.moments(step, 1.0).update_by_mean(tensors, &Step { lr, ..*step })
+                let [first_correction, _] = corrections(moments.betas, step.updates_before);
+                ByMean(Moments { step_size: lr / first_correction, ..moments }).update(tensors)
             }
         }
     }
@@ -125,43 +128,16 @@ impl RAdam {
     }
 }
 
-impl Moments {
-    /// Makes an update of both moments and moves the weights by the corrected mean of the gradient alone.
-    fn update_by_mean(self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        let [first_correction, _] = corrections(self.betas, step.updates_before);
-        let by_mean = Self { step_size: step.lr / first_correction, ..self };
-        match tensors.slice_dtype() {
-            Some(DType::F32) => by_mean.fused_by_mean::<f32>(tensors),
-            Some(DType::F64) => by_mean.fused_by_mean::<f64>(tensors),
-            _ => by_mean.reference_by_mean(tensors),
-        }
-    }
+/// An update of both moments that moves the weights by the mean alone.
+#[derive(Clone, Copy)]
+struct ByMean(Moments);
 
-    fn fused_by_mean<T: Element>(self, tensors: &Update<'_>) -> Result<()> {
-        let of = <T as WithDType>::from_f64;
-        let (beta2, take1, take2) = (of(self.betas[1]), of(1.0 - self.betas[0]), of(1.0 - self.betas[1]));
-        let (scale, step_size) = (of(tensors.gradient_scale), of(self.step_size));
-        let (shrink, decay) = (of(self.shrink), of(self.decay));
-        tensors.in_place(|[p, m, v]: [&mut [T]; 3], g| {
-            for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
-                let (weight, mean, square) = (*p, *m, *v);
-                let g = *g * scale + decay * weight;
-                let mean = mean + take1 * (g - mean);
-                *m = mean;
-                *v = square * beta2 + take2 * g * g;
-                *p = weight * shrink - step_size * mean;
-            }
-        })
-    }
-
-    fn reference_by_mean(self, tensors: &Update<'_>) -> Result<()> {
-        let p = tensors.weights()?;
-        let g = (tensors.gradient()? + (&p * self.decay)?)?;
-        let m = tensors.state(0)?;
-        let m = (&m + ((&g - &m)? * (1.0 - self.betas[0]))?)?;
-        let v = ((tensors.state(1)? * self.betas[1])? + (g.sqr()? * (1.0 - self.betas[1]))?)?;
-        tensors.set_state(0, &m)?;
-        tensors.set_state(1, &v)?;
-        tensors.set_weights(&((p * self.shrink)? - (m * self.step_size)?)?)
+impl Formula<3> for ByMean {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight, mean, square]: [X; 3], gradient: X) -> [X; 3] {
+        let Self(Moments { step_size, betas, shrink, decay, .. }) = self;
+        let g = gradient + weight.clone().times(decay);
+        let [mean, square] = moments::advanced(betas, mean, square, g);
+        [weight.times(shrink) - mean.clone().times(step_size), mean, square]
     }
 }

@@ -1,14 +1,15 @@
 //! RMSprop: Hinton, "Neural Networks for Machine Learning", lecture 6e (2012), in the form of `torch.optim.RMSprop`;
 //! centered as in Graves, "Generating Sequences With Recurrent Neural Networks" (2013), equations 38 to 45.
 
-use candle_core::{DType, Result, WithDType};
+use candle_core::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::super::formula::Formula;
+use super::super::number::Number;
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
 use super::moments::{self, default_eps};
 use super::variants::{Variant, is_default};
-use crate::cpu::Element;
 
 /// Gradient descent by the root of a running mean of squared gradients, like `torch.optim.RMSprop`: Hinton, 2012.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -105,33 +106,23 @@ impl UpdateRule for RmsProp {
         if self.variant == RmsPropVariant::Timm && step.updates_before == 0 {
             tensors.set_state(0, &tensors.state(0)?.ones_like()?)?;
         }
-        match tensors.slice_dtype() {
-            Some(DType::F32) => self.numbers::<f32>(tensors, step).fused(tensors, self.centered),
-            Some(DType::F64) => self.numbers::<f64>(tensors, step).fused(tensors, self.centered),
-            _ => self.reference(tensors, step),
+        let numbers = self.numbers(step);
+        match (self.centered, tensors.states.len()) {
+            (false, 1) => Plain(numbers).update(tensors),
+            (false, _) => Heavy(numbers).update(tensors),
+            (true, 2) => Centered(numbers).update(tensors),
+            (true, _) => CenteredHeavy(numbers).update(tensors),
         }
     }
 }
 
 impl RmsProp {
-    fn numbers<T: Element>(&self, tensors: &Update<'_>, step: &Step) -> Numbers<T> {
-        let of = <T as WithDType>::from_f64;
-        let [shrink, decay] = self.variant.of_decay().decay(step).map(of);
-        let [inner, outer] = self.variant.of_eps().eps(self.eps).map(of);
-        let [into_buffer, from_buffer] = self.rates(step).map(of);
-        Numbers {
-            lr: of(step.lr),
-            alpha: of(self.alpha),
-            take: of(1.0 - self.alpha),
-            inner,
-            outer,
-            into_buffer,
-            from_buffer,
-            momentum: of(step.momentum),
-            shrink,
-            decay,
-            scale: of(tensors.gradient_scale),
-        }
+    fn numbers(&self, step: &Step) -> Numbers {
+        let [shrink, decay] = self.variant.of_decay().decay(step);
+        let [inner, outer] = self.variant.of_eps().eps(self.eps);
+        let [into_buffer, from_buffer] = self.rates(step);
+        let (lr, momentum) = (step.lr, step.momentum);
+        Numbers { lr, alpha: self.alpha, inner, outer, into_buffer, from_buffer, momentum, shrink, decay }
     }
 
     /// Returns the factors of what enters the momentum, and of what leaves it.
@@ -141,103 +132,113 @@ impl RmsProp {
             RmsPropVariant::Keras | RmsPropVariant::Timm => [step.lr, 1.0],
         }
     }
+}
 
-    /// Makes the same update with tensor operations, for half precision and for devices whose memory is not accessible.
-    fn reference(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        let ([shrink, decay], [inner, outer]) = (self.variant.of_decay().decay(step), self.variant.of_eps().eps(self.eps));
-        let p = tensors.weights()?;
-        let g = (tensors.gradient()? + (&p * decay)?)?;
-        let square = ((tensors.state(0)? * self.alpha)? + (g.sqr()? * (1.0 - self.alpha))?)?;
-        tensors.set_state(0, &square)?;
-        let mut spread = square;
-        if self.centered {
-            let mean = tensors.state(1)?;
-            let mean = (&mean + ((&g - &mean)? * (1.0 - self.alpha))?)?;
-            tensors.set_state(1, &mean)?;
-            spread = (spread - mean.sqr()?)?;
-        }
-        let direction = (g / ((spread + inner)?.maximum(0.0)?.sqrt()? + outer)?)?;
-        let buffer = 1 + usize::from(self.centered);
-        let moved = if tensors.states.len() > buffer {
-            let [into_buffer, from_buffer] = self.rates(step);
-            let kept = ((tensors.state(buffer)? * step.momentum)? + (direction * into_buffer)?)?;
-            tensors.set_state(buffer, &kept)?;
-            (kept * from_buffer)?
-        } else {
-            (direction * step.lr)?
-        };
-        tensors.set_weights(&((p * shrink)? - moved)?)
+/// The numbers of an update.
+#[derive(Clone, Copy)]
+struct Numbers {
+    lr: f64,
+    alpha: f64,
+    inner: f64,
+    outer: f64,
+    into_buffer: f64,
+    from_buffer: f64,
+    momentum: f64,
+    shrink: f64,
+    decay: f64,
+}
+
+impl Numbers {
+    /// Returns the gradient with its decay.
+    #[inline(always)]
+    fn gradient<X: Number>(self, weight: X, gradient: X) -> X {
+        gradient + weight.times(self.decay)
+    }
+
+    /// Returns the mean of squares after a gradient.
+    #[inline(always)]
+    fn square<X: Number>(self, square: X, g: X) -> X {
+        square.times(self.alpha) + g.clone().times(1.0 - self.alpha) * g
+    }
+
+    /// Returns the mean of gradients after one.
+    #[inline(always)]
+    fn mean<X: Number>(self, mean: X, g: X) -> X {
+        mean.mean_with(g, 1.0 - self.alpha)
+    }
+
+    /// Returns the direction of a step; the root of a variance which has rounded below zero is zero, and NaN stays.
+    #[inline(always)]
+    fn direction<X: Number>(self, g: X, variance: X) -> X {
+        g / variance.plus(self.inner).within(0.0, f64::INFINITY).root().plus(self.outer)
+    }
+
+    /// Returns a weight that moves by a direction.
+    #[inline(always)]
+    fn moved<X: Number>(self, weight: X, direction: X) -> X {
+        weight.times(self.shrink) - direction.times(self.lr)
+    }
+
+    /// Returns a weight that moves by the momentum, and the momentum.
+    #[inline(always)]
+    fn rolled<X: Number>(self, weight: X, buffer: X, direction: X) -> [X; 2] {
+        let buffer = buffer.times(self.momentum) + direction.times(self.into_buffer);
+        [weight.times(self.shrink) - buffer.clone().times(self.from_buffer), buffer]
     }
 }
 
-/// The numbers of a pass, in the type of the elements.
-struct Numbers<T> {
-    lr: T,
-    alpha: T,
-    take: T,
-    inner: T,
-    outer: T,
-    into_buffer: T,
-    from_buffer: T,
-    momentum: T,
-    shrink: T,
-    decay: T,
-    scale: T,
+/// Without momentum.
+#[derive(Clone, Copy)]
+struct Plain(Numbers);
+
+impl Formula<2> for Plain {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight, square]: [X; 2], gradient: X) -> [X; 2] {
+        let g = self.0.gradient(weight.clone(), gradient);
+        let square = self.0.square(square, g.clone());
+        [self.0.moved(weight, self.0.direction(g, square.clone())), square]
+    }
 }
 
-impl<T: Element> Numbers<T> {
-    /// Makes one pass over the slices of the parameter, with the states that it has.
-    fn fused(&self, tensors: &Update<'_>, centered: bool) -> Result<()> {
-        match (centered, tensors.states.len()) {
-            (false, 1) => tensors.in_place(|[p, v]: [&mut [T]; 2], g| {
-                for ((p, v), g) in p.iter_mut().zip(v).zip(g) {
-                    let g = self.gradient(*p, *g);
-                    *p = *p * self.shrink - self.lr * (g / self.root(self.square(v, g)));
-                }
-            }),
-            (false, _) => tensors.in_place(|[p, v, b]: [&mut [T]; 3], g| {
-                for (((p, v), b), g) in p.iter_mut().zip(v).zip(b).zip(g) {
-                    let g = self.gradient(*p, *g);
-                    *b = *b * self.momentum + self.into_buffer * (g / self.root(self.square(v, g)));
-                    *p = *p * self.shrink - self.from_buffer * *b;
-                }
-            }),
-            (true, 2) => tensors.in_place(|[p, v, m]: [&mut [T]; 3], g| {
-                for (((p, v), m), g) in p.iter_mut().zip(v).zip(m).zip(g) {
-                    let g = self.gradient(*p, *g);
-                    *p = *p * self.shrink - self.lr * (g / self.root(self.spread(v, m, g)));
-                }
-            }),
-            (true, _) => tensors.in_place(|[p, v, m, b]: [&mut [T]; 4], g| {
-                for ((((p, v), m), b), g) in p.iter_mut().zip(v).zip(m).zip(b).zip(g) {
-                    let g = self.gradient(*p, *g);
-                    *b = *b * self.momentum + self.into_buffer * (g / self.root(self.spread(v, m, g)));
-                    *p = *p * self.shrink - self.from_buffer * *b;
-                }
-            }),
-        }
-    }
+/// With momentum.
+#[derive(Clone, Copy)]
+struct Heavy(Numbers);
 
-    /// Returns the clipped gradient with its decay.
-    fn gradient(&self, weight: T, g: T) -> T {
-        g * self.scale + self.decay * weight
+impl Formula<3> for Heavy {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight, square, buffer]: [X; 3], gradient: X) -> [X; 3] {
+        let g = self.0.gradient(weight.clone(), gradient);
+        let square = self.0.square(square, g.clone());
+        let [weight, buffer] = self.0.rolled(weight, buffer, self.0.direction(g, square.clone()));
+        [weight, square, buffer]
     }
+}
 
-    /// Updates the mean of squares, and returns it.
-    fn square(&self, square: &mut T, g: T) -> T {
-        *square = *square * self.alpha + self.take * g * g;
-        *square
+/// Centered, without momentum.
+#[derive(Clone, Copy)]
+struct Centered(Numbers);
+
+impl Formula<3> for Centered {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight, square, mean]: [X; 3], gradient: X) -> [X; 3] {
+        let g = self.0.gradient(weight.clone(), gradient);
+        let (square, mean) = (self.0.square(square, g.clone()), self.0.mean(mean, g.clone()));
+        let variance = square.clone() - mean.clone().square();
+        [self.0.moved(weight, self.0.direction(g, variance)), square, mean]
     }
+}
 
-    /// Updates both means, and returns the variance.
-    fn spread(&self, square: &mut T, mean: &mut T, g: T) -> T {
-        *mean = *mean + self.take * (g - *mean);
-        self.square(square, g) - *mean * *mean
-    }
+/// Centered, with momentum.
+#[derive(Clone, Copy)]
+struct CenteredHeavy(Numbers);
 
-    /// Returns the root; that of a variance which has rounded below zero is zero, and NaN stays.
-    fn root(&self, square: T) -> T {
-        let square = square + self.inner;
-        (if square < T::zero() { T::zero() } else { square }).sqrt() + self.outer
+impl Formula<4> for CenteredHeavy {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight, square, mean, buffer]: [X; 4], gradient: X) -> [X; 4] {
+        let g = self.0.gradient(weight.clone(), gradient);
+        let (square, mean) = (self.0.square(square, g.clone()), self.0.mean(mean, g.clone()));
+        let variance = square.clone() - mean.clone().square();
+        let [weight, buffer] = self.0.rolled(weight, buffer, self.0.direction(g, variance));
+        [weight, square, mean, buffer]
     }
 }
