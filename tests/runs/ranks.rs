@@ -544,3 +544,28 @@ fn any_number_of_ranks_has_the_bits_of_one_process_on_shards_in_object_storage()
     well(train_together(&lab, 2, "7", "together", NEVER));
     assert_same_bits(&lab.path("alone"), &lab.path("together"));
 }
+
+/// Documents in shards become the same rows in every process.
+#[test]
+fn any_number_of_ranks_has_the_bits_of_one_process_on_documents_in_shards() {
+    let lines = |from: u32| -> String {
+        (from..from + 20).map(|i| format!("{{\"text\": \"number {i} {}\"}}\n", "ab ".repeat(i as usize % 9))).collect()
+    };
+    let config = small(ADAMW, "cosine(8)", EVERY_STEP)
+        .replace(
+            "path = \"data.csv\"\n    validation = 0.2",
+            "path = \"text/[01].jsonl\"\nvalidation_path = \"text/2.jsonl\"\ntokens = \"bytes\"\ncontext = 12\n\
+             packing = \"documents\"\nshuffle_window = 15",
+        )
+        .replace("epochs = 3", "steps = 8")
+        .replace("kind = \"mlp\"\n    hidden = [8, 5]", "kind = \"gpt\"\nlayers = 1\nheads = 1\nwidth = 8");
+    let lab = Lab::in_memory(&config);
+    std::fs::create_dir(lab.path("text")).unwrap();
+    for (number, from) in [0, 20, 40].into_iter().enumerate() {
+        std::fs::write(lab.path("text").join(format!("{number}.jsonl")), lines(from)).unwrap();
+    }
+    train(&lab, "7", "alone", None, NEVER).unwrap();
+    well(train_together(&lab, 3, "7", "together", 4));
+    well(train_together(&lab, 2, "7", "together", NEVER));
+    assert_same_bits(&lab.path("alone"), &lab.path("together"));
+}

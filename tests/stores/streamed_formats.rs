@@ -197,9 +197,9 @@ fn all(folder: &Path, data: &str, more: &str) -> Vec<(Vec<u32>, Vec<u32>)> {
         Ok(numbers) => numbers.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect(),
         Err(error) => panic!("{error}"),
     };
-    let training = (0..data.steps_per_epoch()).map(|step| data.batch(step));
-    let batches = training.chain(data.validation_batches());
-    batches.map(|batch| batch.map(|batch| (bits(&batch.inputs), bits(&batch.targets))).unwrap()).collect()
+    let training = (0..data.steps_per_epoch()).map(|step| data.batch(step).unwrap());
+    let batches = training.chain(data.validation_batches().map(Result::unwrap));
+    batches.map(|batch| (bits(&batch.inputs), bits(&batch.targets))).collect()
 }
 
 /// As long as a file is one block, its rows are those of the same file in memory; arrays have the same rows in any case.
@@ -243,7 +243,7 @@ fn what_cannot_be_read_in_shards_is_refused() {
         (DOCUMENTS.replace("documents-*", "broken"), "broken.jsonl, line 2: no field `text`"),
         (DOCUMENTS.replace("documents-*", "empty"), "have nothing to learn within 24 tokens"),
         (PAIRS.replace("pairs-*", "pairs-?.x"), "`data.path`: no file is named "),
-        (NPY.replace("y-*", "z-*"), "z-0.npy is missing"),
+        (NPY.replace("y-*", "z-*"), "z-0.npy: entity not found; set `data.targets` to the name of their file"),
         (NPY.replace("x-*", "columns").replace("y-*", "y-0"), "its elements are in the order of columns"),
         (NPY.replace("classes = 3", ""), "`data.classes` is missing"),
         (

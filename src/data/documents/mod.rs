@@ -35,7 +35,7 @@ use super::error::{TextError, Unknown};
 use super::files::{Counts, Files, Part};
 use super::options::RowPacking;
 use super::text::source::TextFile;
-use super::text::{Before, Vocabulary};
+use super::text::{Before, Vocabulary, of_vocabulary, saves_vocabulary};
 use super::{Batch, DataConfig, DataError, Dataset, Fingerprint, Input, Recalled, RowSet, Split, TargetKind};
 use crate::Notice;
 use crate::figures::counted;
@@ -165,10 +165,7 @@ impl Reader {
 
     /// Reads all documents; training documents with the numbers `set_aside` are for validation.
     fn read(&self, vocabulary: Vocabulary, set_aside: &RowSet) -> Result<Documents, DataError> {
-        let separator = vocabulary.separator().ok_or_else(|| TextError::Option {
-            option: "separator".to_owned(),
-            rule: "is missing: the token between documents".to_owned(),
-        })?;
+        let separator = vocabulary.required_separator()?;
         let mut streams = <[Stream; 3]>::default();
         let (mut number, mut unknown) = (0, 0);
         let mut aside = set_aside.iter().peekable();
@@ -252,20 +249,10 @@ impl Dataset for Documents {
         self.lengths().iter().sum()
     }
 
-    fn input(&self) -> Input {
-        Input::Tokens { context: self.context, vocabulary: self.vocabulary.len() }
-    }
-
-    fn targets(&self) -> TargetKind {
-        TargetKind::Classes { count: self.vocabulary.len() }
-    }
+    of_vocabulary!(self => self.vocabulary, self.context);
 
     fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
-    }
-
-    fn token_bytes(&self) -> Option<Vec<u32>> {
-        self.vocabulary.token_bytes()
     }
 
     fn ignored(&self) -> Option<u32> {
@@ -291,17 +278,4 @@ impl Dataset for Documents {
     }
 }
 
-/// The vocabulary is saved, so that a checkpoint alone can decode tokens to text.
-impl Stateful for Documents {
-    fn save(&self) -> Result<State, StateError> {
-        Ok(self.vocabulary.save())
-    }
-
-    fn check(&self, state: &State) -> Result<(), StateError> {
-        self.vocabulary.check(state)
-    }
-
-    fn load(&mut self, state: &State) -> Result<(), StateError> {
-        self.check(state)
-    }
-}
+saves_vocabulary!(Documents);

@@ -2,7 +2,6 @@
 
 use super::tokens::{At, Wording};
 use crate::data::documents::{DocumentLines, LONGEST_LINE, Shape, Stream};
-use crate::data::error::TextError;
 use crate::data::options::RowPacking;
 use crate::data::text::Vocabulary;
 use crate::data::{DataConfig, DataError};
@@ -19,10 +18,7 @@ impl Jsonl {
     /// Returns what `config` describes, for documents that this vocabulary separates.
     pub fn new(config: &DataConfig, context: usize, vocabulary: &Vocabulary) -> Result<Self, DataError> {
         let (lines, packing) = (DocumentLines::of(config)?, config.row_packing());
-        let separator = vocabulary.separator().ok_or_else(|| TextError::Option {
-            option: "separator".to_owned(),
-            rule: "is missing: the token between documents".to_owned(),
-        })?;
+        let separator = vocabulary.required_separator()?;
         let shape = Shape { context, is_alone: packing == RowPacking::None, is_whole: lines.are_whole() };
         Ok(Self { lines, separator, shape, are_apart: packing == RowPacking::Documents })
     }

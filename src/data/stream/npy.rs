@@ -1,10 +1,12 @@
 //! A shard of two `.npy` files, one with inputs and one with targets, of which the headers are read first.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::listing;
 use super::numbers::{Column, Pair};
 use super::shard::Shard;
+use crate::data::error::StreamError;
 use crate::data::files::Part;
 use crate::data::tensors::Stored;
 use crate::data::tensors::npy::Array;
@@ -14,7 +16,12 @@ use crate::store::Object;
 /// Finds the elements in a file of inputs and in that of its targets.
 pub(super) fn open(part: Part, object: Object, config: &DataConfig) -> Result<Pair, DataError> {
     let targets = config.targets_beside(part, &object.path)?;
-    let bytes = listing::size(&targets)?;
+    let bytes = listing::size(&targets).map_err(|error| match error {
+        DataError::Stream(StreamError::Missing { path }) => {
+            TensorError::NoTargets { path, source: ErrorKind::NotFound.into() }.into()
+        }
+        error => error,
+    })?;
     let inputs = column(part, object, "path")?;
     Ok(Pair { inputs, targets: column(part, Object { path: targets, bytes }, "targets")? })
 }

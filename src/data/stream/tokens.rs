@@ -21,6 +21,7 @@ use crate::data::error::{StreamError, TextError};
 use crate::data::files::Part;
 use crate::data::format_kind::Format;
 use crate::data::packing::Packing;
+use crate::data::text::of_vocabulary;
 use crate::data::{Batch, DataConfig, DataError, Input, Recalled, TargetKind, Unknown, Vocabulary};
 use crate::state::{State, StateError};
 use crate::store::Object;
@@ -238,17 +239,7 @@ impl Form for Tokens {
         batch.batch()
     }
 
-    fn input(&self) -> Input {
-        Input::Tokens { context: self.reader.wording.shape().context, vocabulary: self.reader.vocabulary.len() }
-    }
-
-    fn targets(&self) -> TargetKind {
-        TargetKind::Classes { count: self.reader.vocabulary.len() }
-    }
-
-    fn token_bytes(&self) -> Option<Vec<u32>> {
-        self.reader.vocabulary.token_bytes()
-    }
+    of_vocabulary!(self => self.reader.vocabulary, self.reader.wording.shape().context);
 
     fn ignored(&self) -> Option<u32> {
         Some(self.reader.vocabulary.len() as u32)

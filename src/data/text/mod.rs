@@ -2,13 +2,14 @@
 //!
 //! 1. `vocabulary.rs`: characters, bytes or a tokenizer, and decoding to text; it is saved in checkpoints.
 //!    `tokenizer.rs`: tokenization with a `tokenizer.json`; `as_tokenizer.rs`: any vocabulary as one; `separator.rs`: the
-//!    token between documents; `saved.rs`: the state of a checkpoint.
+//!    token between documents; `saved.rs`: the state of a checkpoint; `form.rs`: what else follows from a vocabulary.
 //! 2. `source.rs`: files of text of any length, in pieces.
 //! 3. `cache.rs`: its tokens, computed once and kept in a memory-mapped file; `in_order.rs`: on all threads.
 
 #[cfg(feature = "peers")]
 mod as_tokenizer;
 mod cache;
+mod form;
 mod in_order;
 mod saved;
 mod separator;
@@ -20,6 +21,7 @@ use std::num::NonZeroUsize;
 
 use candle_core::{Device, Tensor};
 
+pub(super) use form::{of_vocabulary, saves_vocabulary};
 pub use vocabulary::Vocabulary;
 pub(super) use vocabulary::{Before, line_ends};
 
@@ -167,20 +169,10 @@ impl Dataset for Text {
         self.train + self.validation
     }
 
-    fn input(&self) -> Input {
-        Input::Tokens { context: self.context, vocabulary: self.vocabulary.len() }
-    }
-
-    fn targets(&self) -> TargetKind {
-        TargetKind::Classes { count: self.vocabulary.len() }
-    }
+    of_vocabulary!(self => self.vocabulary, self.context);
 
     fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
-    }
-
-    fn token_bytes(&self) -> Option<Vec<u32>> {
-        self.vocabulary.token_bytes()
     }
 
     fn notices(&self) -> Vec<Notice> {
@@ -209,20 +201,7 @@ impl Dataset for Text {
     }
 }
 
-/// The vocabulary is saved, so that a checkpoint alone can decode tokens to text.
-impl Stateful for Text {
-    fn save(&self) -> Result<State, StateError> {
-        Ok(self.vocabulary.save())
-    }
-
-    fn check(&self, state: &State) -> Result<(), StateError> {
-        self.vocabulary.check(state)
-    }
-
-    fn load(&mut self, state: &State) -> Result<(), StateError> {
-        self.check(state)
-    }
-}
+saves_vocabulary!(Text);
 
 #[cfg(test)]
 mod tests {

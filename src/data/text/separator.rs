@@ -15,6 +15,15 @@ impl Vocabulary {
         self.separator
     }
 
+    /// Returns the token between documents.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(in crate::data) fn required_separator(&self) -> Result<u32, TextError> {
+        let rule = "is missing: the token between documents".to_owned();
+        self.separator.ok_or_else(|| TextError::Option { option: "separator".to_owned(), rule })
+    }
+
     /// Returns the vocabulary with a token between documents: that of the text `given`, otherwise the usual one. It is
     /// added to characters.
     ///
