@@ -41,9 +41,7 @@ pub(crate) fn require(
     device: &Device,
     purpose: Purpose,
 ) -> Result<(), TrainError> {
-    // For a model of unknown size, only the batches count.
-    let outline = config.model.outline(&data.input(), outputs)?.unwrap_or_default();
-    let sizes = Sizes::of(config, data, outline, device, purpose);
+    let sizes = Sizes::of(config, data, outputs, device, purpose)?;
     let held = if let Purpose::Resume { held } = purpose { held } else { 0 };
     let what = if purpose == Purpose::Look { "the model" } else { "the run" };
     let (needs, beside) = (sizes.needs(), sizes.beside());
@@ -58,8 +56,7 @@ pub(crate) fn needs(
     device: &Device,
     purpose: Purpose,
 ) -> Result<Vec<Need>, TrainError> {
-    let outline = config.model.outline(&data.input(), outputs)?.unwrap_or_default();
-    Ok(Sizes::of(config, data, outline, device, purpose).needs())
+    Ok(Sizes::of(config, data, outputs, device, purpose)?.needs())
 }
 
 /// Returns the error of an operation of a run whose rows are `data`. If the memory of its device is used up, the error
@@ -75,8 +72,8 @@ pub(crate) fn explained(
     if !is_out_of_memory(&error) {
         return error;
     }
-    let outline = config.model.outline(&data.input(), outputs).ok().flatten().unwrap_or_default();
-    let sizes = Sizes::of(config, data, outline, device, purpose).on_device(device.is_cuda());
+    let Ok(sizes) = Sizes::of(config, data, outputs, device, purpose) else { return error };
+    let sizes = sizes.on_device(device.is_cuda());
     let full = DeviceFull {
         device: config.device.clone(),
         free_of: device::memory(device),
@@ -96,8 +93,7 @@ pub(crate) fn note(
     device: &Device,
     purpose: Purpose,
 ) -> Result<(), TrainError> {
-    let outline = config.model.outline(&data.input(), outputs)?.unwrap_or_default();
-    let sizes = Sizes::of(config, data, outline, device, purpose);
+    let sizes = Sizes::of(config, data, outputs, device, purpose)?;
     begin_run(weights, &sizes.remedies(config, &data.input(), outputs, purpose));
     Ok(())
 }
@@ -129,7 +125,9 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of(config: &Config, data: &Data, outline: Outline, device: &Device, purpose: Purpose) -> Self {
+    /// Works them out for a model with this number of `outputs`. Of a model of unknown size, only the batches count.
+    fn of(config: &Config, data: &Data, outputs: usize, device: &Device, purpose: Purpose) -> Result<Self, TrainError> {
+        let outline = config.model.outline(&data.input(), outputs)?.unwrap_or_default();
         let rows = data.full_batch();
         let of_micro_batch = pieces(rows as usize, config.train.accumulate.unwrap_or(1)).next().map_or(0, |p| p.len());
         // With synchronized batch norms, the micro-batches of a process are computed at the same time.
@@ -141,7 +139,7 @@ impl Sizes {
         let is_large = rows.saturating_mul(row_bytes) >= READ_AHEAD_FROM;
         let steps = config.total_steps(data);
         let remembered = config.optimizer.remembered(outline.parameters, outline.shapes());
-        Self {
+        Ok(Self {
             outline,
             remembered,
             averages: u64::from(config.ema.is_some()) + u64::from(config.swa.is_some()),
@@ -154,7 +152,7 @@ impl Sizes {
             is_on_cpu: device.is_cpu(),
             activation_bytes: config.precision.dtype().size_in_bytes() as u64,
             purpose,
-        }
+        })
     }
 
     fn weights(&self) -> u64 {
