@@ -68,6 +68,21 @@ fn a_user_loop_killed_and_run_again_has_the_same_bits() {
     assert_kills_change_nothing("custom_loop", 60);
 }
 
+#[test]
+fn the_two_models_of_the_game_learn_to_draw_points_in_all_eight_spots() {
+    let folder = tempfile::tempdir().unwrap();
+    let ended = command("gan", folder.path()).stdout(Stdio::piped()).output().unwrap();
+    let printed = String::from_utf8(ended.stdout).unwrap();
+    let last = printed.lines().rfind(|line| line.starts_with("step ")).unwrap();
+    let figure = |name: &str| -> f64 {
+        let rest = last.split(name).nth(1).unwrap_or_else(|| panic!("{last}"));
+        rest.split(' ').next().unwrap().parse().unwrap()
+    };
+    assert_eq!(figure("spots="), 8.0, "{printed}");
+    // Points that are spread evenly over the ring would be in a spot at half of all places, and a uniform disk at less.
+    assert!(figure("points in them=") > 0.65, "{printed}");
+}
+
 /// 20 checkpoints with a document, two models and two optimizers.
 #[test]
 fn a_loop_with_two_optimizers_and_two_schedules_killed_and_run_again_has_the_same_bits() {
