@@ -13,7 +13,7 @@ use super::delivery::{Delivery, Destination};
 use super::prefetcher::{Pace, Prefetcher};
 use super::sampling::Sampler;
 use super::{
-    Augment, Batch, DataError, Dataset, Fingerprint, Input, Order, RowSet, Sampling, Schema, Split, TargetKind,
+    Augment, Batch, DataError, Dataset, Epochs, Fingerprint, Input, Order, RowSet, Sampling, Schema, Split, TargetKind,
 };
 use crate::Notice;
 use crate::distributed;
@@ -222,6 +222,11 @@ impl<D: Dataset> Data<D> {
     /// Returns the step at which the epoch of update number `step` began.
     pub fn epoch_began(&self, step: u64) -> u64 {
         self.gathering.order.epoch_began(step)
+    }
+
+    /// Returns the epochs that each number of updates makes.
+    pub(crate) fn epochs(&self) -> Epochs {
+        self.gathering.order.epochs()
     }
 
     /// Returns the number of updates per epoch, of those that begin with the present batch size.

@@ -24,6 +24,7 @@
 //!    `augment`: random changes at each step. `text`: tokens; `documents`: those of JSON Lines. `class_counts.rs`: the rows of each class, `sampling.rs`:
 //!    rows drawn by the weights of their classes. `stream`: data larger than memory, in shards.
 //! 7. `feed.rs`: the data of a training loop, which combines all of these in `batches.rs`; `prefetcher.rs`: batches made in advance.
+//!    `batch_sizes.rs`, `epochs.rs`: the batch sizes of a run that was resumed with others, and the epochs by them.
 //! 8. `schema.rs`: the form of rows, saved in a checkpoint; `reader`: other rows, for a trained model.
 //! 9. `error`: all errors of data.
 
@@ -44,6 +45,7 @@ mod delivery;
 mod digits;
 mod documents;
 mod encoding;
+mod epochs;
 mod error;
 mod feed;
 mod file;
@@ -118,6 +120,7 @@ pub(crate) use dataset::pieces;
 pub use dataset::{Batch, Dataset, Source};
 pub use delimiter::{CommentMark, Delimiter};
 pub use documents::{DocumentSurvey, Prompt, PromptForm, Prompts};
+pub(crate) use epochs::Epochs;
 pub use error::{
     DataError, EncodingError, FilesError, IdxError, ImageError, Problem, StreamError, TableError, TensorError,
     TextError, Unknown,

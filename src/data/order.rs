@@ -12,6 +12,7 @@ use std::ops::Range;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::epochs::{Epochs, Point};
 use super::shard_order::ShardOrder;
 use super::{DataError, Shards};
 use crate::rng::{Permutation, Stream};
@@ -160,6 +161,16 @@ impl Order {
                 span.step.saturating_add(rest).saturating_add(later.saturating_mul(self.steps_per_epoch()))
             }
         }
+    }
+
+    /// Returns the epochs that each number of updates makes.
+    pub(crate) fn epochs(&self) -> Epochs {
+        let mut spans = self.spans.iter();
+        let first = Epochs::of_length(spans.next().map_or(1, |first| self.batches(first.batch_size, 0)));
+        spans.fold(first, |epochs, span| {
+            let (began, rest) = (Point(span.began, span.epoch as f64), self.batches(span.batch_size, span.visited));
+            epochs.changed_at(span.step, began, rest, self.batches(span.batch_size, 0))
+        })
     }
 
     /// Returns the steps of a whole epoch: the first one that begins with the last batch size.
@@ -341,12 +352,32 @@ mod tests {
         let fewest = order.various_steps().map(|step| order.batch_rows(step));
         assert_eq!((fewest.iter().min(), fewest.iter().max()), (Some(&1), Some(&3)));
         assert_eq!(order.whole_epoch(), 6..10);
+        let epochs = [3, 4, 6, 8, 10].map(|step| order.epochs().after(step));
+        assert_eq!(epochs, [1.0, 4.0 / 3.0, 2.0, 2.5, 3.0]);
         // Twice in the same place: the last one counts.
         let again = order.clone().changed_at(4, BatchSize::All).unwrap();
         assert_eq!([4, 5].map(|step| again.rows_of(step).len()), [6, 10]);
         let dropped = changed(LastBatch::Drop);
         assert_eq!(dropped.rows_of(4), [0, 1, 2]);
         assert_eq!([4, 5, 7].map(|step| dropped.samples_before(step)), [16, 19, 25]);
+    }
+
+    /// Changes inside an epoch, at its end, twice in one epoch, and where a larger batch ends the epoch at once.
+    #[test]
+    fn epochs_by_updates_are_those_of_the_order_after_any_changes() {
+        for last in [LastBatch::Keep, LastBatch::Drop] {
+            let changes = [(31, 6), (33, 4), (47, 9), (48, 49), (52, 3), (52, 7), (100, 1), (1000, 10)];
+            let order = changes.into_iter().fold(order(49, 10, last, None), |order, (step, size)| {
+                order.changed_at(step, BatchSize::Rows(NonZeroUsize::new(size).unwrap())).unwrap()
+            });
+            let epochs = order.epochs();
+            for step in 0..1200 {
+                let (began, within) = (order.epoch_began(step), step - order.epoch_began(step));
+                assert_eq!((epochs.whole(step), epochs.within(step).0), (order.epoch_of(step), within), "{step}");
+                let next = (step..).find(|&later| order.epoch_of(later) > order.epoch_of(step)).unwrap();
+                assert_eq!(epochs.within(step).1, next - began, "{step}");
+            }
+        }
     }
 
     /// A change to the same size changes nothing, in the middle of an epoch and at its end.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::data::Epochs;
 use crate::train::Interval;
 
 /// Next steps of a run after a checkpoint.
@@ -31,11 +32,12 @@ pub enum Due {
 
 impl Course {
     /// Computes the next steps from `step`, for the configuration `config`.
-    pub(super) fn from_step(step: u64, total: Option<u64>, steps_per_epoch: Option<u64>, config: &Value) -> Self {
+    pub(super) fn from_step(step: u64, total: Option<u64>, epochs: Option<&Epochs>, config: &Value) -> Self {
         let is_finished = total.is_some_and(|total| step >= total);
         let due = |table: &str| {
             let every: Interval = config[table]["every"].as_str()?.parse().ok()?;
-            let due = due(every, step, steps_per_epoch)?;
+            // An interval counts every epoch as the updates that one has now.
+            let due = due(every, step, epochs.map(Epochs::steps_per_epoch))?;
             let is_within = match due {
                 Due::Step(step) => total.is_none_or(|total| step <= total),
                 Due::Minutes(_) => true,
@@ -44,7 +46,7 @@ impl Course {
         };
         Self {
             is_finished,
-            epoch: steps_per_epoch.and_then(|steps| Some(step.checked_div(steps)? + 1)),
+            epoch: epochs.map(|epochs| epochs.whole(step).saturating_add(1)),
             next_save: due("checkpoint"),
             next_validation: due("validation").filter(|due| validates(config) && matches!(due, Due::Step(_))),
         }
@@ -83,7 +85,7 @@ mod tests {
             "validation": {"every": "2 epochs"},
             "data": {"validation": validation},
         });
-        Course::from_step(step, Some(100), Some(10), &config)
+        Course::from_step(step, Some(100), Some(&Epochs::of_length(10)), &config)
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::chart::{Chart, Series, Shape};
 use super::log::{LogError, line, open};
 use super::runs::Runs;
 use crate::checkpoint::Folder;
+use crate::data::Epochs;
 use crate::store;
 
 /// The horizontal axis of a chart of runs.
@@ -183,8 +183,8 @@ impl<'a> Log<'a> {
         match x {
             PlotAxis::Step => Ok(self.lines.iter().map(|(step, _)| *step as f64).collect()),
             PlotAxis::Epoch => {
-                let length = self.steps_per_epoch().ok_or_else(|| LogError::NoEpochs { path: self.run.to_owned() })?;
-                Ok(self.lines.iter().map(|(step, _)| (step + 1) as f64 / length).collect())
+                let epochs = self.epochs().ok_or_else(|| LogError::NoEpochs { path: self.run.to_owned() })?;
+                Ok(self.lines.iter().map(|(step, _)| epochs.after(step + 1)).collect())
             }
             PlotAxis::Time => {
                 let times = Times::of(self.run).ok_or_else(|| LogError::NoTimes { path: self.run.to_owned() })?;
@@ -193,16 +193,15 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// Returns the steps of an epoch: by the first line of a later one than the first, or by a checkpoint.
-    fn steps_per_epoch(&self) -> Option<f64> {
-        let mut neighbours = self.lines.windows(2).filter(|pair| pair[0].1 > 0 && pair[0].1 + 1 == pair[1].1);
-        match neighbours.find(|pair| pair[0].0 + 1 == pair[1].0) {
-            Some(pair) => Some(pair[1].0 as f64 / pair[0].1 as f64),
-            None => {
-                let newest = Folder::new(self.run.join("checkpoints")).newest_outline().ok()?;
-                newest.checkpoint.field("steps_per_epoch").and_then(Value::as_f64).filter(|length| *length > 0.0)
-            }
-        }
+    /// Returns the epochs by updates: those of the newest checkpoint, or by the first line of a later one than the first.
+    fn epochs(&self) -> Option<Epochs> {
+        let newest = Folder::new(self.run.join("checkpoints")).newest_outline().ok();
+        let saved = newest.and_then(|newest| Epochs::of_checkpoint(|name| newest.checkpoint.field(name)));
+        saved.or_else(|| {
+            let mut neighbours = self.lines.windows(2).filter(|pair| pair[0].1 > 0 && pair[0].1 + 1 == pair[1].1);
+            let pair = neighbours.find(|pair| pair[0].0 + 1 == pair[1].0)?;
+            Some(Epochs::of_length(pair[1].0 / pair[0].1))
+        })
     }
 }
 

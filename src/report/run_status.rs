@@ -12,6 +12,7 @@ use super::layers::{Layer, layers};
 use super::measured::Measured;
 use super::statistics::{TensorSummary, summarize};
 use crate::checkpoint::{Checkpoint, FileEntry, Folder, Outline, WrittenBy};
+use crate::data::Epochs;
 use crate::schedule::{RunLength, Schedule, Scheduler};
 use crate::state::Stateful;
 use crate::train::{Kept, TrainError, base_of};
@@ -36,6 +37,8 @@ pub struct RunStatus<S = u64, F = FileEntry, W = WrittenBy> {
     pub epoch: Option<u64>,
     /// Updates made in the current epoch: the position of the next update in the data.
     pub step_in_epoch: Option<u64>,
+    /// Updates of the current epoch.
+    pub steps_in_epoch: Option<u64>,
     /// Number of samples seen.
     pub samples: Option<u64>,
     /// The seed of the run.
@@ -152,6 +155,7 @@ impl RunStatus {
         let field = |name| checkpoint.field(name).cloned().unwrap_or_default();
         let tensors: Vec<TensorSummary> = checkpoint.tensors().iter().map(TensorSummary::of_outline).collect();
         let (step, steps_per_epoch) = (checkpoint.step(), number("steps_per_epoch"));
+        let epochs = Epochs::of_checkpoint(|name| checkpoint.field(name));
         let optimizer = checkpoint.state("optimizer").map(|state| &state.json);
         let [lr, momentum, weight_decay] = PARTS.map(|part| schedule(checkpoint, part));
         let [lr_memory, momentum_memory, weight_decay_memory] = PARTS.map(|part| memory(checkpoint, part));
@@ -162,10 +166,8 @@ impl RunStatus {
             total_steps: number("total_steps"),
             steps_per_epoch,
             epoch: number("epoch"),
-            step_in_epoch: match number("epoch_began") {
-                Some(began) => step.checked_sub(began),
-                None => steps_per_epoch.and_then(|steps| step.checked_rem(steps)),
-            },
+            step_in_epoch: epochs.as_ref().map(|epochs| epochs.within(step).0),
+            steps_in_epoch: epochs.as_ref().map(|epochs| epochs.within(step).1),
             samples: number("samples"),
             seed: number("seed"),
             schedule: lr.map(|schedule| schedule.to_string()),
@@ -186,7 +188,7 @@ impl RunStatus {
             data: field("data"),
             config: field("config"),
             measured: Measured::default(),
-            course: Course::from_step(step, number("total_steps"), steps_per_epoch, &field("config")),
+            course: Course::from_step(step, number("total_steps"), epochs.as_ref(), &field("config")),
             layers: layers(&tensors),
             history: field("history").as_array().cloned().unwrap_or_default(),
             kept: None,

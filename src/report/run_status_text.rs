@@ -22,7 +22,7 @@ impl fmt::Display for RunStatus {
         writeln!(f, "step        {}{}", self.step, of(self.total_steps))?;
         if let (Some(epoch), Some(step)) = (self.epoch, self.step_in_epoch) {
             let samples = self.samples.map(|samples| format!("; {samples} samples seen")).unwrap_or_default();
-            let within = of(self.steps_per_epoch);
+            let within = of(self.steps_in_epoch);
             writeln!(f, "epoch       {epoch} completed, {step}{within} updates into the next{samples}")?;
         }
         write_measured(f, &self.measured)?;

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::measured::Measured;
 use crate::aligned::aligned;
 use crate::checkpoint::{CheckpointError, Folder, step_of};
+use crate::data::Epochs;
 use crate::figures::loss;
 use crate::store;
 use crate::train::RunDirectory;
@@ -143,7 +144,8 @@ impl RunSummary {
                 summary.state = if is_finished { RunState::Finished } else { RunState::Stopped };
                 summary.step = Some(step);
                 summary.total_steps = number("total_steps");
-                summary.epoch = number("steps_per_epoch").filter(|&steps| steps > 0).map(|steps| step.div_ceil(steps));
+                let epochs = Epochs::of_checkpoint(|name| newest.checkpoint.field(name));
+                summary.epoch = epochs.map(|epochs| epochs.begun(step));
                 summary.problem = newest.damaged.first().map(ToString::to_string);
             }
             Err(CheckpointError::Empty { .. }) => summary.measured = measured(0),

@@ -117,9 +117,9 @@ pub async fn rest(State(app): Shared, RawQuery(query): RawQuery) -> Response {
     let made = task::spawn_blocking(move || {
         let options = PageOptions { buckets: BUCKETS, tensors: false, predictions: false };
         let page = RunPage::with_curves(&run.path, run.name, &Curves::new(BUCKETS), &options);
-        let RunPage { total_steps, steps_per_epoch, curves, ahead, times, events, facts, config, .. } = page;
+        let RunPage { total_steps, steps_per_epoch, epochs, curves, ahead, times, events, facts, config, .. } = page;
         json!({
-            "total_steps": total_steps, "steps_per_epoch": steps_per_epoch, "curves": curves, "ahead": ahead,
+            "total_steps": total_steps, "steps_per_epoch": steps_per_epoch, "epochs": epochs, "curves": curves, "ahead": ahead,
             "times": times, "events": events, "facts": facts, "config": config,
         })
     });

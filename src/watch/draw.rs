@@ -105,9 +105,9 @@ fn progress(run: &WatchedRun, width: u16) -> Line<'static> {
     let bar = facts.share().map(bar).unwrap_or_default();
     let of = |total: Option<u64>| total.map(|total| format!(" of {total}")).unwrap_or_default();
     let steps = format!("step {}{}", facts.made(), of(facts.total));
-    let epochs = facts.steps_per_epoch.map(|length| {
-        let epoch = facts.made().div_ceil(length).max(1);
-        format!("   epoch {epoch}{}", of(facts.total.map(|total| total.div_ceil(length))))
+    let epochs = facts.epochs.as_ref().map(|epochs| {
+        let epoch = epochs.begun(facts.made()).max(1);
+        format!("   epoch {epoch}{}", of(facts.total.map(|total| epochs.begun(total))))
     });
     Line::from(format!(" {bar}{steps}{}", epochs.unwrap_or_default()))
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::data::Epochs;
 use crate::report::LogLine;
 
 /// The state of a run.
@@ -44,8 +45,8 @@ pub struct Facts {
     pub saved_done: u64,
     /// Number of updates of the whole run.
     pub total: Option<u64>,
-    /// Updates of an epoch.
-    pub steps_per_epoch: Option<u64>,
+    /// The epochs by updates.
+    pub epochs: Option<Epochs>,
     /// The loss of the last update.
     pub loss: Option<f64>,
     /// The rates of the last update.

@@ -11,6 +11,7 @@ use signal_hook::low_level::signal_name;
 use super::facts::{Facts, Save, State};
 use super::series::Series;
 use crate::checkpoint::Folder;
+use crate::data::Epochs;
 use crate::report::{Change, Follower, LogLine};
 use crate::store;
 use crate::train::{Ending, RunDirectory, RunEnd};
@@ -145,9 +146,8 @@ impl WatchedRun {
 
     fn read_lengths(&mut self, folder: &Folder) {
         let Ok(newest) = folder.newest_outline() else { return };
-        let number = |name| newest.checkpoint.field(name).and_then(Value::as_u64);
-        self.facts.total = number("total_steps");
-        self.facts.steps_per_epoch = number("steps_per_epoch").filter(|steps| *steps > 0);
+        self.facts.total = newest.checkpoint.field("total_steps").and_then(Value::as_u64);
+        self.facts.epochs = Epochs::of_checkpoint(|name| newest.checkpoint.field(name));
         self.facts.saved_done = newest.checkpoint.step();
     }
 

@@ -61,7 +61,15 @@ fn another_batch_size_continues_with_the_next_row_is_recorded_and_has_one_result
     let changed = json!([{"key": "data.batch_size", "from": 13, "to": 7}]);
     assert_eq!((&at(7)["history"][0]["step"], &at(7)["history"][0]["changes"]), (&json!(6), &changed));
     let shown = inspect(&lab, &["run/checkpoints/step-0000000008"]).well().stdout;
-    assert!(shown.contains("1 completed, 4 of 7 updates into the next; 88 samples seen"), "{shown}");
+    assert!(shown.contains("1 completed, 4 of 6 updates into the next; 88 samples seen"), "{shown}");
+    let told: Value =
+        serde_json::from_str(&inspect(&lab, &["run/checkpoints/step-0000000008", "--json"]).well().stdout).unwrap();
+    assert_eq!((&told["course"]["epoch"], &told["steps_in_epoch"]), (&json!(2), &json!(6)));
+    let exported = ["export", "run/checkpoints/step-0000000008", "--to", "transformers", "-o", "exported"];
+    inspect(&lab, &exported).well();
+    let trainer = fs::read_to_string(lab.path("exported/trainer_state.json")).unwrap();
+    let trainer: Value = serde_json::from_str(&trainer).unwrap();
+    assert_eq!((&trainer["epoch"], &trainer["num_train_epochs"]), (&json!(1.75), &json!(3)));
     for step in [7, 9, 10, 11, 14] {
         let copy = lab.interrupted_copy("run", &format!("at-{step}"), step);
         lab.train(&["--resume", &format!("at-{step}")]).well();

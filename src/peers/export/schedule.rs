@@ -68,10 +68,11 @@ pub(super) fn schedule(source: &Source<'_>, groups: &[SourceGroup<'_>]) -> Resul
     let mut table = serde_json::to_value(found.schedule().complete()).unwrap_or_default();
     let per_epoch = table["unit"] == "epoch";
     in_one_unit(&mut table, per_epoch)?;
-    let (unit, t) = if per_epoch { (source.steps_per_epoch, source.epochs()) } else { (1, source.step()) };
+    // A schedule of ours counts every epoch as the updates that one has now, also those before a change of the batch size.
+    let unit = if per_epoch { source.run_epochs.steps_per_epoch() } else { 1 };
     let placing = Placing {
         form: Form { table: &table, total: source.total.map(|total| total as f64 / unit as f64) },
-        t,
+        t: source.step() / unit,
         ours: groups.iter().map(|group| group.ours).collect(),
         bases: of_groups(groups, found.base_lrs())?,
         rates: of_groups(groups, &found.rates())?,
@@ -83,6 +84,12 @@ pub(super) fn schedule(source: &Source<'_>, groups: &[SourceGroup<'_>]) -> Resul
     translated.per_epoch = per_epoch;
     translated.notes.extend(other_schedules(source, &outline, groups, &mut translated.rates));
     translated.table = table;
+    if per_epoch && !source.run_epochs.are_even() {
+        translated.notes.push(format!(
+            "the run was resumed with another batch size: its schedule counts epochs of {unit} updates from the first one \
+             on, and changes the rate at other updates than at the ends of epochs"
+        ));
+    }
     Ok(translated)
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::error::ExportError;
 use super::order;
 use crate::checkpoint::Checkpoint;
+use crate::data::Epochs;
 use crate::model::is_adapter;
 use crate::peers::write::Stored;
 use crate::state::HostTensor;
@@ -22,8 +23,8 @@ pub(in crate::peers) struct Source<'a> {
     pub updates: u64,
     /// Updates of the whole run.
     pub total: Option<u64>,
-    /// Updates in an epoch.
-    pub steps_per_epoch: u64,
+    /// Its epochs by updates.
+    pub run_epochs: Epochs,
     /// The kind of the optimizer.
     pub kind: String,
     /// The optimizer's configuration, with defaults.
@@ -90,7 +91,7 @@ impl<'a> Source<'a> {
             weights,
             updates: saved.updates,
             total: number("total_steps"),
-            steps_per_epoch: number("steps_per_epoch").filter(|steps| *steps > 0).unwrap_or(1),
+            run_epochs: Epochs::of_checkpoint(|name| checkpoint.field(name)).unwrap_or_else(|| Epochs::of_length(1)),
             kind: saved.kind,
             hyperparameters,
             groups,
@@ -111,18 +112,14 @@ impl<'a> Source<'a> {
         self.checkpoint.step()
     }
 
-    /// Returns the epochs made. They follow from the updates unless the batch size was changed.
+    /// Returns the epochs made.
     pub fn epochs(&self) -> u64 {
-        let saved = self.checkpoint.field("epoch").and_then(Value::as_u64);
-        saved.unwrap_or(self.step() / self.steps_per_epoch)
+        self.run_epochs.whole(self.step())
     }
 
     /// Returns the updates made in the epoch that has begun.
     pub fn in_epoch(&self) -> u64 {
-        match self.checkpoint.field("epoch_began").and_then(Value::as_u64) {
-            Some(began) => self.step().saturating_sub(began),
-            None => self.step() % self.steps_per_epoch,
-        }
+        self.run_epochs.within(self.step()).0
     }
 
     /// Returns a setting of the configuration.

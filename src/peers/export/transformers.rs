@@ -97,7 +97,7 @@ fn is_alike(source: &Source<'_>, a: &SourceGroup<'_>, b: &SourceGroup<'_>) -> bo
 }
 
 fn trainer_state(source: &Source<'_>) -> Value {
-    let epochs = source.step() as f64 / source.steps_per_epoch as f64;
+    let epochs = source.run_epochs.after(source.step());
     let total = source.total.unwrap_or(source.step());
     json!({
         "best_global_step": null,
@@ -113,7 +113,7 @@ fn trainer_state(source: &Source<'_>) -> Value {
         "logging_steps": 500,
         "max_steps": total,
         "num_input_tokens_seen": 0,
-        "num_train_epochs": total.div_ceil(source.steps_per_epoch),
+        "num_train_epochs": source.run_epochs.begun(total),
         "save_steps": 500,
         "stateful_callbacks": {},
         "total_flos": 0.0,

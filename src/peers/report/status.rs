@@ -105,6 +105,7 @@ fn run(
         steps_per_epoch,
         epoch: peer.epochs.filter(|epochs| *epochs >= 0.0).map(|epochs| epochs.floor() as u64),
         step_in_epoch: step.zip(steps_per_epoch).and_then(|(step, steps)| step.checked_rem(steps)),
+        steps_in_epoch: steps_per_epoch,
         samples: counter(peer, |name, counts| name.ends_with("samples") || counts.contains("samples")),
         seed: setting(peer, &["seed"]),
         schedule: rates.and_then(|rates| rates.schedule.clone()),

@@ -214,7 +214,7 @@ impl ModelCheck {
 impl LengthCheck {
     fn of(session: &Session) -> Self {
         let (steps, steps_per_epoch) = (session.total_steps(), session.steps_per_epoch());
-        Self { steps, steps_per_epoch, epochs: steps as f64 / steps_per_epoch as f64 }
+        Self { steps, steps_per_epoch, epochs: session.data().epochs().after(steps) }
     }
 }
 

@@ -14,6 +14,7 @@ use super::thin::Curve;
 use super::times::{self, Event};
 use super::weights::{self, Weights};
 use crate::checkpoint::{CheckpointError, Folder, Outline};
+use crate::data::Epochs;
 use crate::report::log::LogError;
 use crate::report::plot::{Times, names};
 use crate::report::{RunState, RunStatus, Runs};
@@ -64,6 +65,9 @@ pub struct RunPage {
     pub total_steps: Option<u64>,
     /// Number of updates in an epoch.
     pub steps_per_epoch: Option<u64>,
+    /// Numbers of updates, and the epochs that they make; epochs advance evenly between them. There is more than one after
+    /// a change of the batch size.
+    pub epochs: Vec<(u64, f64)>,
     /// When the log was last written, in seconds since 1970.
     pub written: Option<u64>,
     /// The numbers of its log, its speed and its memory.
@@ -103,6 +107,7 @@ impl RunPage {
             step: curves.steps(),
             total_steps: None,
             steps_per_epoch: curves.steps_per_epoch(),
+            epochs: vec![(0, 0.0)],
             written: written(run),
             curves: curves.curves(),
             ahead: Vec::new(),
@@ -147,9 +152,11 @@ impl RunPage {
     }
 
     fn take_checkpoint(&mut self, run: &Path, checkpoint: &Outline, options: &PageOptions) {
-        let number = |name| checkpoint.field(name).and_then(Value::as_u64);
-        self.total_steps = number("total_steps");
-        self.steps_per_epoch = number("steps_per_epoch").filter(|steps| *steps > 0).or(self.steps_per_epoch);
+        self.total_steps = checkpoint.field("total_steps").and_then(Value::as_u64);
+        if let Some(epochs) = Epochs::of_checkpoint(|name| checkpoint.field(name)) {
+            self.steps_per_epoch = Some(epochs.steps_per_epoch());
+            self.epochs = epochs.points().iter().map(|point| (point.0, point.1)).collect();
+        }
         let is_finished = self.total_steps.is_some_and(|total| checkpoint.step() >= total);
         self.state = Some(if is_finished { RunState::Finished } else { RunState::Stopped });
         let status = RunStatus::of_outline(checkpoint);

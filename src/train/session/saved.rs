@@ -10,6 +10,7 @@ use super::begun::Begun;
 use super::found::with_found;
 use super::recalled::{held, recalled, refuse_other_content, room};
 use crate::checkpoint::{Checkpoint, CheckpointError, Snapshot};
+use crate::data::Epochs;
 use crate::figures::counted;
 use crate::model::with_parameter_budget;
 use crate::train::checks::memory::Purpose;
@@ -122,6 +123,11 @@ impl Session {
         let snapshot = match began == self.step - self.step % self.data.steps_per_epoch() {
             true => snapshot,
             false => snapshot.field("epoch_began", began)?,
+        };
+        let epochs = self.data.epochs();
+        let snapshot = match epochs.are_even() {
+            true => snapshot,
+            false => snapshot.field(Epochs::FIELD, value(Epochs::FIELD, &epochs.points())?)?,
         };
         let snapshot = match &self.unvalidated {
             Some(record) => snapshot.field("unvalidated", value("unvalidated", record)?)?,

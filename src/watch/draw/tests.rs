@@ -7,6 +7,7 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::*;
+use crate::data::Epochs;
 use crate::watch::facts::{Facts, Save};
 
 /// A run of 2000 steps at its 1,200th.
@@ -30,7 +31,7 @@ fn run() -> WatchedRun {
     run.facts = Facts {
         state: State::Running(Some("process 1234".to_owned())),
         total: Some(2000),
-        steps_per_epoch: Some(45),
+        epochs: Some(Epochs::of_length(45)),
         save: Some(Save { step: 1125, path, age: Some(12) }),
         speed: Some(160.0),
         ..run.facts

@@ -73,9 +73,18 @@ function smoothed(values, share) {
 
 /** Returns the place of a step on the horizontal axis; null where the run does not tell it. */
 function placer(run, axis) {
-  if (axis === "epoch") return run.steps_per_epoch ? (step) => (step + 1) / run.steps_per_epoch : () => null;
+  if (axis === "epoch") return run.steps_per_epoch ? (step) => epochsAfter(run, step + 1) : () => null;
   if (axis === "time") return run.times.length > 1 ? (step) => timeOf(run.times, step + 1) : () => null;
   return (step) => step;
+}
+
+/** Returns the epochs that this number of updates makes: evenly between the points of the run, and after the last one. */
+function epochsAfter({ epochs, steps_per_epoch }, done) {
+  let place = epochs.length - 1;
+  while (place > 0 && epochs[place][0] > done) place--;
+  const [step, before] = epochs[place];
+  const [end, after] = epochs[place + 1] ?? [step + steps_per_epoch, before + 1];
+  return before + ((after - before) * (done - step)) / (end - step);
 }
 
 /** Returns the hours since the beginning at which this number of updates was made: on the line through its neighbours. */

@@ -70,7 +70,7 @@ function definitions() {
   const others = [...new Set(runs.flatMap((run) => [...run.curves.keys()]))].filter((name) => !known.includes(name) && !name.startsWith("lr."));
   for (const name of new Set(others.map((name) => name.replace(/\.\d+$/, "")))) {
     const isList = !has(name);
-    found.push({ title: titleOf(name), lines: each((run) => isList ? groups(run, name) : plain(run, name, titleOf(name).toLowerCase(), { points: name.startsWith("val") })) });
+    found.push({ title: titleOf(name), lines: each((run) => isList ? groups(run, name) : plain(run, name, titleOf(name).toLowerCase(), { points: /^(val|test_)/.test(name) })) });
   }
   if (has("steps_per_second")) found.push({ title: "Throughput, steps per second", lines: each((run) => plain(run, "steps_per_second", "steps per second")) });
   if (has("memory")) found.push({ title: "Memory of the process", unit: bytes, lines: each((run) => plain(run, "memory", "memory")) });
