@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
-use serde::de::{DeserializeOwned, Deserializer};
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::TrainError;
@@ -26,24 +26,49 @@ pub struct Evaluation {
     #[serde(rename = "val_accuracy", default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
     /// Other metrics: `validation_<name>` for each.
-    #[serde(flatten, deserialize_with = "of_kind")]
+    #[serde(flatten, deserialize_with = "of_validation")]
     pub metrics: BTreeMap<String, f64>,
     /// Lists of numbers that belong to metrics, such as one for each class: `validation_<name>` for each.
-    #[serde(flatten, deserialize_with = "of_kind")]
+    #[serde(flatten, deserialize_with = "of_validation")]
     pub lists: BTreeMap<String, Vec<f64>>,
 }
 
-/// Result of an evaluation of the test rows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Result of an evaluation of the test rows. Its serialized form is `test_<name>` for each number.
+#[derive(Clone, Debug, PartialEq)]
 pub struct TestFigures {
     /// Mean loss over the targets, without label smoothing.
     pub loss: f64,
     /// Share of correctly classified targets, if there are classes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
     /// Other metrics, by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, f64>,
+}
+
+impl TestFigures {
+    /// Returns all numbers by their full names: `test_loss`, `test_accuracy`, and `test_<name>` for each metric.
+    pub fn named(&self) -> impl Iterator<Item = (String, f64)> {
+        let first = [("loss", Some(self.loss)), ("accuracy", self.accuracy)];
+        let first = first.into_iter().filter_map(|(name, number)| Some((name, number?)));
+        let others = self.metrics.iter().map(|(name, number)| (name.as_str(), *number));
+        first.chain(others).map(|(name, number)| (format!("test_{name}"), number))
+    }
+}
+
+impl Serialize for TestFigures {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.named())
+    }
+}
+
+impl<'de> Deserialize<'de> for TestFigures {
+    /// Other entries are left out: the figures are in a line of the log.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let all = of_kind::<f64, D>(deserializer)?.into_iter();
+        let mut metrics: BTreeMap<String, f64> =
+            all.filter_map(|(name, number)| Some((name.strip_prefix("test_")?.to_owned(), number))).collect();
+        let loss = metrics.remove("loss").ok_or_else(|| D::Error::missing_field("test_loss"))?;
+        Ok(Self { loss, accuracy: metrics.remove("accuracy"), metrics })
+    }
 }
 
 impl From<Evaluation> for TestFigures {
@@ -59,6 +84,15 @@ fn of_kind<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> R
     let all = BTreeMap::<String, Value>::deserialize(deserializer)?;
     let read = all.into_iter().filter_map(|(name, value)| Some((name, serde_json::from_value(value).ok()?)));
     Ok(read.collect())
+}
+
+/// Reads the entries of one kind that are of a validation.
+fn of_validation<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, T>, D::Error> {
+    let mut found = of_kind::<T, D>(deserializer)?;
+    found.retain(|name, _| name.starts_with("validation_"));
+    Ok(found)
 }
 
 /// Metrics measured after an update, saved in a checkpoint of that step. Empty between validations.

@@ -42,7 +42,7 @@ pub struct StepRecord {
     #[serde(flatten)]
     pub validation: Option<Evaluation>,
     /// The evaluation of the test rows after the last update, if there are any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(flatten)]
     pub test: Option<TestFigures>,
     /// The mean loss over the updates of the epoch, if this is its last one. Not in the log, because it can be computed
     /// from the log's lines.

@@ -1,6 +1,7 @@
 //! Runs with test rows, transformed targets and several labels, as a user evaluates them and predicts with them.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ fn regression(transform: &str) -> Lab {
          validation = {{ every = '1 epoch', metrics = ['mean_absolute_error', 'r2'] }}\n\
          model = {{ kind = 'mlp', hidden = [8] }}\n\
          [data]\npath = 'part-*.csv'\ntest_path = 'test.csv'\nvalidation = 0.2\nbatch_size = 13\ntask = 'regression'\n\
-         {transform}\n"
+         {transform}\n[log]\ntensorboard = true\n"
     );
     let lab = Lab::in_memory(&config);
     for (name, rows) in [("part-1.csv", 0..40), ("part-2.csv", 40..60), ("test.csv", 60..75)] {
@@ -35,11 +36,24 @@ fn test_rows_are_evaluated_once_at_the_end_and_again_by_eval() {
     assert!(format!("{}{}", told.stdout, told.stderr).contains("test_loss="), "{told:?}");
     let lines = log(&lab.path("run"));
     let (last, others) = lines.split_last().unwrap();
-    assert!(others.iter().all(|line| line["test"].is_null()));
+    assert!(others.iter().all(|line| line["test_loss"].is_null()));
     let found = evaluated(&lab, &["--rows", "test"]);
     assert_eq!(found["rows"], 15);
-    assert_eq!(found["loss"], last["test"]["loss"]);
-    assert_eq!(found["validation_r2"], last["test"]["metrics"]["r2"]);
+    assert_eq!(found["loss"], last["test_loss"]);
+    assert_eq!(found["validation_r2"], last["test_r2"]);
+    // They are a column of the log as a table, in its last row, and the metrics of the validation are as they were.
+    let mut inspect = Command::new(env!("CARGO_BIN_EXE_inspect"));
+    let table = inspect.args(["log", "run"]).current_dir(lab.path("")).output().unwrap();
+    let table = String::from_utf8(table.stdout).unwrap();
+    let (header, rows) = table.split_once('\n').unwrap();
+    let place = header.split(',').position(|name| name == "test_loss").unwrap_or_else(|| panic!("{header}"));
+    let cell = rows.lines().last().unwrap().split(',').nth(place).unwrap();
+    assert_eq!(cell.parse::<f64>().unwrap(), found["loss"].as_f64().unwrap());
+    assert_eq!(rows.lines().count(), lines.len());
+    let files = fs::read_dir(lab.path("run")).unwrap().map(|entry| entry.unwrap().path());
+    let mut events = files.filter(|path| path.to_string_lossy().contains("tfevents"));
+    let events = fs::read(events.next().unwrap()).unwrap();
+    assert!(["test_loss", "test_r2"].iter().all(|tag| events.windows(tag.len()).any(|text| text == tag.as_bytes())));
     // The same rows as other data are the same.
     let other = evaluated(&lab, &["--data", "test.csv"]);
     assert_eq!(other["loss"], found["loss"]);

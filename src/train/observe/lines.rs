@@ -83,10 +83,8 @@ impl Lines {
 
 /// Formats the figures of the test rows, each with the gap before it.
 fn of_test(test: &TestFigures) -> Vec<String> {
-    let mut parts = vec![format!("  test_loss={}", figures::loss(test.loss))];
-    parts.extend(test.accuracy.map(|accuracy| format!(" test_accuracy={accuracy:.4}")));
-    parts.extend(test.metrics.iter().map(|(name, value)| format!(" test_{name}={}", figures::loss(*value))));
-    parts
+    let gaps = std::iter::once("  ").chain(std::iter::repeat(" "));
+    gaps.zip(test.named()).map(|(gap, (name, value))| format!("{gap}{name}={}", figures::loss(value))).collect()
 }
 
 /// Joins the parts of a line. Before one that does not fit into `columns` a new line begins, after `indent` blanks.

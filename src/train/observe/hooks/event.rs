@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 
 use crate::store;
+use crate::train::metrics::TestFigures;
 use crate::train::record::StepRecord;
 use crate::train::run_dir::outcome::RunEnd;
 
@@ -36,8 +37,11 @@ impl Event {
         self.line("validation", record.done(), json!({"record": record}))
     }
 
-    pub fn end(&self, end: &RunEnd) -> String {
+    pub fn end(&self, end: &RunEnd, test: Option<&TestFigures>) -> String {
         let mut more = json!(end);
+        if let Some(object) = more.as_object_mut() {
+            object.extend(test.iter().flat_map(|test| test.named()).map(|(name, number)| (name, json!(number))));
+        }
         let name = if end.error.is_some() { "failure" } else { "end" };
         if let (Some(error), Some(object)) = (&end.error, more.as_object_mut()) {
             object.insert("error".to_owned(), shortened(error).into());
@@ -73,12 +77,32 @@ fn shortened(error: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::run_dir::outcome::Ending;
 
     #[test]
     fn an_error_is_cut_between_two_characters() {
         assert_eq!(shortened("short"), "short");
         let long = "ü".repeat(ERROR);
         assert_eq!(shortened(&format!("x{long}")).len(), ERROR - 1);
+    }
+
+    #[test]
+    fn the_end_of_a_run_has_the_figures_of_its_test_rows() {
+        let event = Event::of(Path::new("run"), 3);
+        let end = RunEnd {
+            outcome: Ending::Finished,
+            step: 3,
+            signal: None,
+            reason: None,
+            error: None,
+            exit_code: 0,
+            unix_time: 0.0,
+        };
+        assert!(!event.end(&end, None).contains("test"));
+        let test = TestFigures { loss: 0.25, accuracy: Some(0.5), metrics: [("f1".to_owned(), 0.75)].into() };
+        let told: Value = serde_json::from_str(&event.end(&end, Some(&test))).unwrap();
+        let found = ["outcome", "test_loss", "test_accuracy", "test_f1"].map(|name| told[name].clone());
+        assert_eq!(found, [json!("finished"), json!(0.25), json!(0.5), json!(0.75)]);
     }
 
     #[test]

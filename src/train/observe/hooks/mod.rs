@@ -14,6 +14,7 @@ use self::event::Event;
 use self::worker::Worker;
 use crate::train::TrainError;
 use crate::train::config::HooksConfig;
+use crate::train::metrics::TestFigures;
 use crate::train::record::StepRecord;
 use crate::train::run_dir::outcome::{Ending, RunEnd};
 use crate::train::session::Session;
@@ -23,6 +24,8 @@ use crate::train::sink::{Beginning, Sink};
 pub(in crate::train) struct Hooks {
     config: HooksConfig,
     event: Event,
+    /// The figures of the test rows, once they are known.
+    test: Option<TestFigures>,
     /// Absent after the end, and if the system refuses a thread.
     worker: Option<Worker>,
 }
@@ -41,7 +44,7 @@ impl Hooks {
                 None
             }
         };
-        Some(Box::new(Self { event: Event::of(run, session.total_steps()), config, worker }))
+        Some(Box::new(Self { event: Event::of(run, session.total_steps()), config, test: None, worker }))
     }
 
     fn start(&self, words: Option<&Vec<String>>, key: &'static str, input: impl FnOnce(&Event) -> String) {
@@ -58,6 +61,7 @@ impl Sink for Hooks {
     }
 
     fn record(&mut self, record: &StepRecord) {
+        self.test = record.test.clone();
         if record.validation.is_some() {
             self.start(self.config.on_validation.as_ref(), "on_validation", |event| event.validation(record));
         }
@@ -72,7 +76,7 @@ impl Sink for Hooks {
             Ending::Failed => ("on_failure", &self.config.on_failure),
             Ending::Finished | Ending::Stopped => ("on_end", &self.config.on_end),
         };
-        let last = words.clone().map(|words| (key, words, self.event.end(end)));
+        let last = words.clone().map(|words| (key, words, self.event.end(end, self.test.as_ref())));
         if let Some(worker) = self.worker.take() {
             worker.finish(last);
         }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::histogram::Histogram;
 use crate::protobuf::{Message, take_varint};
+use crate::train::metrics::TestFigures;
 use crate::train::record::StepRecord;
 
 /// Fields of an `Event`.
@@ -123,6 +124,7 @@ pub(super) fn scalars(record: &StepRecord) -> Vec<Message> {
         values.extend(validation.accuracy.map(|accuracy| scalar("val_accuracy", accuracy)));
         values.extend(validation.metrics.iter().map(|(name, number)| scalar(name, *number)));
     }
+    values.extend(record.test.iter().flat_map(TestFigures::named).map(|(name, number)| scalar(&name, number)));
     values
 }
 
