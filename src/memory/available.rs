@@ -74,7 +74,7 @@ pub(super) fn kilobytes(text: &str, name: &str) -> Option<u64> {
 }
 
 /// A control group of this process, and the names of its files.
-struct Group {
+pub(super) struct Group {
     folder: PathBuf,
     names: &'static Names,
 }
@@ -84,6 +84,8 @@ struct Names {
     root: &'static str,
     limit: &'static str,
     usage: &'static str,
+    /// Counts processes that were killed.
+    events: &'static str,
     /// Page cache, which the system frees when memory is short.
     pages: [&'static str; 2],
 }
@@ -92,6 +94,7 @@ const VERSION_2: Names = Names {
     root: "/sys/fs/cgroup",
     limit: "memory.max",
     usage: "memory.current",
+    events: "memory.events",
     pages: ["inactive_file", "active_file"],
 };
 
@@ -99,12 +102,13 @@ const VERSION_1: Names = Names {
     root: "/sys/fs/cgroup/memory",
     limit: "memory.limit_in_bytes",
     usage: "memory.usage_in_bytes",
+    events: "memory.oom_control",
     pages: ["total_inactive_file", "total_active_file"],
 };
 
 impl Group {
     /// Returns the group of a line in `/proc/self/cgroup` and all its parents, whose limits also apply.
-    fn of_line(line: &str) -> Vec<Self> {
+    pub(super) fn of_line(line: &str) -> Vec<Self> {
         let mut fields = line.splitn(3, ':');
         let (Some(number), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
             return Vec::new();
@@ -123,6 +127,11 @@ impl Group {
             groups.push(Self { folder: folder.clone(), names });
         }
         groups
+    }
+
+    /// Returns the path of the file that counts the processes that were killed for lack of memory.
+    pub(super) fn events(&self) -> PathBuf {
+        self.folder.join(self.names.events)
     }
 
     /// Returns the memory left within its limit; `None` without a limit.

@@ -9,6 +9,7 @@ mod address_space;
 mod available;
 mod device_full;
 mod moment;
+mod oom_kills;
 mod size;
 
 use crate::aligned::aligned;
@@ -26,6 +27,7 @@ pub(crate) use self::moment::Computing;
 #[cfg(feature = "trainer")]
 pub(crate) use self::moment::begin_run;
 pub use self::moment::{write_moment, write_remedies};
+pub use self::oom_kills::{OomKilled, OomKills};
 pub use self::size::Size;
 pub(crate) use self::size::grouped;
 

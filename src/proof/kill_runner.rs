@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::num::NonZeroUsize;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::thread::sleep;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::error::ProofError;
@@ -19,6 +21,7 @@ use super::run_backup::RunBackup;
 use super::workspace::{Workspace, checkpoints_of, last_lines, without_place};
 use super::{Event, Plan};
 use crate::checkpoint::{Checkpoint, Folder, is_temporary};
+use crate::memory::OomKills;
 use crate::train::{Phase, Progress};
 
 /// An executed kill.
@@ -73,11 +76,13 @@ pub(super) struct KillRunner<'a> {
     place: &'a Workspace,
     stop: &'a dyn Fn() -> Option<i32>,
     launches: usize,
+    /// The processes that the system had killed for lack of memory before.
+    oom_kills: OomKills,
 }
 
 impl<'a> KillRunner<'a> {
     pub fn new(plan: &'a Plan, place: &'a Workspace, stop: &'a dyn Fn() -> Option<i32>) -> Self {
-        Self { plan, place, stop, launches: 0 }
+        Self { plan, place, stop, launches: 0, oom_kills: OomKills::so_far() }
     }
 
     /// Makes the uninterrupted run.
@@ -248,8 +253,10 @@ impl<'a> KillRunner<'a> {
 
     fn last_words(&self, run: &Path, status: ExitStatus) -> (String, String) {
         let said = last_lines(&self.place.said(run)).unwrap_or_default();
+        let killed = self.oom_kills.since().filter(|_| status.signal() == Some(Signal::KILL.as_raw()));
+        let cause = killed.map(|killed| format!(": {killed}; {}", OomKills::REMEDY)).unwrap_or_default();
         (
-            describe(status),
+            format!("{}{cause}", describe(status)),
             if said.is_empty() { "; it printed nothing".to_owned() } else { format!("; it printed{said}") },
         )
     }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use rekindle::duration::duration;
+use rekindle::memory::OomKills;
 use rekindle::train::{Console, RunDirectory, Sink, Traces, TrainError};
 use rekindle::{shell, store};
 
@@ -64,14 +65,14 @@ pub fn run(arguments: &Supervise, settled: &[&str], console: &mut Console) -> Re
     let mut history = History::new(arguments.pause, arguments.restarts, &before);
     let mut words = request.words.clone();
     loop {
-        let began = Instant::now();
+        let (began, kills) = (Instant::now(), OomKills::so_far());
         let status = Process::start(&words, settled)?.wait(&mut signals)?;
         wait_for_others(&request, &mut signals, console);
         let after = Traces::of(&request.run);
         let end = after.end.as_ref().filter(|end| before.end.as_ref() != Some(end));
         let failure = match verdict::of(status, end, signals.asked(), request.is_direct()) {
             Verdict::Over(code) => return Ok(ExitCode::from(code)),
-            Verdict::Failed(failure) => failure,
+            Verdict::Failed(failure) => failure.with(kills.since()),
         };
         let pause = match history.after(&failure, &after, began.elapsed()) {
             Next::Restart { pause } => pause,
@@ -127,7 +128,8 @@ fn tell(
 ) {
     let ended = format!("attempt {} {}{}", history.attempt(), failure.how, reached(after));
     let command = request::shown(words);
-    console.message(&format!("supervise: {ended}; starting again in {pause:?}: {command}"));
+    let cause = failure.cause().map(|cause| format!(": {cause}")).unwrap_or_default();
+    console.message(&format!("supervise: {ended}{cause}; starting again in {pause:?}: {command}"));
     if after.is_run
         && let Err(error) = Traces::record_restart(&request.run, &history.restart(failure, after, pause))
     {

@@ -1,8 +1,10 @@
 //! Whether a command that has ended is started again.
 
+use std::fmt::Display;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use rekindle::memory::OomKills;
 use rekindle::train::{Ending, RunEnd};
 
 use super::process::name;
@@ -23,8 +25,28 @@ pub struct Failure {
     pub how: String,
     /// The step at which the run itself reported an error.
     pub step: Option<u64>,
-    /// That error.
+    /// That error; of a process that was killed, what the system says of it.
     pub error: Option<String>,
+}
+
+impl Failure {
+    /// Adds that the system has `killed` a process for lack of memory, if this one was killed as it kills.
+    pub fn with(self, killed: Option<impl Display>) -> Self {
+        let is_like_it = self.error.is_none() && self.how == killed_by(libc::SIGKILL);
+        match killed.filter(|_| is_like_it) {
+            Some(killed) => Self { error: Some(format!("{killed}; {}", OomKills::REMEDY)), ..self },
+            None => self,
+        }
+    }
+
+    /// Returns the error of a process that could not report one itself.
+    pub fn cause(&self) -> Option<&str> {
+        self.error.as_deref().filter(|_| self.step.is_none())
+    }
+}
+
+fn killed_by(signal: i32) -> String {
+    format!("was killed by {}", name(signal))
 }
 
 /// Signals by which a fault, the system or a person ends a process that had no chance to save.
@@ -63,7 +85,7 @@ pub fn of(status: ExitStatus, end: Option<&RunEnd>, asked: Option<i32>, is_direc
     let failed = |how: String| Verdict::Failed(Failure { how, step: None, error: None });
     match (asked, signal) {
         (Some(asked), _) => Verdict::Over(if code == 0 { u8::try_from(128 + asked).unwrap_or(1) } else { code }),
-        (None, Some(signal)) if KILLING.contains(&signal) => failed(format!("was killed by {}", name(signal))),
+        (None, Some(signal)) if KILLING.contains(&signal) => failed(killed_by(signal)),
         // Stopped before the first step.
         (None, Some(_)) => Verdict::Over(code),
         (None, None) if REFUSED.contains(&code) || code == 0 && is_direct => Verdict::Over(code),
@@ -103,6 +125,23 @@ mod tests {
         assert_eq!(of(ExitStatus::from_raw(9), Some(&end(Ending::Finished, 0)), None, false), Verdict::Over(0));
         assert!(is_started_again(exited(0), Some(&end(Ending::Failed, 1))));
         assert_eq!(of(exited(0), Some(&end(Ending::Failed, 1)), Some(15), false), Verdict::Over(1));
+    }
+
+    #[test]
+    fn a_kill_is_explained_by_what_the_system_says_and_another_failure_is_not() {
+        let of = |status, end| match of(status, end, None, true) {
+            Verdict::Failed(failure) => failure.with(Some("the system has killed a process")),
+            over => panic!("{over:?}"),
+        };
+        let cause = of(ExitStatus::from_raw(9), None).cause().unwrap_or_default().to_owned();
+        assert!(cause.starts_with("the system has killed a process; to need less"), "{cause}");
+        assert!(of(exited(137), None).cause().is_some(), "the code of a launcher");
+        assert_eq!(of(ExitStatus::from_raw(11), None).cause(), None);
+        let failed = RunEnd { error: Some("a nan".to_owned()), ..end(Ending::Failed, 1) };
+        assert_eq!(
+            (of(exited(1), Some(&failed)).cause(), of(exited(1), Some(&failed)).error.as_deref()),
+            (None, Some("a nan"))
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rekindle::figures;
 use rekindle::figures::counted;
+use rekindle::memory::OomKills;
 use rekindle::sweep::{Directory, End, Next, Progress};
 use rekindle::train::{Console, Interval, RunDirectory, Sink, Traces};
 
@@ -53,6 +54,8 @@ struct Child {
     began: Instant,
     /// The traces of the run before it.
     before: Traces,
+    /// The processes that the system had killed for lack of memory before it.
+    kills: OomKills,
 }
 
 /// The attempts at a trial whose process was killed.
@@ -181,11 +184,12 @@ impl<'a> Runner<'a> {
         let opened = OpenOptions::new().create(true).append(true).open(&output);
         let streams = opened.and_then(|file| Ok((file.try_clone()?, file)));
         let (stdout, stderr) = streams.with_context(|| format!("{}: cannot be written", output.display()))?;
+        let kills = OomKills::so_far();
         let process = Process::start_with(&words, self.settled, |command| {
             command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
             command.env("RAYON_NUM_THREADS", self.room.threads.to_string());
         })?;
-        self.children.insert(number, Child { process, until, began: Instant::now(), before });
+        self.children.insert(number, Child { process, until, began: Instant::now(), before, kills });
         Ok(())
     }
 
@@ -234,7 +238,7 @@ impl<'a> Runner<'a> {
                 return self.tell_end(number, console);
             }
             Verdict::Over(code) => unknown(format!("was stopped by {}", name(i32::from(code) - 128))),
-            Verdict::Failed(failure) => failure,
+            Verdict::Failed(failure) => failure.with(child.kills.since()),
         };
         if let (Some(_), Some(end)) = (failure.step, end) {
             let error = end.error.clone().unwrap_or_default();
@@ -258,7 +262,8 @@ impl<'a> Runner<'a> {
     ) -> Result<()> {
         let first = || Attempts { history: History::new(PAUSE, None, &child.before), not_before: Instant::now() };
         let attempts = self.attempts.entry(number).or_insert_with(first);
-        let how = &failure.how;
+        let cause = failure.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
+        let how = format!("{}{cause}", failure.how);
         match attempts.history.after(failure, after, child.began.elapsed()) {
             history::Next::Restart { pause } => {
                 attempts.not_before = Instant::now() + pause;
