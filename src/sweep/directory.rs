@@ -54,6 +54,7 @@ impl Directory {
     /// # Errors
     /// There is no sweep, another process sweeps there, or it cannot be read.
     pub fn resume(path: &Path) -> Result<(Self, Plan), SweepError> {
+        refuse_url(path)?;
         let plan = require_sweep(path)?;
         Ok((Self::locked(path)?, plan))
     }
@@ -146,9 +147,7 @@ pub(super) fn require_sweep(path: &Path) -> Result<Plan, SweepError> {
 /// Refuses a directory that holds something other than this sweep.
 fn refuse_others(out: &Path, plan: &Plan) -> Result<(), SweepError> {
     let refuse = |reason: String| Err(SweepError::Directory { path: out.to_owned(), reason });
-    if store::is_url(out) {
-        return refuse("is a URL; a sweep is kept in a local directory".to_owned());
-    }
+    refuse_url(out)?;
     match read_if_there(&out.join("sweep.toml"))? {
         Some(old) if !old.continues_as(plan) => refuse(format!(
             "holds another sweep, with other parameters, metric, search or early ending: choose another directory with \
@@ -165,6 +164,16 @@ fn refuse_others(out: &Path, plan: &Plan) -> Result<(), SweepError> {
             refuse("holds other files; choose another directory with --out".to_owned())
         }
     }
+}
+
+/// Refuses object storage, which has no locks, and no files that are appended to.
+fn refuse_url(path: &Path) -> Result<(), SweepError> {
+    if !store::is_url(path) {
+        return Ok(());
+    }
+    let reason = "is a URL, and a sweep is kept in a local directory: choose one with --out, and train the best \
+                  configuration at the URL afterwards, `train DIR/best.toml --out URL`";
+    Err(SweepError::Directory { path: path.to_owned(), reason: reason.to_owned() })
 }
 
 /// Returns the configuration of every trial.
