@@ -120,6 +120,7 @@ pub(crate) use dataset::pieces;
 pub use dataset::{Batch, Dataset, Source};
 pub use delimiter::{CommentMark, Delimiter};
 pub use documents::{DocumentSurvey, Prompt, PromptForm, Prompts};
+pub(crate) use documents::{ScoredTexts, ScoredTokens};
 pub(crate) use epochs::Epochs;
 pub use error::{
     DataError, EncodingError, FilesError, IdxError, ImageError, Problem, StreamError, TableError, TensorError,

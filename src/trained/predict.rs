@@ -26,7 +26,7 @@ impl Trained {
     /// they must be in the order of the run's data, with or without the label. Images need no labels.
     ///
     /// # Errors
-    /// The rows do not fit the model, or it is a text model. Faults of single rows are reported when they are read.
+    /// The rows do not fit the model, or it is a text model, for which there is [`Trained::score`]. Faults of single rows are reported when they are read.
     pub fn predict(&self, path: &Path) -> Result<Predictions<'_>, TrainedError> {
         if let input @ Input::Tokens { .. } = &self.schema.input {
             return Err(DataError::NotRows { path: self.path.clone(), input: input.clone() }.into());

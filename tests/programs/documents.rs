@@ -40,6 +40,13 @@ fn a_model_of_pairs_answers_and_ends() {
         let other = lab.train(&["eval", "run", "--data", "a.jsonl", "--json"]).well().stdout;
         let other: serde_json::Value = serde_json::from_str(&other).unwrap();
         assert!(other["loss"].as_f64().unwrap() < 0.1 && other["accuracy"].as_f64().unwrap() > 0.99, "{other}");
+        // Each answer is judged, with the end of the document, and the question is not.
+        let told = lab.train(&["predict", "run", "--data", "a.jsonl", "--json"]).well().stdout;
+        let scores: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(scores.len() == 120 && scores.iter().all(|score| score["tokens"] == 2), "{told}");
+        let mean = scores.iter().map(|score| score["loss"].as_f64().unwrap()).sum::<f64>() / 120.0;
+        let is_near = (mean - other["loss"].as_f64().unwrap()).abs() < 1e-5;
+        assert!(mean < 0.1 && (is_near || packing.is_empty()), "{mean}, {other}");
     }
 }
 

@@ -100,8 +100,46 @@ fn what_cannot_be_sampled_is_refused() {
     assert!(refusal(&["--temperature", "-1"]).contains("--temperature -1: must be a number, at least 0"));
     assert!(refusal(&["--temperature", "nan"]).contains("--temperature NaN: must be a number, at least 0"));
     assert!(refusal(&["--top-k", "0"]).contains("--top-k 0: must be at least 1"));
-    let rows = lab.train(&["predict", "run", "--data", "b.txt"]).refusal();
-    assert!(rows.contains("the model takes 8 tokens out of") && rows.contains("`train sample`"), "{rows}");
+}
+
+/// The figures of texts, a line each.
+fn scores(lab: &Lab, data: &str) -> Vec<Vec<f64>> {
+    let told = lab.train(&["predict", "run", "--data", data]).well().stdout;
+    let (header, lines) = told.split_once('\n').unwrap();
+    assert_eq!(header, "tokens,loss,perplexity,bits_per_byte");
+    let figures = |line: &str| line.split(',').map(|cell| cell.parse().unwrap_or(f64::NAN)).collect();
+    lines.lines().map(figures).collect()
+}
+
+#[test]
+fn each_line_of_a_text_has_its_figures_and_those_of_one_are_what_an_evaluation_says() {
+    let lab = lab("");
+    let near = |a: f64, b: f64| (a - b).abs() < 1e-5 * b.abs();
+    // Two windows of eight.
+    fs::write(lab.path("one.txt"), "the word was with").unwrap();
+    let evaluated = lab.train(&["eval", "run", "--data", "one.txt", "--json"]).well().stdout;
+    let evaluated: Value = serde_json::from_str(&evaluated).unwrap();
+    let one = scores(&lab, "one.txt").remove(0);
+    let [tokens, loss, perplexity, bits] = one[..] else { panic!("{one:?}") };
+    assert_eq!(tokens, 16.0);
+    assert!(near(loss, evaluated["loss"].as_f64().unwrap()), "{loss}, {evaluated}");
+    assert!(near(perplexity, loss.exp()) && near(bits, loss / std::f64::consts::LN_2), "{one:?}");
+    // Beside others of other lengths it is the same; of a text without a token to predict there are no figures.
+    fs::write(lab.path("more.txt"), "the word was with\n\nthe\nI\nthe reader. the word was in the reader\n").unwrap();
+    let more = scores(&lab, "more.txt");
+    assert_eq!(more.iter().map(|line| line[0]).collect::<Vec<_>>(), [16.0, 0.0, 2.0, 0.0, 37.0]);
+    assert!(more[0].iter().zip(&one).all(|(a, b)| near(*a, *b)), "{more:?}");
+    assert!(more[1][1].is_nan() && more[3][3].is_nan() && more[2][1] > 0.0, "{more:?}");
+    fs::write(lab.path("one.jsonl"), "\"the word was with\"\n{\"text\": \"the\"}\n").unwrap();
+    assert_eq!(scores(&lab, "one.jsonl")[1][0], 2.0);
+    lab.train(&["predict", "run", "--data", "one.txt", "-o", "scores.jsonl"]).well();
+    let line: Value = serde_json::from_str(&fs::read_to_string(lab.path("scores.jsonl")).unwrap()).unwrap();
+    assert_eq!((line["tokens"].as_u64(), line["loss"].as_f64()), (Some(16), Some(loss)));
+    let refusal = |options: &[&str]| lab.train(&[&["predict", "run", "--data", "one.txt"], options].concat()).refusal();
+    assert!(refusal(&["--top-k", "2"]).contains("--top-k 2: is for rows, and the run's data is text"));
+    assert!(refusal(&["-o", "scores.txt"]).contains("scores.txt"));
+    fs::write(lab.path("one.txt"), "the word\nthe Zord\n").unwrap();
+    assert!(refusal(&[]).contains("one.txt, line 2: character 'Z' at byte 4"), "{}", refusal(&[]));
 }
 
 /// A reader that closes the pipe early is not an error.

@@ -4,14 +4,17 @@
 //!    chats.
 //!    `usual.rs`: the usual names of fields.
 //! 2. `stream.rs`: their tokens, and which of them make a row. `lines.rs`: those of a part of a file.
-//! 3. `prompts.rs`: records without their answers, for a trained model.
+//! 3. `prompts.rs`: records without their answers, for a trained model; `scored.rs`: texts that it judges;
+//!    `file_lines.rs`: the lines of both.
 //! 4. `survey.rs`: documents for a first configuration.
 //!
 //! A token that is not learned, such as those of a prompt, has the target [`Dataset::ignored`], which a loss leaves out.
 
+mod file_lines;
 mod lines;
 mod prompts;
 mod records;
+mod scored;
 mod stream;
 mod survey;
 mod template;
@@ -26,6 +29,7 @@ pub(super) use self::lines::DocumentLines;
 pub use self::prompts::{Prompt, PromptForm, Prompts};
 use self::records::Fields;
 pub(super) use self::records::LONGEST_LINE;
+pub(crate) use self::scored::{ScoredTexts, ScoredTokens};
 pub(super) use self::stream::{Rows, Shape, Stream, TokenBatch};
 pub use self::survey::DocumentSurvey;
 pub(super) use self::survey::survey;

@@ -1,16 +1,14 @@
 //! Prompts in the form of a run's documents: the text that its model has seen before an answer.
 
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::records::{Fields, LONGEST_LINE, Pieces, Turn, text, turns};
+use super::file_lines::{self, FileLines};
+use super::records::{Fields, Pieces, Turn, text, turns};
 use super::template::Part;
-use crate::data::error::TextError;
-use crate::data::file;
 use crate::data::{DataConfig, DataError};
-use crate::plain;
 
 /// The beginning of a text that a model continues.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,10 +118,7 @@ impl PromptForm {
         let Some(path) = path else {
             return Ok(Prompts::of(self, Box::new(BufReader::new(io::stdin())), Path::new("stdin")));
         };
-        let opened = file::unpacked(path).map_err(|source| DataError::Read { path: path.into(), source });
-        let (lines, packing) = opened?;
-        file::require_readable(path, packing)?;
-        Ok(Prompts::of(self, lines, path))
+        Ok(Prompts::of(self, file_lines::open(path)?, path))
     }
 }
 
@@ -135,41 +130,22 @@ fn is_of_sharegpt(record: &Map<String, Value>, messages: &str) -> bool {
 /// Prompts of a file, one after the other. A fault ends them.
 pub struct Prompts {
     form: PromptForm,
-    lines: Box<dyn BufRead>,
-    path: PathBuf,
-    before: u64,
+    lines: FileLines,
     is_over: bool,
 }
 
 impl Prompts {
     fn of(form: PromptForm, lines: Box<dyn BufRead>, path: &Path) -> Self {
-        Self { form, lines, path: path.to_owned(), before: 0, is_over: false }
-    }
-
-    /// Reads a line, its end included; empty after the last one.
-    fn line(&mut self) -> Result<String, DataError> {
-        let mut line = Vec::new();
-        let most = LONGEST_LINE as u64 + 1;
-        let read = self.lines.by_ref().take(most).read_until(b'\n', &mut line);
-        read.map_err(|source| DataError::Read { path: self.path.clone(), source })?;
-        if line.len() > LONGEST_LINE {
-            return Err(self.wrong(format!("a record of more than {LONGEST_LINE} bytes")));
-        }
-        String::from_utf8(line).map_err(|_| self.wrong("not text in UTF-8".to_owned()))
+        Self { form, lines: FileLines::of(lines, path), is_over: false }
     }
 
     fn prompt(&self, line: &str) -> Result<Prompt, DataError> {
-        let found = match serde_json::from_str(line) {
-            Ok(Value::Object(record)) => self.form.of_record(&record),
-            Ok(Value::String(text)) => Ok(Prompt::as_is(text)),
-            Ok(_) => Err("the line is neither a record nor a text in quotes".to_owned()),
-            Err(error) => Err(format!("not JSON: {}", plain::of_serde(&error.to_string()))),
-        };
-        found.map_err(|reason| self.wrong(reason))
-    }
-
-    fn wrong(&self, reason: String) -> DataError {
-        TextError::Record { path: self.path.clone(), line: self.before + 1, reason }.into()
+        let found = file_lines::json(line).and_then(|line| match line {
+            Value::Object(record) => self.form.of_record(&record),
+            Value::String(text) => Ok(Prompt::as_is(text)),
+            _ => Err("the line is neither a record nor a text in quotes".to_owned()),
+        });
+        found.map_err(|reason| self.lines.wrong(reason))
     }
 }
 
@@ -178,15 +154,14 @@ impl Iterator for Prompts {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.is_over {
-            let found = match self.line() {
-                Ok(line) if line.is_empty() => break,
-                Ok(line) => match line.trim_start_matches('\u{feff}').trim() {
+            let found = match self.lines.next_line() {
+                Ok(None) => break,
+                Ok(Some(line)) => match line.trim_start_matches('\u{feff}').trim() {
                     "" => None,
                     line => Some(self.prompt(line)),
                 },
                 Err(error) => Some(Err(error)),
             };
-            self.before += 1;
             if found.is_some() {
                 self.is_over = matches!(found, Some(Err(_)));
                 return found;

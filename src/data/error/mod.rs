@@ -198,7 +198,7 @@ pub enum DataError {
     #[error("the data does not fit the state of the data in the checkpoint: {0}")]
     Memory(#[from] StateError),
     /// Rows of this kind cannot be read one after the other.
-    #[error("{path}: the model takes {input}; use `train sample`")]
+    #[error("{path}: the model takes {input}; texts are judged by `train predict` and continued by `train sample`")]
     NotRows {
         /// The file.
         path: PathBuf,
