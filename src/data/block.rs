@@ -3,6 +3,7 @@
 //! A reader of files makes a block only of rows whose values surely have the meaning that they have one by one. All
 //! others are read one by one, which also finds the words for a mistake and its place.
 
+use super::digits;
 use super::frame::FrameOptions;
 use super::value::{plain_number, rounds_as_its_text};
 use super::words::Words;
@@ -48,8 +49,10 @@ pub(super) struct NumberRule<'a> {
     missing: &'a [String],
     /// Whether values may be missing.
     pub may_be_missing: bool,
-    /// Whether a text of missing values is also a number.
+    /// Whether a text of missing values is also a number, such as `nan`.
     is_ambiguous: bool,
+    /// Whether one is a number in plain notation, such as `-999`.
+    is_plain: bool,
     /// The options of targets, if they are targets.
     target: Option<&'a FrameOptions>,
 }
@@ -67,7 +70,10 @@ impl<'a> NumberRule<'a> {
 
     fn of(missing: &'a [String]) -> Self {
         let is_ambiguous = missing.iter().any(|text| text.parse::<f64>().is_ok());
-        Self { missing, may_be_missing: false, is_ambiguous, target: None }
+        let is_plain =
+            |text: &String| digits::number(text.as_bytes(), b'.').is_some_and(|(_, length)| length == text.len());
+        let is_plain = missing.iter().any(is_plain);
+        Self { missing, may_be_missing: false, is_ambiguous, is_plain, target: None }
     }
 
     /// Returns the number that a text is, NaN for a missing value; `None` if it needs a closer look.
@@ -83,10 +89,10 @@ impl<'a> NumberRule<'a> {
         self.checked(plain_number(text)?)
     }
 
-    /// Returns the number that a text was parsed as; `None` if the text must be looked at.
+    /// Returns the number that a text in plain notation was parsed as; `None` if the text must be looked at.
     #[inline]
     pub fn of_parsed(&self, number: f64) -> Option<f64> {
-        if self.is_ambiguous || !rounds_as_its_text(number) {
+        if self.is_plain || !rounds_as_its_text(number) {
             return None;
         }
         self.checked(number)

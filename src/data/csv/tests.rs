@@ -124,7 +124,7 @@ proptest! {
         comma in any::<bool>(),
         task in select(vec![Task::Classification, Task::Regression]),
         missing in select(vec![Missing::Error, Missing::Mean]),
-        values in select(vec![None, Some(vec!["nan".to_owned(), "1".to_owned()])]),
+        values in select(vec![None, Some(vec!["nan".to_owned()]), Some(vec!["1".to_owned(), "0.25".to_owned()])]),
         comment in select(vec![None, Some(CommentMark::HASH)]),
     ) {
         let decimal = Some(if comma { Decimal::Comma } else { Decimal::Point });
