@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::rng::Stream;
 
-    /// What is told without the estimate.
+    /// The same answer without the estimate.
     fn exactly(numbers: &[f64]) -> bool {
         let there: Vec<f64> = numbers.iter().copied().filter(|number| !number.is_nan()).collect();
         let count = there.len() as f64;

@@ -30,7 +30,7 @@ impl fmt::Display for OomKilled {
 }
 
 impl OomKills {
-    /// What helps a run that was killed so.
+    /// The remedies for a run that was killed so.
     pub const REMEDY: &str = "to need less on a resume: a smaller batch (`--set data.batch_size=…`) or more micro-batches \
                               (`--set train.accumulate=…`); or a larger limit; `train CONFIG --plan` lists the memory of a \
                               run";

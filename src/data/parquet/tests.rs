@@ -58,7 +58,7 @@ fn row_groups_on_all_threads_are_what_row_after_row_is() {
         ],
         vec![("a", doubles(&[Some(1.0), Some(1e300), Some(2.0)])), ("b", integers(&large)), ("y", integers(&labels))],
         vec![("a", doubles(&whole)), ("b", integers(&large)), ("y", integers(&[Some(1), None, Some(2)]))],
-        // What is different begins in a later row group.
+        // The other values begin in a later row group.
         vec![
             ("a", files::Cells::Doubles([vec![Some(1.0); 5000], vec![None; 4000]].concat())),
             ("b", files::Cells::Doubles([vec![None; 5000], vec![Some(2.5); 4000]].concat())),

@@ -1,4 +1,4 @@
-//! What follows from the vocabulary of rows of tokens: their form, and what a checkpoint holds of them.
+//! The form of rows of tokens, and what a checkpoint holds of them: both follow from the vocabulary.
 
 /// The methods of [`Dataset`](crate::data::Dataset) that follow from a vocabulary and a context.
 macro_rules! of_vocabulary {
