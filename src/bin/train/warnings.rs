@@ -8,8 +8,9 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-/// Warnings, except those of a schedule about changes: this program lists all changes itself.
-const SHOWN: &str = "warn,rekindle::schedule=error";
+/// Warnings, except those of a schedule about changes: this program lists all changes itself. Of data that is counted for
+/// long, its progress too.
+const SHOWN: &str = "warn,rekindle::schedule=error,rekindle::data::stream=info";
 
 /// Shows warnings through `say` from now on; the environment variable RUST_LOG selects other events.
 pub fn show(say: impl Fn(&str) + Send + Sync + 'static) {

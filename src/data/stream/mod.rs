@@ -6,7 +6,8 @@
 //! 3. `form.rs`: the joint for formats. `numbers.rs`: rows of numbers, in `safetensors.rs` and `npy.rs`. `tokens.rs`: rows of
 //!    tokens, in `text.rs` and `jsonl.rs`; `index.rs`: how many there are in each block, counted once; `cuts.rs`: where blocks
 //!    of text end.
-//! 4. `blocks.rs`: rows in blocks, which other threads read in advance, in bounded memory. `at_once.rs`: work on many shards.
+//! 4. `blocks.rs`: rows in blocks, which other threads read in advance, in bounded memory. `at_once.rs`: work on many shards;
+//!    `progress.rs`: how far it is.
 //!
 //! The order, in which shuffled rows stay near each other, is that of `shard_order.rs`.
 
@@ -20,6 +21,7 @@ mod known;
 mod listing;
 mod npy;
 mod numbers;
+mod progress;
 mod safetensors;
 mod shard;
 mod text;

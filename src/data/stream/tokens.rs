@@ -13,6 +13,7 @@ use super::cuts;
 use super::form::{BlockSize, Form, Placed};
 use super::index::Index;
 use super::jsonl::Jsonl;
+use super::progress::Progress;
 use super::shard::Shard;
 use super::text::Text;
 use crate::Notice;
@@ -165,9 +166,14 @@ impl Reader {
             .collect();
         // A block from a store is waited for.
         let threads = thread::available_parallelism().map_or(1, usize::from).max(4);
+        let progress = Progress::new(blocks.len());
         let counted = at_once(blocks.len(), threads, |at| {
             let (shard, bytes) = blocks.get(at).cloned().ok_or(DataError::NothingToVisit)?;
-            self.block(shard, bytes).map(|(_, counted)| counted)
+            let (_, counted) = self.block(shard, bytes)?;
+            progress.step(|percent| {
+                tracing::info!("the rows of {} are counted, once for the run: {percent} %", self.path().display());
+            });
+            Ok(counted)
         })?;
         let notices = self.notices(&counted)?;
         Ok((Index::new(ends, counted.iter().map(|counted| counted.rows)), notices))
