@@ -139,7 +139,8 @@ fn each_line_of_a_text_has_its_figures_and_those_of_one_are_what_an_evaluation_s
     assert!(refusal(&["--top-k", "2"]).contains("--top-k 2: is for rows, and the run's data is text"));
     assert!(refusal(&["-o", "scores.txt"]).contains("scores.txt"));
     fs::write(lab.path("one.txt"), "the word\nthe Zord\n").unwrap();
-    assert!(refusal(&[]).contains("one.txt, line 2: character 'Z' at byte 4"), "{}", refusal(&[]));
+    let unknown = refusal(&["-o", "scores.csv"]);
+    assert!(unknown.contains("one.txt, line 2: character 'Z' at byte 4"), "{unknown}");
 }
 
 /// A reader that closes the pipe early is not an error.
