@@ -42,7 +42,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         for length in [0, 1, PIECE, 2 * PIECE - 1, 2 * PIECE, 3 * PIECE + 7] {
-            let content: Vec<u8> = (0..length).map(|at| (at * 31 >> 7) as u8).collect();
+            let content: Vec<u8> = (0..length).map(|at| ((at * 31) >> 7) as u8).collect();
             std::fs::write(&path, &content).unwrap();
             assert!(read(&path).unwrap() == content, "{length} bytes");
         }
