@@ -153,8 +153,11 @@ fn reader(shards: Vec<Arc<Shard>>, context: usize, options: Option<&str>) -> Rea
     Reader { shards, wording, vocabulary }
 }
 
-/// The rows of all blocks of about `size` bytes, each as its inputs and its targets, and the number of blocks.
-fn rows(reader: Reader, size: u64) -> (Vec<(Vec<u32>, Vec<u32>)>, usize) {
+/// The inputs and the targets of a row.
+type Row = (Vec<u32>, Vec<u32>);
+
+/// The rows of all blocks of about `size` bytes, and the number of blocks.
+fn rows(reader: Reader, size: u64) -> (Vec<Row>, usize) {
     let tokens = Tokens::counted(reader, size).unwrap();
     let (mut rows, mut blocks) = (Vec::new(), 0);
     for (shard, (_, count)) in tokens.shards().into_iter().enumerate() {
