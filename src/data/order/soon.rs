@@ -57,9 +57,8 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroUsize;
-
     use std::iter;
+    use std::num::NonZeroUsize;
 
     use super::*;
     use crate::data::{BatchSize, LastBatch, Shards};
@@ -75,7 +74,8 @@ mod tests {
         for (last, seed) in [(LastBatch::Keep, Some(3)), (LastBatch::Drop, Some(4)), (LastBatch::Keep, None)] {
             let order = order(50, 4, last, seed).by_shards(shards.clone()).unwrap();
             for step in 0..40 {
-                let half = |rows: usize, rank: usize| iter::once(rows * rank / 2..rows * (rank + 1) / 2).collect::<Vec<_>>();
+                let half =
+                    |rows: usize, rank: usize| iter::once(rows * rank / 2..rows * (rank + 1) / 2).collect::<Vec<_>>();
                 let soon = [0, 1].map(|rank| order.soon_within(step, |rows| half(rows, rank)));
                 let [first, second] = soon.map(|ranges| ranges.into_iter().flatten().collect::<Vec<usize>>());
                 let all: Vec<usize> = order.soon(step).into_iter().flatten().collect();
