@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::encoding::EncodingOptions;
 use super::error::{describe, hint};
+use super::first_lines::with_point;
 use super::frame::{FrameOptions, Role};
 use super::labels::LabelKind;
-use super::options::{Label, MISSING_VALUES, Missing, TargetColumns, Task};
+use super::options::{Decimal, Label, MISSING_VALUES, Missing, TargetColumns, Task};
 use super::{DataConfig, DataError, TableError};
 use crate::Notice;
 use crate::state::State;
@@ -60,7 +61,12 @@ impl<'a> TableOptions<'a> {
             return Err(DataError::meaningless("missing_indicator", "a table without missing values"));
         }
         let usual = || MISSING_VALUES.map(str::to_owned).to_vec();
-        let missing = config.missing_values.clone().unwrap_or_else(usual);
+        let mut missing = config.missing_values.clone().unwrap_or_else(usual);
+        if config.decimal == Some(Decimal::Comma) {
+            // Fields are compared when their comma has become a point.
+            let with_points: Vec<String> = missing.iter().filter_map(|word| with_point(word)).collect();
+            missing.extend(with_points);
+        }
         let missing_values = allowed.then(|| missing.clone());
         Ok(Self {
             labels: config.label.as_ref().map_or(LAST, TargetColumns::columns),

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::delimiter::Delimiter;
+use super::files::Part;
 use super::first_lines::FirstLines;
 use super::format_kind::Format;
 use super::options::Decimal;
@@ -97,6 +98,12 @@ impl DataConfig {
         let is_named_so = named != Delimiter::usual(&self.path);
         let delimiter = if is_named_so { Some(named) } else { self.delimiter };
         let mut config = Self { delimiter, ..self.at(path) };
+        if self.targets.as_deref().is_some_and(|name| name.contains('*'))
+            && let Ok(targets) = self.targets_beside(Part::Train, path)
+        {
+            // The pattern of the targets refers to that of the inputs, which is left behind.
+            config.targets = targets.file_name().map(|name| name.to_string_lossy().into_owned());
+        }
         if matches!(Format::of(&config), Ok(Format::Csv))
             && let Some(lines) = FirstLines::of(path, self.skip_lines.unwrap_or(0))
         {

@@ -142,6 +142,28 @@ proptest! {
     }
 }
 
+/// In a feature its row is filled up; as a label it is refused.
+#[test]
+fn a_word_for_missing_values_may_be_a_number_with_a_decimal_comma() {
+    let config = DataConfig {
+        delimiter: Some(Delimiter::SEMICOLON),
+        task: Some(Task::Regression),
+        missing: Some(Missing::Mean),
+        missing_values: Some(vec!["-999,9".to_owned()]),
+        decimal: Some(Decimal::Comma),
+        ..DataConfig::new("a.csv")
+    };
+    let text = |feature: &str, label: &str| format!("a;b;y\n1,5;2,5;0,5\n{feature};2,5;{label}\n2,5;2,5;1,5\n");
+    // In pieces, and record after record.
+    for piece in [Some(1000), None] {
+        let filled = all_of(&text("-999,9", "1"), &config, piece);
+        assert_eq!(filled, all_of(&text("-999,9", "1,0"), &config, piece));
+        assert_ne!(filled, all_of(&text("-999,8", "1"), &config, piece));
+        let refused = all_of(&text("1", "-999,9"), &config, piece);
+        assert!(refused.contains("line 3"), "{refused}");
+    }
+}
+
 #[test]
 fn a_delimiter_may_be_a_character_of_numbers() {
     for delimiter in ["-", ".", "0", "5", "e", " ", "+", ","] {

@@ -106,7 +106,8 @@ pub enum StreamError {
     },
     /// A shard has other content.
     #[error(
-        "{path} has changed since the run began: it was {was}, and is {now}; put the old shard back, or begin a new run"
+        "{path} has changed since the run began: it was {was}, and is {now}; put the old shard back, or begin a new run, \
+         with the weights of this one if you like: `train CONFIG --init-from RUN`"
     )]
     Changed {
         /// The shard.

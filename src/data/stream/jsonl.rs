@@ -2,6 +2,7 @@
 
 use super::tokens::{At, Wording};
 use crate::data::documents::{DocumentLines, LONGEST_LINE, Shape, Stream};
+use crate::data::error::TextError;
 use crate::data::options::RowPacking;
 use crate::data::text::Vocabulary;
 use crate::data::{DataConfig, DataError};
@@ -30,7 +31,12 @@ impl Wording for Jsonl {
     }
 
     fn tokens(&self, bytes: &[u8], at: At<'_>, vocabulary: &Vocabulary) -> Result<(Stream, usize), DataError> {
-        self.lines.tokens(at.text(bytes)?, (at.path, at.lines), vocabulary, self.separator)
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let before = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() as u64;
+            let reason = "not UTF-8 text; save the file as UTF-8".to_owned();
+            TextError::Record { path: at.path.to_owned(), line: at.lines + before + 1, reason }
+        })?;
+        self.lines.tokens(text, (at.path, at.lines), vocabulary, self.separator)
     }
 
     fn shape(&self) -> Shape {

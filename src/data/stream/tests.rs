@@ -137,7 +137,8 @@ fn config(options: &str) -> DataConfig {
 }
 
 /// A shard of this content on the local disk.
-fn shard(folder: &Path, name: &str, content: &str) -> Arc<Shard> {
+fn shard(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> Arc<Shard> {
+    let content = content.as_ref();
     let path = folder.join(name);
     fs::write(&path, content).unwrap();
     Arc::new(Shard::open(Part::Train, Object { path, bytes: content.len() as u64 }).unwrap().0)
@@ -231,9 +232,15 @@ fn a_record_that_cannot_be_read_is_named_by_its_line_in_any_block() {
         let message = Tokens::counted(reader, size).map(drop).unwrap_err().to_string();
         assert!(message.contains("a, line 51: no field `text`"), "{message}");
     }
-    let reader = reader(vec![shard(folder.path(), "a", "{\"text\": \"a\"}\n{\"text\"")], 4, Some(""));
-    let message = Tokens::counted(reader, 4).map(drop).unwrap_err().to_string();
+    let cut_short = reader(vec![shard(folder.path(), "a", "{\"text\": \"a\"}\n{\"text\"")], 4, Some(""));
+    let message = Tokens::counted(cut_short, 4).map(drop).unwrap_err().to_string();
     assert!(message.contains("a, line 2: not JSON"), "{message}");
+    let lines = ["{\"text\": \"a\"}\n".repeat(50).as_bytes(), b"{\"text\": \"\xff\"}\n"].concat();
+    for size in [10, 1 << 20] {
+        let reader = reader(vec![shard(folder.path(), "b", &lines)], 4, Some(""));
+        let message = Tokens::counted(reader, size).map(drop).unwrap_err().to_string();
+        assert!(message.contains("b, line 51: not UTF-8"), "{message}");
+    }
 }
 
 /// A file that was written to is another one, also in the middle of a run.
