@@ -168,7 +168,7 @@ pub(super) fn optimizer<'a>(
 ) -> Result<TorchOptimizer<'a>, ExportError> {
     let class = CLASSES.iter().find(|class| class.kind == source.kind).ok_or_else(|| {
         let known: Vec<&str> = CLASSES.iter().map(|class| class.kind).collect();
-        let reason = format!("PyTorch has no such optimizer; it has {}", known.join(", "));
+        let reason = format!("this export has no such optimizer of PyTorch; it has {}", known.join(", "));
         ExportError::refused(format!("optimizer.kind = {:?}", source.kind), reason)
     })?;
     let (mut saved, mut states, mut code, mut id) = (Vec::new(), Vec::new(), Vec::new(), 0);

@@ -68,8 +68,8 @@ pub(crate) fn each_in<E>(block: &[u8], mut work: impl FnMut(Line<'_>) -> Result<
                 // The fields found so far are not those of a line.
                 shape = None;
                 match line.and_then(compact) {
-                    // Another program may have written it with spaces.
-                    Some(line) => others += written_with_spaces(&line, &mut work)?,
+                    // Another program may have written it with spaces, or an earlier version.
+                    Some(line) => others += written_otherwise(&line, &mut work)?,
                     None => others += u64::from(end.is_some() || rest.len() >= LONGEST),
                 }
             }
@@ -115,7 +115,7 @@ pub(super) fn first_other(log: impl Read) -> io::Result<Option<u64>> {
 }
 
 /// Gives an object that was written with spaces to `work`, and returns 1 if it is not a line of a log.
-fn written_with_spaces<E>(text: &str, work: &mut impl FnMut(Line<'_>) -> Result<(), E>) -> Result<u64, E> {
+fn written_otherwise<E>(text: &str, work: &mut impl FnMut(Line<'_>) -> Result<(), E>) -> Result<u64, E> {
     let mut found = Vec::new();
     match fields(text, &mut found) {
         Some(()) => work(Line { text, fields: &found, is_like_before: false }).map(|()| 0),
@@ -123,9 +123,16 @@ fn written_with_spaces<E>(text: &str, work: &mut impl FnMut(Line<'_>) -> Result<
     }
 }
 
-/// Returns a JSON object without spaces.
+/// Returns a JSON object without spaces, and without the object of figures of the test rows that earlier versions wrote.
 fn compact(text: &str) -> Option<String> {
-    serde_json::from_str::<Value>(text).ok().filter(Value::is_object).map(|object| object.to_string())
+    let Value::Object(mut line) = serde_json::from_str(text).ok()? else { return None };
+    match line.remove("test") {
+        Some(Value::Object(figures)) => {
+            line.extend(figures.into_iter().map(|(name, figure)| (format!("test_{name}"), figure)));
+        }
+        other => line.extend(other.map(|value| ("test".to_owned(), value))),
+    }
+    Some(Value::Object(line).to_string())
 }
 
 /// Finds the fields of a line without spaces; `None` if it is not of that form, or has no whole number as its step.
@@ -235,6 +242,8 @@ mod tests {
             assert_eq!(read(format!("{good}{}", &good[..end])).1, 0);
         }
         assert_eq!(read("{\"step\":1,\"more\":{\"a\":1}}\n").1, 1);
+        let of_test = read("{\"step\":1,\"test\":{\"loss\":0.5}}\n");
+        assert_eq!(of_test, (vec!["step=1 test_loss=0.5".to_owned()], 0));
         let long = format!("{}\n", "9".repeat(3 << 20));
         assert_eq!(each(long.as_bytes(), |_| Ok::<_, io::Error>(())).unwrap(), 4);
     }

@@ -37,11 +37,35 @@ impl Fixed {
         let decides_rows = key.starts_with("data.") && !is_data_path(key) && key != "data.batch_size";
         let decides_shape = key.strip_prefix("model.").is_some_and(|setting| !self.resumable.contains(&setting));
         // Initial weights no longer matter after the start.
-        let others = ["seed", "optimizer.kind", "loss.kind"];
+        let others = ["seed", "loss.kind"];
         let of_start = ["initial_weights", "initial_adapter", "missing_weights", "new_weights", "rename_weights"];
         let begins = key.strip_prefix("train.").is_some_and(|setting| of_start.contains(&setting));
-        decides_rows || decides_shape || begins || others.contains(&key)
+        decides_rows || decides_shape || begins || decides_state(key) || others.contains(&key)
     }
+}
+
+/// Whether a setting decides what the state of an update rule holds, or means: a momentum has the rate in it in one form
+/// of a rule, and not in another.
+fn decides_state(key: &str) -> bool {
+    const FORMS: [&str; 5] = ["kind", "variant", "amsgrad", "centered", "max_precondition_dim"];
+    let setting = key.strip_prefix("optimizer.").map(|setting| match setting.strip_prefix("groups[") {
+        Some(of_group) => of_group.split_once("].").map_or("", |(_, setting)| setting),
+        None => setting,
+    });
+    setting.is_some_and(|setting| FORMS.contains(&setting))
+}
+
+/// Returns the differences of groups of parameters, if there are as many.
+fn differences_of_groups(old: &Value, new: &Value) -> Vec<(String, Value, Value)> {
+    let groups = |config: &Value| config["optimizer"]["groups"].as_array().cloned().unwrap_or_default();
+    let (old, new) = (groups(old), groups(new));
+    let mut found = Vec::new();
+    if old.len() == new.len() {
+        for (number, (old, new)) in old.iter().zip(&new).enumerate() {
+            collect_differences(format!("optimizer.groups[{number}]"), old, new, &mut found);
+        }
+    }
+    found
 }
 
 /// Whether a run can always be given this setting of its data on a resume: to check images, and to skip those that
@@ -55,7 +79,8 @@ pub(super) fn refuse_fixed(saved: &Value, asked: &Value) -> Result<(), TrainErro
     let (saved, asked) = (complete(saved), complete(asked));
     let fixed = Fixed::of(&saved);
     let is_refused = |(key, _, asked): &(String, Value, Value)| fixed.has(key) && !is_open(key, asked);
-    let mut refused: Vec<_> = differences(&saved, &asked).into_iter().filter(is_refused).collect();
+    let all = differences(&saved, &asked).into_iter().chain(differences_of_groups(&saved, &asked));
+    let mut refused: Vec<_> = all.filter(is_refused).collect();
     // Another kind has other settings, whose differences would be less helpful.
     refused.sort_by_key(|(key, ..)| !key.ends_with(".kind"));
     match refused.into_iter().next() {
@@ -110,5 +135,30 @@ fn collect_differences(key: String, old: &Value, new: &Value, found: &mut Vec<(S
         }
         _ if old != new => found.push((key, old.clone(), new.clone())),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_state_of_an_update_rule_means_cannot_change() {
+        let refused = |saved: Value, asked: Value| {
+            let config = |optimizer| json!({"optimizer": optimizer});
+            refuse_fixed(&config(saved), &config(asked)).map_err(|error| error.to_string())
+        };
+        let lars = |variant: Value, lr: f64| json!({"kind": "lars", "lr": lr, "variant": variant});
+        let told = refused(lars(Value::Null, 0.1), lars("optax".into(), 0.1)).unwrap_err();
+        assert!(
+            told.starts_with("optimizer.variant cannot change within a run: it is not set in the checkpoint"),
+            "{told}"
+        );
+        assert!(refused(lars("optax".into(), 0.1), lars("optax".into(), 0.2)).is_ok());
+        let groups = |group: Value| json!({"kind": "sgd", "lr": 0.1, "groups": [{"lr": 0.2}, group]});
+        let adam = |amsgrad: bool, lr: f64| groups(json!({"kind": "adam", "lr": lr, "amsgrad": amsgrad}));
+        let told = refused(adam(false, 0.1), adam(true, 0.1)).unwrap_err();
+        assert!(told.starts_with("optimizer.groups[1].amsgrad cannot change within a run"), "{told}");
+        assert!(refused(adam(true, 0.1), adam(true, 0.2)).is_ok());
     }
 }
