@@ -140,13 +140,14 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        for rank in 1..self.world {
-            // It may have left none.
-            let _ = fs::remove_file(report(&self.path, rank));
-        }
         if !self.is_taken {
             // A later save does not use it, and a resume removes it.
             let _ = self.disk.remove_dir_all(&self.path);
+        }
+        // Now, because a process that is late looks for the directory after its report.
+        for rank in 1..self.world {
+            // It may have left none.
+            let _ = fs::remove_file(report(&self.path, rank));
         }
     }
 }
@@ -189,7 +190,7 @@ impl Helper {
     pub fn decline(&self, folder: &Path, name: &str, rank: usize) {
         if is_temporary(name) {
             // Without the report, the first process waits longer.
-            let _ = fs::write(report(&folder.join(name), rank), []);
+            let _ = leave_report(&folder.join(name), rank, &[]);
         }
     }
 
@@ -215,17 +216,23 @@ fn help(snapshot: &mut Snapshot, staging: &Path, rank: usize, world: usize) -> R
         let shared: Vec<&Encoded<'_>> = files.iter().filter(|file| is_shared(file, &parts)).collect();
         write(staging, &pieces(&shared, world), rank)
     });
+    let digests = written.as_ref().map(|digests| digests.as_flattened()).unwrap_or_default();
+    let reported = leave_report(staging, rank, digests);
+    written.and(reported.during("write", &report(staging, rank)))
+}
+
+/// Leaves the report of a process beside the directory of a save, if that is still there.
+fn leave_report(staging: &Path, rank: usize, digests: &[u8]) -> io::Result<()> {
     let report = report(staging, rank);
     let mut unfinished = report.clone().into_os_string();
     unfinished.push(".part");
     let unfinished = PathBuf::from(unfinished);
-    let digests = written.as_ref().map(|digests| digests.as_flattened()).unwrap_or_default();
-    let reported = fs::write(&unfinished, digests).and_then(|()| fs::rename(&unfinished, &report));
+    let left = fs::write(&unfinished, digests).and_then(|()| fs::rename(&unfinished, &report));
     if !staging.exists() {
         // Nobody waits for it any more.
         let _ = fs::remove_file(&report);
     }
-    written.and(reported.during("write", &report))
+    left
 }
 
 fn is_shared(file: &Encoded<'_>, parts: &[String]) -> bool {

@@ -113,10 +113,16 @@ fn a_late_process_changes_nothing() {
     assert_that_of_one_process(&folder, &alone);
 }
 
-/// A disk on which a process reports its share just before the directory of the save is put in place.
-struct Late {
-    folder: PathBuf,
-    name: String,
+/// A disk on which a process reports its share just before the directory of the save is put in place, or removed.
+struct Late;
+
+impl Late {
+    fn report(staging: &Path) {
+        let (folder, name) = (staging.parent().unwrap(), staging.file_name().unwrap().to_str().unwrap());
+        let mut helper = Helper::default();
+        helper.begin(of_helper(), folder, name, [1, 2]);
+        helper.wait();
+    }
 }
 
 impl Disk for Late {
@@ -133,9 +139,7 @@ impl Disk for Late {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut helper = Helper::default();
-        helper.begin(of_helper(), &self.folder, &self.name, [1, 2]);
-        helper.wait();
+        Self::report(from);
         LocalDisk.rename(from, to)
     }
 
@@ -144,6 +148,7 @@ impl Disk for Late {
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        Self::report(path);
         LocalDisk.remove_dir_all(path)
     }
 }
@@ -155,9 +160,24 @@ fn a_report_that_comes_when_the_save_is_put_in_place_is_removed() {
     save(&LocalDisk, &alone, &snapshot(), &written_by()).unwrap();
     fs::create_dir_all(&folder).unwrap();
     let staging = Staging::create(Arc::new(LocalDisk), &folder, 7, shared(), 2, Arc::default()).unwrap();
-    let disk = Late { folder: folder.clone(), name: staging.name().to_owned() };
-    save_with(&disk, &folder, &snapshot(), &written_by(), Some(staging)).unwrap();
+    save_with(&Late, &folder, &snapshot(), &written_by(), Some(staging)).unwrap();
     assert_that_of_one_process(&folder, &alone);
+}
+
+/// Neither save needs its directory: the step is saved already.
+#[test]
+fn a_report_that_comes_when_a_save_is_not_needed_is_removed() {
+    let temporary = tempfile::tempdir().unwrap();
+    save(&LocalDisk, temporary.path(), &snapshot(), &written_by()).unwrap();
+    let staging = || Staging::create(Arc::new(Late), temporary.path(), 7, shared(), 2, Arc::default()).unwrap();
+    let first = staging();
+    save_with(&LocalDisk, temporary.path(), &snapshot(), &written_by(), Some(first)).unwrap();
+    let second = staging();
+    let name = second.name().to_owned();
+    save_with(&LocalDisk, temporary.path(), &snapshot(), &written_by(), Some(second)).unwrap();
+    Helper::default().decline(temporary.path(), &name, 1);
+    let left: Vec<_> = fs::read_dir(temporary.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["step-0000000007"]);
 }
 
 #[test]
