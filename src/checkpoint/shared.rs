@@ -218,7 +218,7 @@ fn help(snapshot: &mut Snapshot, staging: &Path, rank: usize, world: usize) -> R
     });
     let digests = written.as_ref().map(|digests| digests.as_flattened()).unwrap_or_default();
     let reported = leave_report(staging, rank, digests);
-    written.and(reported.during("write", &report(staging, rank)))
+    written.and(reported.during("write", report(staging, rank)))
 }
 
 /// Leaves the report of a process beside the directory of a save, if that is still there.

@@ -199,7 +199,7 @@ fn documents_are_the_same_in_blocks_of_any_size() {
             .collect()
     };
     let open = |options: &str| {
-        let shards = vec![shard(folder.path(), "a", &lines(0)), shard(folder.path(), "b", &lines(30))];
+        let shards = vec![shard(folder.path(), "a", lines(0)), shard(folder.path(), "b", lines(30))];
         reader(shards, 16, Some(options))
     };
     let pairs = "prompt = 'q'\nanswer = 'a'\npacking = 'none'";
