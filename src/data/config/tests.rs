@@ -30,6 +30,16 @@ fn other_rows_are_separated_as_their_name_says() {
     assert_eq!(delimiter("a.tsv", "", "b.tsv"), Delimiter::TAB);
 }
 
+/// A pattern of targets refers to the pattern of the inputs, which other rows need not repeat.
+#[test]
+fn other_rows_have_the_targets_that_a_pattern_of_the_run_names() {
+    let config = "path = 'a/x-*.npy'\nformat = 'npy'\ntargets = 'y-*.npy'";
+    let config: DataConfig = toml::from_str(config).unwrap();
+    let targets = |other: &str| config.for_other(Path::new(other)).targets;
+    assert_eq!(targets("b/x-7.npy").as_deref(), Some("y-7.npy"));
+    assert_eq!(targets("b/other.npy").as_deref(), Some("y-*.npy"));
+}
+
 #[test]
 fn a_whole_batch_is_shuffled_only_on_request() {
     let mut config = DataConfig::new("a.csv");
