@@ -323,7 +323,7 @@ fn what_cannot_change_within_a_run_is_refused_with_both_values() {
         ),
         (
             "optimizer.groups=[{parameters=['*.bias'], kind='adam', lr=0.1}]",
-            "the kind of the parameter group of `0.bias`, `2.bias` is `sgd` in the checkpoint and `adam` here",
+            "optimizer.groups[0].kind cannot change within a run: it is \"sgd\" in the checkpoint and \"adam\" now",
         ),
         ("optimizer.groups.0.kind=adam", "optimizer.groups[0]: `lr` is missing"),
         ("optimizer.groups=[]", "the division into parameter groups is "),

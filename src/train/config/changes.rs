@@ -55,9 +55,18 @@ fn decides_state(key: &str) -> bool {
     setting.is_some_and(|setting| FORMS.contains(&setting))
 }
 
+/// Returns the groups of parameters of a configuration, each with its kind: without one, a group has the optimizer's.
+fn groups(config: &Value) -> Vec<Value> {
+    let optimizer = &config["optimizer"];
+    let mut groups = optimizer["groups"].as_array().cloned().unwrap_or_default();
+    for group in groups.iter_mut().filter_map(Value::as_object_mut) {
+        group.entry("kind").or_insert_with(|| optimizer["kind"].clone());
+    }
+    groups
+}
+
 /// Returns the differences of groups of parameters, if there are as many.
 fn differences_of_groups(old: &Value, new: &Value) -> Vec<(String, Value, Value)> {
-    let groups = |config: &Value| config["optimizer"]["groups"].as_array().cloned().unwrap_or_default();
     let (old, new) = (groups(old), groups(new));
     let mut found = Vec::new();
     if old.len() == new.len() {
