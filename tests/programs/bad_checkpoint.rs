@@ -325,7 +325,10 @@ fn what_cannot_change_within_a_run_is_refused_with_both_values() {
             "optimizer.groups=[{parameters=['*.bias'], kind='adam', lr=0.1}]",
             "optimizer.groups[0].kind cannot change within a run: it is \"sgd\" in the checkpoint and \"adam\" now",
         ),
-        ("optimizer.groups.0.kind=adam", "optimizer.groups[0]: `lr` is missing"),
+        (
+            "optimizer.groups.0.kind=adam",
+            "optimizer.groups[0].kind cannot change within a run: it is \"sgd\" in the checkpoint and \"adam\" now",
+        ),
         ("optimizer.groups=[]", "the division into parameter groups is "),
         ("optimizer.lr=nan", "--set optimizer.lr=nan: must be a finite number"),
         ("optimizer.lrr=1", "--set: optimizer.lrr: `lrr` is unknown; did you mean `lr`?"),
