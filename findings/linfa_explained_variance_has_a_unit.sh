@@ -6,8 +6,8 @@
 #           as elsewhere. It is at most 1, is 1 for predictions that are off by a constant, and is the same in metres
 #           and in millimetres.
 # Seen:     the mean of the errors is subtracted from the sum of their squares, in place of their number times the
-#           square of the mean. Predictions that are all 0.05 too high get 1.008 with targets from 1 to 4, 1.098 with all
-#           numbers a tenth as large, and 0.999 with all ten times as large; those that are 0.05 too low get 0.988.
+#           square of the mean. Predictions that are all 0.05 too high get 1.008 with targets from 1 to 4, 1.098 with
+#           all numbers a tenth as large, and 0.999 with all ten times as large; those that are 0.05 too low get 0.988.
 #           With errors whose mean is 0 it is right, and equal to R-squared, which is right throughout. No error.
 # Why it matters: a model with a bias is chosen over an exact one, which has 1; in another unit, the other way round.
 set -euo pipefail

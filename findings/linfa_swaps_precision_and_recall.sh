@@ -6,8 +6,8 @@
 #           has it. For two classes its documentation gives precision as true-label-1 / (true-label-1 + false-label-1),
 #           that is TP / (TP + FP), and recall with the FN.
 # Seen:     one of four positives is found and nothing is found in error: precision is 1 and recall 0.25. With arrays,
-#           as in the examples beside both functions, they come out as 0.25 and 1, and so with data sets on both sides and
-#           with the targets of one: the table has rows for what was predicted, and the functions take them for the
+#           as in the examples beside both functions, they come out as 0.25 and 1, and so with data sets on both sides
+#           and with the targets of one: the table has rows for what was predicted, and the functions take them for the
 #           truth. With an array and `&dataset` the two are exchanged once more, and the numbers are right. The F
 #           score with a beta of 2 follows, 0.625 for 0.294; F1 and accuracy are the same either way.
 # Why it matters: a detector that misses three of four is reported to miss nothing. Which of the two numbers stands
