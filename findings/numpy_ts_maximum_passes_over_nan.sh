@@ -6,7 +6,8 @@
 #           NaN, `argmax` and `argmin` give its place, and `nanmax` and the like are there to pass over it.
 # Seen:     NaN is passed over, unless it is the first element: then all five see it, as NumPy does. In an array of 100
 #           `min` is the smallest of the other numbers, the second smallest or NaN, by the place of the NaN: what was
-#           compared before it may be forgotten. Each type of float does so. `mean` and `sum` are NaN, `nanmin` is right, and `sign` of NaN is 0.
+#           compared before it may be forgotten. Each type of float does so. `mean` and `sum` are NaN, `nanmin` is right,
+#           and `sign` of NaN is 0.
 # Why it matters: "is the largest loss or gradient a finite number" is how a training that diverges is noticed. Here
 #           it is one, and code that was carried over from NumPy says nothing.
 set -euo pipefail
