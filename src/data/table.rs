@@ -1,16 +1,17 @@
 //! A table in memory as a data set: all rows as two tensors on the device, gathered by number.
 
-use std::ops::Range;
+mod raw;
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-use super::encoding::{Encoding, EncodingOptions, Precision};
+use self::raw::Raw;
+
+use super::encoding::{Encoding, EncodingOptions};
 use super::frame::{Cells, Column, Frame};
 use super::integers;
 use super::remarks;
 use super::rounding::of_rounding;
-use super::standardize::BLOCK;
 use super::{
     Batch, DataError, Dataset, Fingerprint, Input, Names, Rows, Split, Statistics, TargetKind, TargetScale,
     TargetTransform, Targets,
@@ -51,95 +52,16 @@ impl Scaled {
     }
 }
 
-/// Rows before standardization.
-#[derive(Debug)]
-enum Raw {
-    Numbers {
-        values: Vec<f32>,
-        shape: Vec<usize>,
-        /// The names of the classes, if they have names.
-        classes: Option<Vec<String>>,
-    },
-    Columns {
-        frame: Frame,
-        encoding: Encoding,
-    },
-}
-
-impl Raw {
-    /// Returns a function that encodes some rows, row after row.
-    fn reader(&self) -> Box<dyn Fn(Range<usize>) -> Vec<f64> + Sync + '_> {
-        match self {
-            Self::Numbers { values, shape, .. } => {
-                let width: usize = shape.iter().product();
-                Box::new(move |rows| {
-                    values[rows.start * width..rows.end * width].iter().copied().map(f64::from).collect()
-                })
-            }
-            Self::Columns { frame, encoding } => {
-                let encoder = encoding.encoder(&frame.columns);
-                Box::new(move |rows| encoder.encode(rows))
-            }
-        }
-    }
-
-    /// Returns the shape of one row.
-    fn shape(&self) -> Vec<usize> {
-        match self {
-            Self::Numbers { shape, .. } => shape.clone(),
-            Self::Columns { encoding, .. } => vec![encoding.width()],
-        }
-    }
-
-    /// Returns which numbers of a row are standardized.
-    fn measures(&self) -> Vec<bool> {
-        match self {
-            Self::Numbers { shape, .. } => vec![true; shape.iter().product()],
-            Self::Columns { encoding, .. } => encoding.measures(),
-        }
-    }
-
-    /// Returns the rows as a tensor.
-    fn tensor(&self, rows: usize, statistics: Option<&Statistics>, device: &Device) -> Result<Tensor, DataError> {
-        let shape: Vec<usize> = [rows].into_iter().chain(self.shape()).collect();
-        let width = shape.iter().skip(1).product::<usize>();
-        let mut values = vec![0.0; rows * width];
-        let blocks = values.par_chunks_mut((BLOCK * width).max(1)).enumerate();
-        let rows = |block: usize| block * BLOCK..rows.min((block + 1) * BLOCK);
-        match (statistics, self) {
-            (Some(statistics), _) => {
-                let read = self.reader();
-                blocks.for_each(|(block, into)| statistics.apply_to(&read(rows(block)), into));
-            }
-            (None, Self::Numbers { values, .. }) => blocks.for_each(|(block, into)| {
-                let rows = rows(block);
-                into.copy_from_slice(&values[rows.start * width..rows.end * width]);
-            }),
-            (None, Self::Columns { frame, encoding }) => {
-                let encoder = encoding.encoder(&frame.columns);
-                blocks.for_each(|(block, into)| encoder.encode_to(rows(block), into));
-            }
-        }
-        Ok(Tensor::from_vec(values, shape, device)?)
-    }
-
-    /// Computes the statistics of standardization over the training rows of `split`. Categories that are yes or no keep 0
-    /// and 1.
-    fn statistics(&mut self, split: &Split) -> Statistics {
-        if let Self::Columns { encoding, .. } = self {
-            encoding.precision = Precision::Double;
-        }
-        Statistics::of(&self.measures(), split, self.reader())
-    }
-}
-
 impl Table {
     /// Creates a table of the unchanged rows, on `device`, identified by `fingerprint`.
     ///
     /// # Errors
     /// The device fails, for example for lack of memory.
     pub fn new(rows: Rows, fingerprint: Fingerprint, device: &Device) -> Result<Self, DataError> {
+        let count = rows.len();
         let (shape, values, targets) = rows.into_parts();
+        let all: Vec<usize> = [count].into_iter().chain(shape.iter().copied()).collect();
+        let values = Tensor::from_vec(values, all, &Device::Cpu)?;
         Self::of(Raw::Numbers { values, shape, classes: None }, targets, None, fingerprint, device)
     }
 
@@ -172,7 +94,7 @@ impl Table {
         }
         drop(encoder);
         let mut raw = Raw::Columns { frame, encoding };
-        let statistics = standardized.then(|| raw.statistics(split));
+        let statistics = standardized.then(|| raw.statistics(split)).transpose()?;
         let table = Self::of(raw, targets, statistics, fingerprint, device)?.saying(notices);
         Ok(if standardized { table } else { table.not_standardized() })
     }
@@ -224,7 +146,7 @@ impl Table {
         if split.rows() != self.len() {
             return Err(DataError::MadeForOthers { what: "split", made_for: split.rows(), rows: self.len() });
         }
-        let statistics = self.raw.statistics(split);
+        let statistics = self.raw.statistics(split)?;
         self.inputs = self.raw.tensor(self.rows, Some(&statistics), &self.device)?;
         self.statistics = Some(statistics);
         Ok(self)
