@@ -103,6 +103,12 @@ impl<'a> NumberRule<'a> {
         self.may_be_missing.then_some(f64::NAN)
     }
 
+    /// Whether every number is taken.
+    #[cfg(feature = "parquet")]
+    pub fn takes_all(&self) -> bool {
+        self.target.is_none()
+    }
+
     /// Returns a number unless it cannot be a target.
     pub fn checked(&self, number: f64) -> Option<f64> {
         Some(number).filter(|&number| self.target.is_none_or(|options| options.check_target(number).is_ok()))

@@ -6,6 +6,7 @@
 mod groups;
 mod index;
 mod kinds;
+mod plain;
 mod values;
 
 use std::ops::Range;
@@ -65,6 +66,8 @@ pub(super) struct ParquetRecords {
     file: Option<Box<dyn FileReader>>,
     /// The number of row groups that were read as a whole.
     groups: usize,
+    /// The number of those of each block that was read last.
+    groups_of_block: usize,
     /// Whether the rows of the next row group need a closer look.
     is_careful: bool,
     /// The rows, once they are read one by one.
@@ -106,6 +109,7 @@ impl ParquetRecords {
             schema_name,
             file: Some(Box::new(reader)),
             groups: 0,
+            groups_of_block: 1,
             is_careful: false,
             rows: None,
             lists: Vec::new(),
@@ -163,6 +167,23 @@ fn are_held(file: &dyn FileReader, groups: Range<usize>, expected: &[Expected<'_
     }
     let bytes = rows.saturating_mul(8 * used(expected) as u64);
     memory::require("the rows", vec![Need::new("numbers", bytes, "")], 0, Vec::new()).is_ok()
+}
+
+/// Reads row groups in blocks, up to one with something that needs a closer look, and returns the number of row groups in
+/// each block.
+fn blocks(file: &dyn FileReader, groups: Range<usize>, expected: &[Expected<'_>]) -> (Vec<Block>, usize) {
+    let room = if groups.start == 0 { room(file, expected) } else { 0 };
+    let is_enough_for_all_threads = used(expected) >= rayon::current_num_threads();
+    if groups.len() > 1
+        && is_enough_for_all_threads
+        && let Some(block) = groups::read(file, groups.clone(), room, expected)
+    {
+        // The numbers of a column are then where they stay.
+        return (vec![block], groups.len());
+    }
+    let read = |group| groups::read(file, group..group + 1, if group == 0 { room } else { 0 }, expected);
+    let blocks: Vec<Option<Block>> = groups.into_par_iter().map(read).collect();
+    (blocks.into_iter().map_while(|block| block).collect(), 1)
 }
 
 /// Returns the place of a row, for a message.
@@ -249,22 +270,18 @@ impl Records for ParquetRecords {
 
     fn blocks(&mut self, builder: &Builder) -> Vec<Block> {
         let (Some(file), false) = (&self.file, self.is_careful || self.is_at_end()) else { return Vec::new() };
-        let blocks = builder.expected().map_or_else(Vec::new, |expected| {
+        let (blocks, of_block) = builder.expected().map_or_else(Default::default, |expected| {
             let file = file.as_ref();
             let ends = (self.groups + 1..=file.num_row_groups()).take(rayon::current_num_threads());
             let end = ends.take_while(|&end| are_held(file, self.groups..end, &expected)).last();
-            let groups = self.groups..end.unwrap_or(self.groups);
-            let room = if groups.start == 0 { room(file, &expected) } else { 0 };
-            let read = |group| groups::read(file, group, if group == 0 { room } else { 0 }, &expected);
-            let blocks: Vec<Option<Block>> = groups.into_par_iter().map(read).collect();
-            blocks.into_iter().map_while(|block| block).collect()
+            blocks(file, self.groups..end.unwrap_or(self.groups), &expected)
         });
-        self.is_careful = blocks.is_empty();
+        (self.is_careful, self.groups_of_block) = (blocks.is_empty(), of_block);
         blocks
     }
 
     fn pass(&mut self, taken: usize, rows: usize) {
-        self.groups += taken;
+        self.groups += taken * self.groups_of_block;
         self.next += rows;
         self.is_careful = taken == 0;
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parquet::basic::{ConvertedType, Repetition, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
+use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
 
@@ -20,11 +21,11 @@ pub enum Cells {
 /// Writes a file of these columns.
 #[allow(dead_code, reason = "as above")]
 pub fn write_parquet(path: &Path, columns: &[(&str, Cells)]) {
-    write_groups(path, columns, usize::MAX);
+    write_groups(path, columns, usize::MAX, WriterProperties::default());
 }
 
 /// Writes a file of these columns, with at most this many rows in a row group.
-pub fn write_groups(path: &Path, columns: &[(&str, Cells)], most: usize) {
+pub fn write_groups(path: &Path, columns: &[(&str, Cells)], most: usize, properties: WriterProperties) {
     let field = |(name, cells): &(&str, Cells)| {
         let (physical, converted) = match cells {
             Cells::Integers(_) => (Physical::INT64, ConvertedType::NONE),
@@ -36,7 +37,7 @@ pub fn write_groups(path: &Path, columns: &[(&str, Cells)], most: usize) {
     };
     let fields = columns.iter().map(field).collect();
     let schema = Arc::new(Type::group_type_builder("rows").with_fields(fields).build().unwrap());
-    let mut writer = SerializedFileWriter::new(File::create(path).unwrap(), schema, Arc::default()).unwrap();
+    let mut writer = SerializedFileWriter::new(File::create(path).unwrap(), schema, Arc::new(properties)).unwrap();
     let rows = columns.first().map_or(0, |(_, cells)| cells.len());
     for start in (0..rows).step_by(most) {
         let rows = start..rows.min(start.saturating_add(most));

@@ -5,15 +5,16 @@
 //! and all mistakes, for their messages.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use parquet::basic::ConvertedType;
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType};
+use parquet::basic::{ConvertedType, Type};
+use parquet::column::reader::ColumnReaderImpl;
+use parquet::data_type::{BoolType, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type};
 use parquet::file::reader::{FileReader, RowGroupReader};
 use rayon::prelude::*;
 
-use crate::cpu::vectorized;
+use super::plain;
 use crate::data::block::{Block, Expected, Filled, NumberRule};
 use crate::data::value::Number;
 use crate::data::words::Words;
@@ -25,23 +26,34 @@ const BATCH: usize = 8192;
 /// For how many rows there is room at most before they are read.
 const MOST_ROOM: usize = 1 << 20;
 
-/// Returns the rows of a row group as columns that are as `expected`; `None` if there is something in it that needs a
-/// closer look.
+/// Returns the rows of some row groups as columns that are as `expected`, one group after the other; `None` if there is
+/// something in them that needs a closer look.
 ///
-/// There is `room` for this many rows, if the group has fewer.
-pub(super) fn read(file: &dyn FileReader, group: usize, room: usize, expected: &[Expected<'_>]) -> Option<Block> {
-    let group = catch_unwind(AssertUnwindSafe(|| file.get_row_group(group).ok())).ok()??;
-    let rows = usize::try_from(group.metadata().num_rows()).ok()?;
+/// There is `room` for this many rows, if the groups have fewer.
+pub(super) fn read(
+    file: &dyn FileReader,
+    groups: Range<usize>,
+    room: usize,
+    expected: &[Expected<'_>],
+) -> Option<Block> {
+    let group = |group| catch_unwind(AssertUnwindSafe(|| file.get_row_group(group).ok())).ok().flatten();
+    let groups = groups.map(group).collect::<Option<Vec<_>>>()?;
+    let rows = groups.iter().try_fold(0, |sum: usize, group| sum.checked_add(rows(group.as_ref())?))?;
     let room = room.max(rows).min(MOST_ROOM);
-    let leaves = leaves(group.as_ref(), expected.len());
+    let leaves = leaves(groups.first()?.as_ref(), expected.len());
     let read = |(place, (expected, leaf)): (usize, (&Expected<'_>, Option<usize>))| {
-        let column = || Column { group: group.as_ref(), leaf: leaf?, rows, room }.read(expected);
+        let column = || Column { groups: &groups, leaf: leaf?, rows, room }.read(expected);
         // The crate may panic at a damaged file.
         Some((place, catch_unwind(AssertUnwindSafe(column)).ok().flatten()?))
     };
     let used: Vec<(usize, (&Expected<'_>, Option<usize>))> = expected.iter().zip(leaves).enumerate().collect();
     let used = used.into_par_iter().filter(|(_, (expected, _))| !matches!(expected, Expected::Ignored));
     Some(Block { rows, columns: used.map(read).collect::<Option<_>>()? })
+}
+
+/// Returns the number of the rows of a row group.
+pub(super) fn rows(group: &dyn RowGroupReader) -> Option<usize> {
+    usize::try_from(group.metadata().num_rows()).ok()
 }
 
 /// Returns the place of each of `count` columns among the leaves of the schema, if it is one itself.
@@ -57,10 +69,11 @@ fn leaves(group: &dyn RowGroupReader, count: usize) -> Vec<Option<usize>> {
     places
 }
 
-/// A column of a row group.
+/// A column of some row groups.
 struct Column<'a> {
-    group: &'a dyn RowGroupReader,
+    groups: &'a [Box<dyn RowGroupReader + 'a>],
     leaf: usize,
+    /// The number of rows in all of them.
     rows: usize,
     /// For how many numbers there is room at first.
     room: usize,
@@ -68,73 +81,71 @@ struct Column<'a> {
 
 impl Column<'_> {
     fn read(&self, expected: &Expected<'_>) -> Option<Filled> {
-        let column = self.group.metadata().schema_descr().column(self.leaf);
+        let column = self.groups.first()?.metadata().schema_descr().column(self.leaf);
         let converted = column.converted_type();
         if column.max_rep_level() > 0 || column.max_def_level() > 1 || converted == ConvertedType::DECIMAL {
             return None;
         }
         let integer = |number: i128| Number::Integer(number);
-        match self.group.get_column_reader(self.leaf).ok()? {
-            ColumnReader::BoolColumnReader(reader) => self.numbers(reader, expected, |&yes| integer(yes.into())),
-            ColumnReader::Int32ColumnReader(reader) => {
-                self.numbers(reader, expected, |&number| integer(narrowed(number, converted)))
+        match column.physical_type() {
+            Type::BOOLEAN => self.numbers::<BoolType>(expected, |&yes| integer(yes.into())),
+            Type::INT32 => self.numbers::<Int32Type>(expected, |&number| integer(narrowed(number, converted))),
+            Type::INT64 if converted == ConvertedType::UINT_64 => {
+                self.numbers::<Int64Type>(expected, |&number| integer((number as u64).into()))
             }
-            ColumnReader::Int64ColumnReader(reader) if converted == ConvertedType::UINT_64 => {
-                self.numbers(reader, expected, |&number| integer((number as u64).into()))
-            }
-            ColumnReader::Int64ColumnReader(reader) => self.numbers(reader, expected, |&number| integer(number.into())),
-            ColumnReader::FloatColumnReader(reader) => self.numbers(reader, expected, |&number| Number::Single(number)),
-            ColumnReader::DoubleColumnReader(reader) => self.doubles(reader, expected),
-            ColumnReader::ByteArrayColumnReader(reader) => self.words(reader, expected),
-            ColumnReader::Int96ColumnReader(_) | ColumnReader::FixedLenByteArrayColumnReader(_) => None,
+            Type::INT64 => self.numbers::<Int64Type>(expected, |&number| integer(number.into())),
+            Type::FLOAT => self.numbers::<FloatType>(expected, |&number| Number::Single(number)),
+            Type::DOUBLE => match rule(expected) {
+                Some(rule) => self.doubles(expected, rule),
+                None => self.numbers::<DoubleType>(expected, |&number| Number::Double(number)),
+            },
+            Type::BYTE_ARRAY => self.words(expected),
+            Type::INT96 | Type::FIXED_LEN_BYTE_ARRAY => None,
         }
     }
 
-    /// Returns numbers that are stored as they are needed, mostly without looking at each.
-    fn doubles(&self, mut reader: ColumnReaderImpl<DoubleType>, expected: &Expected<'_>) -> Option<Filled> {
-        let rule = match *expected {
-            Expected::Numbers(rule) => rule,
-            Expected::Unknown(missing) => NumberRule::of_feature(missing),
-            Expected::Words(_) | Expected::Ignored => {
-                return self.numbers(reader, expected, |&number| Number::Double(number));
+    /// Returns doubles, mostly without looking at each.
+    fn doubles(&self, expected: &Expected<'_>, rule: NumberRule<'_>) -> Option<Filled> {
+        let mut numbers = self.room();
+        for group in self.groups {
+            let start = numbers.len();
+            if plain::read(group.as_ref(), self.leaf, rule, &mut numbers).is_none() {
+                numbers.truncate(start);
+                self.decoded_doubles(group.as_ref(), rule, &mut numbers)?;
             }
-        };
-        let (mut numbers, mut levels) = (self.room(), Vec::new());
-        while numbers.len() < self.rows {
-            let (start, rest) = (numbers.len(), self.rows - numbers.len());
-            let read = self.records(&mut reader, rest, &mut levels, &mut numbers)?;
-            let fresh = numbers.get(start..)?;
-            if fresh.len() == read && vectorized(|| are_single(fresh)) {
-                fresh.iter().try_for_each(|&number| rule.checked(number).map(drop))?;
-                continue;
-            }
-            let fresh = numbers.split_off(start);
-            each(&fresh, &levels, read, |value| {
-                numbers.push(match value.filter(|value| !value.is_nan()) {
-                    Some(&number) => rule.checked(Number::Double(number).value().ok()?)?,
-                    None => rule.missing()?,
-                });
-                Some(())
-            })?;
         }
         let is_unknown = matches!(expected, Expected::Unknown(_)) && numbers.iter().all(|number| number.is_nan());
         Some(if is_unknown { Filled::Missing(self.rows) } else { Filled::Numbers(numbers) })
     }
 
+    /// Adds the doubles of a row group, in whatever way they are stored.
+    fn decoded_doubles(&self, group: &dyn RowGroupReader, rule: NumberRule<'_>, numbers: &mut Vec<f64>) -> Option<()> {
+        let mut values = Values::<DoubleType>::of(group, self.leaf)?;
+        while values.rest > 0 {
+            let start = numbers.len();
+            let read = values.read(numbers)?;
+            if numbers.len() - start == read {
+                plain::check(numbers.get_mut(start..)?, rule)?;
+                continue;
+            }
+            let fresh = numbers.split_off(start);
+            each(&fresh, &values.levels, read, |value| {
+                numbers.push(value.map_or_else(|| rule.missing(), |&number| plain::checked(number, rule))?);
+                Some(())
+            })?;
+        }
+        Some(())
+    }
+
     /// Returns numbers as such, or as words in a column of words.
-    fn numbers<T: DataType>(
-        &self,
-        reader: ColumnReaderImpl<T>,
-        expected: &Expected<'_>,
-        number: impl Fn(&T::T) -> Number,
-    ) -> Option<Filled> {
+    fn numbers<T: DataType>(&self, expected: &Expected<'_>, number: impl Fn(&T::T) -> Number) -> Option<Filled> {
         let there = |value: &T::T| Some(number(value)).filter(|number| !number.is_nan());
         match *expected {
             Expected::Ignored => None,
             Expected::Unknown(missing) => {
                 let missing = missing.map(|_| f64::NAN);
                 let mut numbers = self.room();
-                self.each(reader, |value| {
+                self.each::<T>(|value| {
                     numbers.push(match value.and_then(there) {
                         Some(number) => number.value().ok()?,
                         None => missing?,
@@ -146,7 +157,7 @@ impl Column<'_> {
             }
             Expected::Numbers(rule) => {
                 let mut numbers = self.room();
-                self.each(reader, |value| {
+                self.each::<T>(|value| {
                     numbers.push(match value.and_then(there) {
                         Some(number) => rule.checked(number.value().ok()?)?,
                         None => rule.missing()?,
@@ -157,7 +168,7 @@ impl Column<'_> {
             }
             Expected::Words(may_be_missing) => {
                 let mut words = Named::new(may_be_missing);
-                self.each(reader, |value| words.push(value.and_then(there)))?;
+                self.each::<T>(|value| words.push(value.and_then(there)))?;
                 Some(Filled::Words(words.words))
             }
         }
@@ -172,14 +183,14 @@ impl Column<'_> {
     }
 
     /// Returns words.
-    fn words(&self, reader: ColumnReaderImpl<ByteArrayType>, expected: &Expected<'_>) -> Option<Filled> {
+    fn words(&self, expected: &Expected<'_>) -> Option<Filled> {
         let may_be_missing = match expected {
             Expected::Ignored | Expected::Numbers(_) => return None,
             Expected::Unknown(missing) => missing.is_some(),
             Expected::Words(may_be_missing) => *may_be_missing,
         };
         let (mut words, mut are_all_missing) = (Words::default(), true);
-        self.each(reader, |value: Option<&ByteArray>| {
+        self.each::<ByteArrayType>(|value| {
             are_all_missing &= value.is_none();
             let word = match value {
                 Some(bytes) => std::str::from_utf8(bytes.data()).ok()?,
@@ -193,34 +204,44 @@ impl Column<'_> {
     }
 
     /// Passes the value of each row to `take`, until this returns `None`, which is then the result.
-    fn each<T: DataType>(
-        &self,
-        mut reader: ColumnReaderImpl<T>,
-        mut take: impl FnMut(Option<&T::T>) -> Option<()>,
-    ) -> Option<()> {
-        let (mut values, mut levels, mut rows) = (Vec::new(), Vec::new(), self.rows);
-        while rows > 0 {
-            values.clear();
-            let read = self.records(&mut reader, rows, &mut levels, &mut values)?;
-            rows -= read;
-            each(&values, &levels, read, &mut take)?;
+    fn each<T: DataType>(&self, mut take: impl FnMut(Option<&T::T>) -> Option<()>) -> Option<()> {
+        let mut some = Vec::new();
+        for group in self.groups {
+            let mut values = Values::<T>::of(group.as_ref(), self.leaf)?;
+            while values.rest > 0 {
+                some.clear();
+                let read = values.read(&mut some)?;
+                each(&some, &values.levels, read, &mut take)?;
+            }
         }
         Some(())
     }
+}
 
-    /// Reads some of the next `rows` rows, and returns their number. Values that are there are added to `values`; if some are
-    /// not, `levels` say of each row whether it has one.
-    fn records<T: DataType>(
-        &self,
-        reader: &mut ColumnReaderImpl<T>,
-        rows: usize,
-        levels: &mut Vec<i16>,
-        values: &mut Vec<T::T>,
-    ) -> Option<usize> {
-        levels.clear();
-        let is_optional = self.group.metadata().schema_descr().column(self.leaf).max_def_level() > 0;
-        let (read, ..) = reader.read_records(rows.min(BATCH), is_optional.then_some(levels), None, values).ok()?;
-        (1..=rows).contains(&read).then_some(read)
+/// The values of a column in a row group.
+struct Values<T: DataType> {
+    reader: ColumnReaderImpl<T>,
+    is_optional: bool,
+    /// The number of rows that were not read yet.
+    rest: usize,
+    /// Of the rows that were read last, whether each has a value, if some may have none.
+    levels: Vec<i16>,
+}
+
+impl<T: DataType> Values<T> {
+    fn of(group: &dyn RowGroupReader, leaf: usize) -> Option<Self> {
+        let is_optional = group.metadata().schema_descr().column(leaf).max_def_level() > 0;
+        let reader = T::get_column_reader(group.get_column_reader(leaf).ok()?)?;
+        Some(Self { reader, is_optional, rest: rows(group)?, levels: Vec::new() })
+    }
+
+    /// Adds the values of some of the next rows, of those that have one, to `values`, and returns the number of the rows.
+    fn read(&mut self, values: &mut Vec<T::T>) -> Option<usize> {
+        self.levels.clear();
+        let levels = self.is_optional.then_some(&mut self.levels);
+        let (read, ..) = self.reader.read_records(self.rest.min(BATCH), levels, None, values).ok()?;
+        self.rest = Some(read).filter(|read| *read > 0).and_then(|read| self.rest.checked_sub(read))?;
+        Some(read)
     }
 }
 
@@ -236,10 +257,13 @@ fn each<T>(values: &[T], levels: &[i16], rows: usize, mut take: impl FnMut(Optio
     Some(())
 }
 
-/// Whether all numbers are finite in 32 bits.
-#[inline(always)]
-fn are_single(numbers: &[f64]) -> bool {
-    numbers.iter().fold(true, |are, &number| are & (number as f32).is_finite())
+/// Returns the rule for doubles, if they are not taken as words.
+fn rule<'a>(expected: &Expected<'a>) -> Option<NumberRule<'a>> {
+    match *expected {
+        Expected::Numbers(rule) => Some(rule),
+        Expected::Unknown(missing) => Some(NumberRule::of_feature(missing)),
+        Expected::Words(_) | Expected::Ignored => None,
+    }
 }
 
 /// Numbers as words.

@@ -1,5 +1,9 @@
 //! A file read as whole row groups, and row by row.
 
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+
+use super::super::block::NumberRule;
 use super::super::columns::TableOptions;
 use super::super::frame::Cells;
 use super::super::options::{Missing, Task};
@@ -30,6 +34,12 @@ fn all_of(paths: &[PathBuf], config: &DataConfig, by_rows: bool) -> String {
         Ok(format!("{columns:?} {:?} {:?} {:?}", frame.targets, frame.classes, frame.notices))
     };
     read().unwrap_or_else(|error| error.to_string())
+}
+
+/// Values one after the other, with about this many rows in a page.
+fn pages_of(rows: usize) -> WriterProperties {
+    let plain = WriterProperties::builder().set_dictionary_enabled(false).set_compression(Compression::SNAPPY);
+    plain.set_write_batch_size(rows).set_data_page_row_count_limit(rows).build()
 }
 
 #[test]
@@ -73,9 +83,11 @@ fn row_groups_on_all_threads_are_what_row_after_row_is() {
     let mut paths = Vec::new();
     for (number, columns) in cases.iter().enumerate() {
         for most in [2000, usize::MAX] {
-            let path = folder.path().join(format!("{number} of {most}.parquet"));
-            files::write_groups(&path, columns, most);
-            paths.push(path);
+            for (form, properties) in [("usual", WriterProperties::default()), ("plain", pages_of(700))] {
+                let path = folder.path().join(format!("{number} of {most}, {form}.parquet"));
+                files::write_groups(&path, columns, most, properties);
+                paths.push(path);
+            }
         }
     }
     let kept =
@@ -89,6 +101,34 @@ fn row_groups_on_all_threads_are_what_row_after_row_is() {
                     assert_eq!(all_of(&files, &config, false), all_of(&files, &config, true), "{first:?}, {config:?}");
                 }
             }
+        }
+    }
+}
+
+/// The reader of rows is not asked where every row has a number.
+#[test]
+fn doubles_in_plain_pages_are_read_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = [
+        (vec![Some(0.1), Some(-0.0), Some(1e-300)], pages_of(700), true),
+        (vec![Some(0.1), Some(f64::NAN), Some(3.0)], pages_of(700), true),
+        (vec![Some(0.1), None, Some(3.0)], pages_of(700), false),
+        (vec![Some(0.1), Some(2.0), Some(1e300)], pages_of(700), false),
+        (vec![Some(0.1), Some(2.0), Some(3.0)], WriterProperties::default(), false),
+    ];
+    for (number, (cells, properties, are_plain)) in cases.into_iter().enumerate() {
+        let cells = cells.repeat(1000);
+        let path = folder.path().join(format!("{number}.parquet"));
+        let columns = [("a", files::Cells::Doubles(cells.clone()))];
+        files::write_groups(&path, &columns, usize::MAX, properties);
+        let file = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
+        let group = file.get_row_group(0).unwrap();
+        let mut numbers = Vec::new();
+        let is_read = plain::read(group.as_ref(), 0, NumberRule::of_feature(Some(&[])), &mut numbers).is_some();
+        assert_eq!(is_read, are_plain, "{number}");
+        if is_read {
+            let bits = |number: Option<f64>| number.map(f64::to_bits);
+            assert!(numbers.into_iter().map(Some).map(bits).eq(cells.into_iter().map(bits)), "{number}");
         }
     }
 }
