@@ -3,7 +3,13 @@
 //!
 //! An epoch of JPEG images, resized, cropped and augmented: torchvision's `ImageFolder` with a `DataLoader` of two workers.
 //! A table as CSV and as Parquet: polars, up to a matrix of f32. A text by a tokenizer: the batch mode of `tokenizers`.
-//! `TURNS` is the number of turns, of which the median counts.
+//! `TURNS` is the number of turns, of which the median counts. Names of ways, such as `parquet`, measure only these.
+//!
+//! The allocator is that of `train`. Both processes keep the memory of a turn for the next one.
+
+#[expect(dead_code, reason = "memory is kept from turn to turn")]
+#[path = "../src/bin/train/memory.rs"]
+mod memory;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -28,6 +34,8 @@ const WAYS: [(&str, &str); 4] = [
 ];
 
 fn main() {
+    memory::keep_freed();
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let turns = std::env::var("TURNS").ok().and_then(|value| value.parse().ok()).unwrap_or(7);
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
@@ -37,7 +45,8 @@ fn main() {
         return println!("REKINDLE_PYTHON names no Python that makes the data and is compared");
     };
     for (way, config) in WAYS {
-        if way == "parquet" && !cfg!(feature = "parquet") {
+        let is_asked = named.is_empty() || named.iter().any(|name| name == way);
+        if !is_asked || way == "parquet" && !cfg!(feature = "parquet") {
             continue;
         }
         let config = config.replace("path = '", &format!("path = '{}/", folder.path().display()));
