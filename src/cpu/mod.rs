@@ -8,6 +8,7 @@
 mod chunks;
 mod half;
 mod lanes;
+mod prefetch;
 pub(crate) mod product;
 mod real;
 mod scratch;
@@ -21,6 +22,7 @@ pub(crate) use chunks::{
 };
 pub(crate) use half::{Half, Loads, round, round_to, widen, widen_to};
 pub(crate) use lanes::{TwoSums, max, sum, sum2};
+pub(crate) use prefetch::prefetch_after;
 pub(crate) use real::Real;
 pub(crate) use scratch::with_scratch;
 pub(crate) use slices::{

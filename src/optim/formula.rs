@@ -7,7 +7,7 @@ use candle_core::{DType, Result, Tensor, WithDType};
 
 use super::Update;
 use super::number::{Number, Whole};
-use crate::cpu::{self, Element, vectorized};
+use crate::cpu::{self, Element, prefetch_after, vectorized};
 
 /// A formula of a weight, its `N - 1` numbers of state and its gradient.
 pub(super) trait Formula<const N: usize>: Copy + Sync {
@@ -99,6 +99,8 @@ fn pass<T: Element + Number, const N: usize, const K: usize>(
     let mut slices = slices.map(|slice| slice.as_chunks_mut::<LANES>());
     let (blocks, rest) = gradient.as_chunks::<LANES>();
     for (block, gradient) in blocks.iter().enumerate() {
+        prefetch_after(gradient);
+        slices.iter().for_each(|slice| prefetch_after(&slice.0[block]));
         let mut numbers: [[T; LANES]; N] = from_fn(|k| slices[k].0[block]);
         for lane in 0..LANES {
             let (new, terms) = formula.apply(from_fn(|k| numbers[k][lane]), gradient[lane] * scale);
