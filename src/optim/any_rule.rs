@@ -61,6 +61,7 @@ trait AnyRule: Debug + Send + Sync {
     fn evaluation_weights(&self, weights: &Tensor, states: &[Var]) -> Result<Option<Tensor>>;
     fn trains(&self) -> bool;
     fn beta2(&self) -> Option<f64>;
+    fn operations(&self, shape: &Shape) -> u64;
     fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()>;
     fn to_json(&self) -> serde_json::Result<Value>;
 }
@@ -100,6 +101,10 @@ impl<T: UpdateRule> AnyRule for T {
 
     fn beta2(&self) -> Option<f64> {
         UpdateRule::beta2(self)
+    }
+
+    fn operations(&self, shape: &Shape) -> u64 {
+        UpdateRule::operations(self, shape)
     }
 
     fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
@@ -168,6 +173,11 @@ impl Rule {
     /// Returns the second beta that a schedule can drive.
     pub(super) fn beta2(&self) -> Option<f64> {
         self.rule.beta2()
+    }
+
+    /// Returns the mean number of operations of an update of a parameter of this shape.
+    pub(super) fn operations(&self, shape: &Shape) -> u64 {
+        self.rule.operations(shape)
     }
 
     pub(super) fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {

@@ -70,6 +70,13 @@ pub trait UpdateRule: Serialize + DeserializeOwned + Debug + Send + Sync + 'stat
         true
     }
 
+    /// Returns about how many floating-point operations the products of matrices take in an update of a parameter of this
+    /// shape, as the mean over many updates. By default there are no such products, and the update takes no longer than
+    /// memory does.
+    fn operations(&self, _shape: &Shape) -> u64 {
+        0
+    }
+
     /// Updates one parameter and its state tensors.
     ///
     /// # Errors

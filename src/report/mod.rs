@@ -26,7 +26,7 @@ mod statistics;
 pub mod terminal;
 
 pub use brief::brief;
-pub use check::{Check, ClassCheck, DataCheck, LengthCheck, ModelCheck, NoticeCheck, ScheduleCheck};
+pub use check::{Check, ClassCheck, DataCheck, LengthCheck, ModelCheck, NoticeCheck, OptimizerCheck, ScheduleCheck};
 pub use course::{Course, Due};
 pub use follow::{Change, Follower, LogLine};
 pub use kept::{KeptCheckpoint, KeptStatus};

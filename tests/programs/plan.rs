@@ -94,6 +94,25 @@ fn a_plan_counts_operations_and_checkpoints_and_names_the_steps_at_the_rate_0() 
     assert_eq!(json["saves"]["kept"], checkpoints());
 }
 
+/// Only a rule with products of matrices can take more than the model, here with sides of 400 for batches of one row.
+#[test]
+fn a_plan_says_where_updates_take_more_than_the_model() {
+    let place = place();
+    let wide = ["--plan", "tiny.toml", "--set", "model.hidden=[400, 300]", "--set", "data.batch_size=1"];
+    let planned = |rule: &str, more: &[&str]| {
+        let rule = format!("optimizer={{kind=\"{rule}\", lr=0.001}}");
+        place.train(&[&wide[..], &["--set", &rule], more].concat()).out
+    };
+    assert!(!planned("adamw", &[]).contains("optimizer   about"));
+    let told = planned("soap", &[]);
+    assert!(told.contains("optimizer   about ") && told.contains("more than a step of the model"), "{told}");
+    let json: Value = serde_json::from_str(&planned("muon", &["--json"])).unwrap();
+    let of = |short: u64, long: u64| 5 * (4 * short * short * long + 2 * short * short * short);
+    let expected = of(2, 400) + of(300, 400) + of(1, 300);
+    assert_eq!(json["optimizer"]["flops_per_update"], expected, "{}", json["optimizer"]);
+    assert_eq!(json["optimizer"]["exceeds_the_model"], true);
+}
+
 /// The size that a plan names is that of a checkpoint of the run.
 #[test]
 fn a_plan_knows_the_size_of_a_checkpoint() {

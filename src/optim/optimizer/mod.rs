@@ -181,6 +181,13 @@ impl Optimizer {
         self.skipped
     }
 
+    /// Returns about how many floating-point operations the products of matrices take in an update of all parameters, as
+    /// the mean over many updates: 0 with rules that have no such products.
+    pub fn operations(&self) -> u64 {
+        let of = |slot: &Slot| self.groups[slot.group].rule.operations(slot.parameter.shape());
+        self.slots.iter().map(of).fold(0, u64::saturating_add)
+    }
+
     /// Returns the configuration.
     pub fn config(&self) -> &OptimizerConfig {
         &self.config

@@ -1,7 +1,7 @@
 //! CAME: Luo et al., "CAME: Confidence-guided Adaptive Memory Efficient Optimization" (ACL 2023), algorithm 2, in the form
 //! of the package `came-pytorch`.
 
-use candle_core::{Result, Shape, Tensor};
+use candle_core::{DType, Result, Shape, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -9,8 +9,11 @@ use serde_json::json;
 use super::super::formula::{Formula, Summed, square_sum};
 use super::super::number::Number;
 use super::super::{BaseHyperparams, Momentum, OptimError, StateForm, Step, Update, UpdateRule};
+use super::confident::{Mean, Scales};
+use super::factored::Means;
 use super::moments;
 use super::variants::Decoupled;
+use crate::cpu::{self, Element};
 
 /// Adafactor with momentum, whose steps are smaller where they differ from their mean: Luo et al., ACL 2023, algorithm 2.
 /// Matrices keep the means of rows and columns alone, of squares and of differences.
@@ -95,10 +98,13 @@ impl UpdateRule for Came {
 
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
         let shrink = Decoupled::Rate.shrink(step);
-        match factors(tensors.shape()) {
+        let is_matrix = tensors.shape().rank() == 2;
+        match (factors(tensors.shape()), tensors.slice_dtype()) {
             _ if tensors.shape().elem_count() == 0 => Ok(()),
-            Some(_) => self.update_matrix(tensors, step, shrink),
-            None => {
+            (Some(_), Some(DType::F32)) if is_matrix => self.update_slices::<f32>(tensors, step, shrink),
+            (Some(_), Some(DType::F64)) if is_matrix => self.update_slices::<f64>(tensors, step, shrink),
+            (Some(_), _) => self.update_tensors(tensors, step, shrink),
+            (None, _) => {
                 let squares = Squares { beta2: self.betas[1], added: self.eps[0] };
                 let [sum] = squares.update_and_sum(tensors)?;
                 let (kept, clip) = (step.momentum, self.clip(sum, tensors.shape()));
@@ -125,7 +131,22 @@ impl Came {
         ((squares / shape.elem_count().max(1) as f64).sqrt() / self.clip_threshold).max(1.0)
     }
 
-    fn update_matrix(&self, tensors: &Update<'_>, step: &Step, shrink: f64) -> Result<()> {
+    /// Updates a matrix on the CPU.
+    fn update_slices<T: Element>(&self, tensors: &Update<'_>, step: &Step, shrink: f64) -> Result<()> {
+        let (_, columns) = tensors.shape().dims2()?;
+        let of = |gradient: &[T]| Ok(Means::of(gradient, tensors.gradient_scale, columns, self.eps[0]));
+        let squares = cpu::read(tensors.gradient, of)?;
+        let scales = scales(tensors, SQUARES, squares, self.betas[1])?;
+        let cut = 1.0 / self.clip(scales.sum_of_squares(tensors)?, tensors.shape());
+        let mean = Mean { index: MEAN, kept: step.momentum, cut };
+        scales.update_mean(tensors, &mean)?;
+        let differences = scales.differences(tensors, &mean, self.eps[1])?;
+        let scales = self::scales(tensors, DIFFERENCES, differences, self.betas[2])?;
+        scales.move_weights(tensors, MEAN, step.lr, shrink)
+    }
+
+    /// Makes the same update with tensor operations.
+    fn update_tensors(&self, tensors: &Update<'_>, step: &Step, shrink: f64) -> Result<()> {
         let gradient = tensors.gradient()?;
         let square = (gradient.sqr()? + self.eps[0])?;
         let moved = over_root(&gradient, tensors, SQUARES, &square, self.betas[1])?;
@@ -138,20 +159,36 @@ impl Came {
     }
 }
 
-/// Updates the means of rows and of columns of squares. Returns `matrix` divided by the root of their product over the mean
-/// of all.
+/// Returns `matrix` divided by the root of its mean squares, of which `square` has the new ones.
 fn over_root(matrix: &Tensor, tensors: &Update<'_>, places: [usize; 2], square: &Tensor, kept: f64) -> Result<Tensor> {
     let rank = square.rank();
+    let means = [square.mean_keepdim(rank - 1)?, square.mean_keepdim(rank - 2)?];
+    let [rows, columns] = advanced(tensors, places, means, kept)?;
+    // One after the other: the product of two small roots could be zero.
+    matrix.broadcast_div(&rows.sqrt()?)?.broadcast_div(&columns.sqrt()?)
+}
+
+/// Updates the means of rows and of columns. Returns them, the rows divided by their mean, so that their product is the mean
+/// square of each element.
+fn advanced(tensors: &Update<'_>, places: [usize; 2], new: [Tensor; 2], kept: f64) -> Result<[Tensor; 2]> {
     let advanced = |index: usize, new: Tensor| {
         let mean = ((tensors.state(index)? * kept)? + (new * (1.0 - kept))?)?;
         tensors.set_state(index, &mean)?;
         Ok::<_, candle_core::Error>(mean)
     };
-    let rows = advanced(places[0], square.mean_keepdim(rank - 1)?)?;
-    let columns = advanced(places[1], square.mean_keepdim(rank - 2)?)?;
-    let rows = rows.broadcast_div(&rows.mean_keepdim(rank - 2)?)?;
-    // One after the other: the product of two small roots could be zero.
-    matrix.broadcast_div(&rows.sqrt()?)?.broadcast_div(&columns.sqrt()?)
+    let [rows, columns] = new;
+    let (rows, columns) = (advanced(places[0], rows)?, advanced(places[1], columns)?);
+    Ok([rows.broadcast_div(&rows.mean_keepdim(rows.rank() - 2)?)?, columns])
+}
+
+/// Updates the means of rows and of columns, and returns the factors of a matrix by its roots.
+fn scales<T: Element>(tensors: &Update<'_>, places: [usize; 2], new: Means<T>, kept: f64) -> Result<Scales<T>> {
+    let device = tensors.parameter.device();
+    let (rows, columns) = (new.rows.len(), new.columns.len());
+    let new = [Tensor::from_vec(new.rows, (rows, 1), device)?, Tensor::from_vec(new.columns, (1, columns), device)?];
+    let [rows, columns] = advanced(tensors, places, new, kept)?;
+    let factors = |of: Tensor| of.sqrt()?.recip()?.flatten_all()?.to_vec1::<T>();
+    Ok(Scales { rows: factors(rows)?, columns: factors(columns)? })
 }
 
 /// The update of the mean squares of a parameter that is no matrix. Its terms are the squares of its step.

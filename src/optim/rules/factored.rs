@@ -1,4 +1,4 @@
-//! Adafactor's passes over the slices of a matrix, whose mean squares are known by row and column alone.
+//! Passes of Adafactor over the slices of a matrix, whose mean squares are known by row and column alone.
 
 use candle_core::{Result, WithDType};
 
@@ -20,21 +20,34 @@ pub(super) struct Means<T> {
 impl<T: Element> Means<T> {
     /// Returns those of a gradient with `columns` columns, after `eps` is added to each square.
     pub fn of(gradient: &[T], scale: f64, columns: usize, eps: f64) -> Self {
+        let scale = <T as WithDType>::from_f64(scale);
+        Self::of_rows(
+            [gradient.len() / columns.max(1), columns],
+            eps,
+            #[inline(always)]
+            |row, numbers| {
+                let gradient = &gradient[row * columns..][..columns];
+                numbers.iter_mut().zip(gradient).for_each(|(x, &g)| *x = g * scale);
+            },
+        )
+    }
+
+    /// Returns those of a matrix of this many rows and columns, of which `fill` writes the row of each number.
+    #[inline(always)]
+    pub fn of_rows([rows, columns]: [usize; 2], eps: f64, fill: impl Fn(usize, &mut [T]) + Sync) -> Self {
         /// Rows of a task: few enough for sums in f32, and enough for the sums of columns to take little memory.
         const ROWS: usize = 256;
-        let rows = gradient.len() / columns.max(1);
-        let (scale, eps) = (<T as WithDType>::from_f64(scale), <T as WithDType>::from_f64(eps));
+        let eps = <T as WithDType>::from_f64(eps);
         let tasks = map_tasks(rows.div_ceil(ROWS), rows > ROWS, |task| {
-            let part = &gradient[task * ROWS * columns..gradient.len().min((task + 1) * ROWS * columns)];
-            let mut sums = vec![T::zero(); columns];
+            let (mut row, mut sums) = (vec![T::zero(); columns], vec![T::zero(); columns]);
             let mut means = Vec::with_capacity(ROWS);
             vectorized(
                 #[inline(always)]
                 || {
-                    for row in part.chunks_exact(columns) {
-                        add_squares(&mut sums, row, scale, eps);
-                        let sum = sum_of_squares(row, scale, eps);
-                        means.push(<T as WithDType>::from_f64(sum / columns as f64));
+                    for number in task * ROWS..rows.min((task + 1) * ROWS) {
+                        fill(number, &mut row);
+                        add_squares(&mut sums, &row, eps);
+                        means.push(<T as WithDType>::from_f64(sum_of_squares(&row, eps) / columns as f64));
                     }
                 },
             );
@@ -48,24 +61,23 @@ impl<T: Element> Means<T> {
 }
 
 #[inline(always)]
-fn add_squares<T: Element>(sums: &mut [T], row: &[T], scale: T, eps: T) {
+fn add_squares<T: Element>(sums: &mut [T], row: &[T], eps: T) {
     for (sum, &x) in sums.iter_mut().zip(row) {
-        let x = x * scale;
         *sum += x * x + eps;
     }
 }
 
 /// Adds in the type of the numbers for a short way, then in f64.
 #[inline(always)]
-fn sum_of_squares<T: Element>(row: &[T], scale: T, eps: T) -> f64 {
+pub(super) fn sum_of_squares<T: Element>(row: &[T], eps: T) -> f64 {
     let mut sum = 0.0;
     for part in row.chunks(WAY * LANES) {
         let (blocks, rest) = part.as_chunks::<LANES>();
         let mut lanes = [T::zero(); LANES];
         for block in blocks {
-            add_squares(&mut lanes, block, scale, eps);
+            add_squares(&mut lanes, block, eps);
         }
-        add_squares(&mut lanes, rest, scale, eps);
+        add_squares(&mut lanes, rest, eps);
         sum += lanes.iter().map(|lane| WithDType::to_f64(*lane)).sum::<f64>();
     }
     sum
@@ -124,7 +136,7 @@ impl<T: Element> Factors<T> {
                     let rows = weights.chunks_exact(width).zip(gradient.chunks_exact(width));
                     for ((weights, gradient), &of_row) in rows.zip(&self.rows[first..]) {
                         sums[0] += self.squares_of_row(gradient, scale, of_row);
-                        sums[1] += sum_of_squares(weights, T::one(), T::zero());
+                        sums[1] += sum_of_squares(weights, T::zero());
                     }
                     sums
                 },

@@ -10,9 +10,11 @@ use super::group_config::GroupRule;
 mod averaging;
 mod basis;
 mod cautious;
+mod confident;
 mod factored;
 mod moments;
 mod newton_schulz;
+mod paired;
 mod variants;
 mod velocity;
 

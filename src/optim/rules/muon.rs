@@ -9,6 +9,7 @@ use serde_json::json;
 use super::super::formula::Formula;
 use super::super::number::Number;
 use super::super::{BaseHyperparams, Momentum, OptimError, StateForm, Step, Update, UpdateRule};
+use super::basis::product_operations;
 use super::moments::{self, Moments, STATES};
 use super::newton_schulz::{NewtonSchulz, rounded};
 use super::variants::{AdamVariant, Decoupled, is_default};
@@ -199,6 +200,14 @@ impl UpdateRule for Muon {
     fn state_forms(&self, _momentum: f64, shape: &Shape) -> Vec<StateForm> {
         let names = if self.sides(shape).is_some() { &["momentum_buffer"] } else { STATES };
         names.iter().map(|name| StateForm::new(name, shape.clone())).collect()
+    }
+
+    /// Three products in each iteration.
+    fn operations(&self, shape: &Shape) -> u64 {
+        let Some((rows, columns)) = self.sides(shape) else { return 0 };
+        let (short, long) = (rows.min(columns) as u64, rows.max(columns) as u64);
+        let products = [[short, short, long], [short; 3], [short, short, long]].map(product_operations);
+        products.into_iter().fold(0, u64::saturating_add).saturating_mul(self.ns_steps.into())
     }
 
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {

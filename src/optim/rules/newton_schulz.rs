@@ -6,6 +6,7 @@ use half::bf16;
 use super::super::formula::square_sum;
 use super::super::number::{Number, Whole};
 use super::muon::MuonVariant;
+use super::paired::{Pair, paired};
 use crate::cpu;
 use crate::ops::{linear, linear_in_out};
 
@@ -106,11 +107,6 @@ fn mirror(matrix: &mut [f32], rows: usize, height: usize) {
     }
 }
 
-/// A formula of two numbers at the same place of two matrices.
-trait Pair: Copy + Sync {
-    fn of<X: Number>(self, x: X, y: X) -> X;
-}
-
 /// `of_x x + of_y y`, rounded to bf16 if `rounds`.
 #[derive(Clone, Copy)]
 struct Combined {
@@ -138,17 +134,6 @@ impl Pair for Rounded {
     fn of<X: Number>(self, x: X, y: X) -> X {
         (x.times(self.of_x).to_bf16() + y.to_bf16()).to_bf16()
     }
-}
-
-/// Applies a formula to the numbers of two matrices: in one pass over their memory where it is accessible.
-fn paired(pair: impl Pair, x: &Tensor, y: &Tensor) -> Result<Tensor> {
-    let y = y.detach();
-    if !(cpu::is_sliceable(x) && cpu::is_sliceable(&y) && x.dtype() == DType::F32) {
-        return pair.of(Whole::from(Ok(x.clone())), Whole::from(Ok(y))).tensor();
-    }
-    let of = |x: &[f32], y: &[f32]| cpu::zip(x, y, |x, y| pair.of(x, y));
-    let values = cpu::read(x, |x| cpu::read(&y, |y| Ok(of(x, y))))?;
-    Tensor::from_vec(values, x.shape(), x.device())
 }
 
 /// Returns a tensor of f32 with each number rounded to the nearest of bf16.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::{BaseHyperparams, Momentum, OptimError, StateForm, Step, Update, UpdateRule};
-use super::basis::eigen;
+use super::basis::{eigen, eigen_operations, product_operations};
 use super::moments::check_eps;
 use super::soap::{flat, product_of, to_host};
 use crate::ops::{linear, linear_in_out};
@@ -92,6 +92,19 @@ impl UpdateRule for Shampoo {
             forms.extend(side.into_iter().flat_map(|side| names.map(|name| StateForm::new(name, (side, side)))));
         }
         forms
+    }
+
+    /// The product of each side, its root when it is due, and the product of the gradient with it.
+    fn operations(&self, shape: &Shape) -> u64 {
+        let (rows, columns) = flat(shape);
+        let of_side = |(side, other): (usize, usize)| {
+            let (side, other) = (side as u64, other as u64);
+            let root = eigen_operations(side).saturating_add(product_operations([side; 3]));
+            let products = product_operations([side, side, other]).saturating_mul(2);
+            products.saturating_add(root / self.precondition_frequency.max(1))
+        };
+        let sides = self.sides(shape).into_iter().zip([columns, rows]);
+        sides.filter_map(|(side, other)| Some((side?, other))).map(of_side).fold(0, u64::saturating_add)
     }
 
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {

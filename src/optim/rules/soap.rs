@@ -6,9 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::super::number::Number;
 use super::super::{BaseHyperparams, Momentum, OptimError, StateForm, Step, Update, UpdateRule};
-use super::basis::{Vectors, eigenvectors, orthonormalize};
+use super::basis::{Vectors, eigenvectors, orthonormal_operations, orthonormalize, product_operations};
 use super::moments::{self, STATES, corrections, default_eps};
+use super::paired::{Pair, paired};
 use crate::ops::{linear, linear_in_out};
 
 /// Adam in the axes of the mean products of gradients, like `SOAP` of `pytorch-optimizer`: Vyas et al., ICLR 2025,
@@ -117,6 +119,19 @@ impl UpdateRule for Soap {
         forms
     }
 
+    /// The product of each side, three turns of a matrix by its axes, and a correction of these when it is due.
+    fn operations(&self, shape: &Shape) -> u64 {
+        let (rows, columns) = flat(shape);
+        let of_side = |(side, other): (usize, usize)| {
+            let (side, other) = (side as u64, other as u64);
+            let correction = orthonormal_operations(side).saturating_add(product_operations([side; 3]));
+            let products = product_operations([side, side, other]).saturating_mul(4);
+            products.saturating_add(correction / self.precondition_frequency.max(1))
+        };
+        let sides = self.sides(shape).into_iter().zip([columns, rows]);
+        sides.filter_map(|(side, other)| Some((side?, other))).map(of_side).fold(0, u64::saturating_add)
+    }
+
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
         let matrix = flat(tensors.shape());
         let gradient = tensors.gradient()?.reshape(matrix)?;
@@ -125,18 +140,71 @@ impl UpdateRule for Soap {
             return self.begin(tensors, &gradient, &sides);
         }
         let mean = tensors.state(0)?.reshape(matrix)?;
-        let mean = (&mean + ((&gradient - &mean)? * (1.0 - step.momentum))?)?;
+        let mean = paired(MeanWith { share: 1.0 - step.momentum }, &mean, &gradient)?;
         let seen = turned(&gradient, &sides, Way::Into)?;
         let square = tensors.state(1)?.reshape(matrix)?;
-        let square = ((square * self.betas[1])? + (seen.sqr()? * (1.0 - self.betas[1]))?)?;
-        let direction = (turned(&mean, &sides, Way::Into)? / (square.sqrt()? + self.eps)?)?;
-        let moved = (turned(&direction, &sides, Way::Back)? * self.step_size(step))?;
-        let weights = (tensors.weights()?.reshape(matrix)? - moved)?;
-        let weights = (weights * (1.0 - step.lr * step.weight_decay))?;
+        let square = paired(WithSquare { kept: self.betas[1] }, &square, &seen)?;
+        let direction = paired(OverRoot { eps: self.eps }, &turned(&mean, &sides, Way::Into)?, &square)?;
+        let moved = turned(&direction, &sides, Way::Back)?;
+        let by = Moved { step_size: self.step_size(step), shrink: 1.0 - step.lr * step.weight_decay };
+        let weights = paired(by, &tensors.weights()?.reshape(matrix)?, &moved)?;
         tensors.set_weights(&weights.reshape(tensors.shape())?)?;
         tensors.set_state(0, &mean.reshape(tensors.shape())?)?;
         let square = self.correct(tensors, &gradient, square, &sides, step)?;
         tensors.set_state(1, &square.reshape(tensors.shape())?)
+    }
+}
+
+/// A running mean, of which the new number takes a share.
+#[derive(Clone, Copy)]
+struct MeanWith {
+    share: f64,
+}
+
+impl Pair for MeanWith {
+    #[inline(always)]
+    fn of<X: Number>(self, mean: X, new: X) -> X {
+        mean.mean_with(new, self.share)
+    }
+}
+
+/// A running mean of squares.
+#[derive(Clone, Copy)]
+struct WithSquare {
+    kept: f64,
+}
+
+impl Pair for WithSquare {
+    #[inline(always)]
+    fn of<X: Number>(self, mean: X, new: X) -> X {
+        mean.decayed_with(self.kept, new.square())
+    }
+}
+
+/// A number by the root of another.
+#[derive(Clone, Copy)]
+struct OverRoot {
+    eps: f64,
+}
+
+impl Pair for OverRoot {
+    #[inline(always)]
+    fn of<X: Number>(self, mean: X, square: X) -> X {
+        mean / square.root().plus(self.eps)
+    }
+}
+
+/// A weight after its step.
+#[derive(Clone, Copy)]
+struct Moved {
+    step_size: f64,
+    shrink: f64,
+}
+
+impl Pair for Moved {
+    #[inline(always)]
+    fn of<X: Number>(self, weight: X, direction: X) -> X {
+        (weight - direction.times(self.step_size)).times(self.shrink)
     }
 }
 
@@ -225,7 +293,7 @@ impl Soap {
             let Some(side) = side else { continue };
             let product = tensors.state(side.product)?;
             let new = product_of(gradient, number)?;
-            let product = (&product + ((new - &product)? * (1.0 - self.shampoo_beta()))?)?;
+            let product = paired(MeanWith { share: 1.0 - self.shampoo_beta() }, &product, &new)?;
             tensors.set_state(side.product, &product)?;
             if is_due {
                 let (axes, order) = next_axes(&product, &side.axes)?;
@@ -267,7 +335,7 @@ fn next_axes(product: &Tensor, axes: &Tensor) -> Result<(Tensor, Tensor)> {
     order.sort_by(|&a, &b| values[b as usize].total_cmp(&values[a as usize]));
     let order = Tensor::new(order, product.device())?;
     let images = to_host(&images.t()?.contiguous()?.index_select(&order, 0)?)?;
-    Ok((from_host(orthonormalize(images), product)?, order))
+    Ok((from_host(orthonormalize(images)?, product)?, order))
 }
 
 pub(super) fn to_host(matrix: &Tensor) -> Result<Vectors> {

@@ -19,6 +19,8 @@ pub struct Check {
     pub data: DataCheck,
     /// The model.
     pub model: ModelCheck,
+    /// The optimizer.
+    pub optimizer: OptimizerCheck,
     /// The length of the run.
     pub length: LengthCheck,
     /// The learning rate.
@@ -86,6 +88,16 @@ pub struct ModelCheck {
     pub flops_per_step: u64,
 }
 
+/// The optimizer.
+#[derive(Clone, Debug, Serialize)]
+pub struct OptimizerCheck {
+    /// About how many operations its products of matrices take in an update, as the mean over many updates; 0 with rules
+    /// that have no such products.
+    pub flops_per_update: u64,
+    /// Whether these are more than those of the model, so that updates take most of the time.
+    pub exceeds_the_model: bool,
+}
+
 /// Length of the run.
 #[derive(Clone, Debug, Serialize)]
 pub struct LengthCheck {
@@ -139,10 +151,12 @@ impl Check {
         let config = serde_json::to_value(session.config().complete()).unwrap_or_default();
         let every = |table: &str| config[table].get("every").cloned();
         let data = DataCheck::of(session);
+        let model = ModelCheck::of(session, &config);
         Self {
             validation_every: every("validation").filter(|_| data.validation_rows > 0),
             checkpoint_every: every("checkpoint"),
-            model: ModelCheck::of(session, &config),
+            optimizer: OptimizerCheck::of(session, &model),
+            model,
             length: LengthCheck::of(session),
             schedule: ScheduleCheck::of(session),
             notices: session.notices().into_iter().chain(constant(session)).map(NoticeCheck::from).collect(),
@@ -208,6 +222,13 @@ impl ModelCheck {
             parameters: parameters.element_count(),
             tensors: parameters.iter().map(|(name, tensor)| (name.to_owned(), tensor.dims().to_vec())).collect(),
         }
+    }
+}
+
+impl OptimizerCheck {
+    fn of(session: &Session, model: &ModelCheck) -> Self {
+        let flops_per_update = session.update_flops();
+        Self { flops_per_update, exceeds_the_model: flops_per_update > model.flops_per_step }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{Check, ClassCheck, DataCheck, LengthCheck, ModelCheck, ScheduleCheck};
+use super::{Check, ClassCheck, DataCheck, LengthCheck, ModelCheck, OptimizerCheck, ScheduleCheck};
 use crate::aligned::aligned;
 use crate::data::TargetKind;
 use crate::figures::{self, counted};
@@ -17,8 +17,8 @@ const SHOWN: usize = 20;
 
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { data, model, length, schedule, .. } = self;
-        write!(f, "{data}{model}{length}{schedule}")?;
+        let Self { data, model, optimizer, length, schedule, .. } = self;
+        write!(f, "{data}{model}{optimizer}{length}{schedule}")?;
         let every = |every: &Option<Value>| {
             let every = every.as_ref().and_then(Value::as_str)?;
             Some(if every == "auto" { "as often as it fits the run".to_owned() } else { format!("every {every}") })
@@ -112,6 +112,17 @@ impl fmt::Display for ModelCheck {
         }
         let more = layers.len().saturating_sub(SHOWN);
         if more > 0 { writeln!(f, "            and {more} more") } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for OptimizerCheck {
+    /// Says it where updates take more than the model.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.exceeds_the_model {
+            return Ok(());
+        }
+        let flops = figures::flops(self.flops_per_update);
+        writeln!(f, "optimizer   about {flops} an update, more than a step of the model takes")
     }
 }
 

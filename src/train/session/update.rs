@@ -158,6 +158,11 @@ impl Session {
         Ok(self.config.model.spec().flops(&self.data.input(), outputs)?)
     }
 
+    /// Returns about how many operations an update of the parameters takes beside those of the model.
+    pub(crate) fn update_flops(&self) -> u64 {
+        self.optimizer.operations()
+    }
+
     /// Returns the error of a step; if the memory of the device is used up, with what it holds.
     pub(in crate::train) fn explained(&self, error: TrainError) -> TrainError {
         let outputs = self.loss.outputs(self.data.targets()).unwrap_or(0);
