@@ -10,6 +10,17 @@ pub(crate) fn of_serde(message: &str) -> String {
     plain.map_or_else(|| message.to_owned(), |plain| plain + place)
 }
 
+/// Returns serde's message about JSON that is a line of a file, which begins after `before` bytes of that line. The message
+/// with it has the number of the line in the file, so that the only line that serde has seen is left out.
+pub(crate) fn of_json_line(error: &serde_json::Error, before: usize) -> String {
+    let message = of_serde(&error.to_string());
+    let reason = message.rfind(" at line ").map_or(message.as_str(), |at| &message[..at]);
+    match error.column() {
+        0 => reason.to_owned(),
+        column => format!("{reason} at column {}", before + column),
+    }
+}
+
 /// Tells in plain words, after the argument and its value, why clap takes it for no number.
 #[cfg(feature = "cli")]
 pub fn of_argument(error: &clap::Error) -> Option<String> {
@@ -103,6 +114,15 @@ mod tests {
         for (serde, ours) in cases {
             assert_eq!(of_serde(serde), ours);
         }
+    }
+
+    #[test]
+    fn a_message_about_a_line_of_json_has_its_column_alone() {
+        let told = |line: &str, before| of_json_line(&serde_json::from_str::<u64>(line).unwrap_err(), before);
+        assert_eq!(told("[", 0), "must be a whole number, at least 0, not a list");
+        assert_eq!(told("1 x", 0), "trailing characters at column 3");
+        assert_eq!(told("1 x", 4), "trailing characters at column 7");
+        assert_eq!(told("", 0), "EOF while parsing a value");
     }
 
     #[test]

@@ -86,6 +86,46 @@ pub(crate) fn directory(bytes: &[u8], read: Members) -> Result<Vec<Listed>, ZipE
     Ok(members)
 }
 
+/// The header in front of a member that is stored as it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// The name of the member, with its folder.
+    pub name: String,
+    /// The number of bytes of the header.
+    pub length: usize,
+    /// The number of bytes of the member, which follow it.
+    pub size: u64,
+}
+
+/// Reads the header in front of a stored member, with which `bytes` begin; `None` if they begin with something else, as after
+/// the last member. So an archive is read from its beginning, without its directory.
+///
+/// # Errors
+/// It is damaged, or the member is packed.
+pub(crate) fn header(bytes: &[u8]) -> Result<Option<Header>, ZipError> {
+    if !bytes.starts_with(LOCAL) {
+        return Ok(None);
+    }
+    let mut fields = Fields { bytes, place: 6 };
+    let (flags, method) = (fields.u16()?, fields.u16()?);
+    fields.take(8)?;
+    let (mut compressed, mut size) = (u64::from(fields.u32()?), u64::from(fields.u32()?));
+    let (name, extra) = (fields.u16()?, fields.u16()?);
+    let name = std::str::from_utf8(fields.take(name.into())?).map_err(|_| damaged("a member whose name is no text"))?;
+    large_sizes(fields.take(extra.into())?, [&mut size, &mut compressed, &mut 0])?;
+    let unsupported = |what: &str| Err(ZipError::Unsupported(format!("the member {name:?} {what}")));
+    if flags & ENCRYPTED != 0 {
+        return unsupported("is encrypted");
+    }
+    if method != STORED || size != compressed {
+        return unsupported("is compressed, so that no part of it can be read; save it with `numpy.savez`");
+    }
+    if flags & SIZES_FOLLOW != 0 {
+        return unsupported("has its size behind it; save it to a file, and not to a stream");
+    }
+    Ok(Some(Header { name: name.to_owned(), length: fields.place, size }))
+}
+
 /// The end of the directory: where it is, and its number of entries.
 struct End {
     entries: u64,

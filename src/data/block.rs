@@ -3,8 +3,8 @@
 //! A reader of files makes a block only of rows whose values surely have the meaning that they have one by one. All
 //! others are read one by one, which also finds the words for a mistake and its place.
 
-use super::digits;
 use super::frame::FrameOptions;
+use super::missing::MissingTexts;
 use super::value::{plain_number, rounds_as_its_text};
 use super::words::Words;
 
@@ -35,7 +35,7 @@ pub(super) enum Expected<'a> {
     /// Any; they are not used.
     Ignored,
     /// No value so far was there, and the first one decides. The texts of missing values, if any may be missing.
-    Unknown(Option<&'a [String]>),
+    Unknown(Option<&'a MissingTexts>),
     Numbers(NumberRule<'a>),
     /// Words, which may be missing if this is set.
     #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "texts of missing values are known later"))]
@@ -45,45 +45,33 @@ pub(super) enum Expected<'a> {
 /// The numbers that a column may have.
 #[derive(Clone, Copy)]
 pub(super) struct NumberRule<'a> {
-    /// The texts of missing values.
-    missing: &'a [String],
+    /// The texts of missing values, if there are any.
+    missing: Option<&'a MissingTexts>,
     /// Whether values may be missing.
     pub may_be_missing: bool,
-    /// Whether a text of missing values is also a number, such as `nan`.
-    is_ambiguous: bool,
-    /// Whether one is a number in plain notation, such as `-999`.
-    is_plain: bool,
     /// The options of targets, if they are targets.
     target: Option<&'a FrameOptions>,
 }
 
 impl<'a> NumberRule<'a> {
     /// The rule for a feature; `missing` are the texts of missing values, if any may be missing.
-    pub fn of_feature(missing: Option<&'a [String]>) -> Self {
-        Self { may_be_missing: missing.is_some(), ..Self::of(missing.unwrap_or_default()) }
+    pub fn of_feature(missing: Option<&'a MissingTexts>) -> Self {
+        Self { missing, may_be_missing: missing.is_some(), target: None }
     }
 
     /// The rule for a target, which is never missing.
     pub fn of_target(options: &'a FrameOptions) -> Self {
-        Self { target: Some(options), ..Self::of(&options.missing_labels) }
-    }
-
-    fn of(missing: &'a [String]) -> Self {
-        let is_ambiguous = missing.iter().any(|text| text.parse::<f64>().is_ok());
-        let is_plain =
-            |text: &String| digits::number(text.as_bytes(), b'.').is_some_and(|(_, length)| length == text.len());
-        let is_plain = missing.iter().any(is_plain);
-        Self { missing, may_be_missing: false, is_ambiguous, is_plain, target: None }
+        Self { missing: Some(&options.missing_labels), may_be_missing: false, target: Some(options) }
     }
 
     /// Returns the number that a text is, NaN for a missing value; `None` if it needs a closer look.
     pub fn of_text(&self, text: &str) -> Option<f64> {
-        if !self.is_ambiguous
+        if !self.missing.is_some_and(MissingTexts::are_ambiguous)
             && let Some(number) = plain_number(text)
         {
             return self.checked(number);
         }
-        if self.missing.iter().any(|missing| missing == text) {
+        if self.missing.is_some_and(|missing| missing.contain(text)) {
             return self.missing();
         }
         self.checked(plain_number(text)?)
@@ -92,10 +80,12 @@ impl<'a> NumberRule<'a> {
     /// Returns the number that a text in plain notation was parsed as; `None` if the text must be looked at.
     #[inline]
     pub fn of_parsed(&self, number: f64) -> Option<f64> {
-        if self.is_plain || !rounds_as_its_text(number) {
-            return None;
+        match self.missing {
+            _ if !rounds_as_its_text(number) => None,
+            Some(missing) if missing.need_text() => None,
+            Some(missing) if missing.contain_number(number) => self.missing(),
+            _ => self.checked(number),
         }
-        self.checked(number)
     }
 
     /// Returns NaN if a value may be missing.

@@ -100,7 +100,7 @@ impl Builder {
 
     /// Returns the table of the file at `path`; `names` are those of its target columns for messages.
     pub fn finish(self, path: &Path, names: Vec<String>) -> Result<Frame, DataError> {
-        let (declared, has_begun) = (self.rules.options.classes, self.rules.options.has_begun);
+        let FrameOptions { classes: declared, has_begun, decimal, .. } = self.rules.options;
         let (columns, labels, layout) = self.into_columns();
         let mut finished = Vec::new();
         for (labels, place) in labels.into_iter().zip(names) {
@@ -109,7 +109,7 @@ impl Builder {
             finished.push(labels.finish(&labels_of, declared)?);
         }
         let (targets, classes, notices) = side_by_side(finished).ok_or(DataError::NoRows { path: path.into() })?;
-        Ok(Frame { columns, targets, classes, layout, notices })
+        Ok(Frame { columns, targets, classes, layout, decimal, notices })
     }
 
     /// Returns only the feature columns, for rows that may have no target.

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::encoding::EncodingOptions;
+use super::encoding::{EncodingOptions, missing_by_number};
 use super::error::{describe, hint};
-use super::first_lines::with_point;
 use super::frame::{FrameOptions, Role};
 use super::labels::LabelKind;
-use super::options::{Decimal, Label, MISSING_VALUES, Missing, TargetColumns, Task};
+use super::missing::MissingTexts;
+use super::options::{Label, MISSING_VALUES, Missing, TargetColumns, Task};
 use super::{DataConfig, DataError, TableError};
 use crate::Notice;
 use crate::state::State;
@@ -36,6 +36,10 @@ impl<'a> TableOptions<'a> {
             options.frame.labels = LabelKind::AsFirst;
         }
         options.frame.missing_labels = options.frame.missing_values.clone().unwrap_or_default();
+        if !missing_by_number(&saved.json) {
+            options.frame.compare_words();
+            options.encoding.missing_by_number = false;
+        }
         Ok(options)
     }
 
@@ -61,12 +65,9 @@ impl<'a> TableOptions<'a> {
             return Err(DataError::meaningless("missing_indicator", "a table without missing values"));
         }
         let usual = || MISSING_VALUES.map(str::to_owned).to_vec();
-        let mut missing = config.missing_values.clone().unwrap_or_else(usual);
-        if config.decimal == Some(Decimal::Comma) {
-            // Fields are compared when their comma has become a point.
-            let with_points: Vec<String> = missing.iter().filter_map(|word| with_point(word)).collect();
-            missing.extend(with_points);
-        }
+        let decimal = config.decimal.unwrap_or_default();
+        let missing = MissingTexts::new(&config.missing_values.clone().unwrap_or_else(usual), decimal);
+        let missing_by_number = allowed && missing.have_numbers();
         let missing_values = allowed.then(|| missing.clone());
         Ok(Self {
             labels: config.label.as_ref().map_or(LAST, TargetColumns::columns),
@@ -78,12 +79,14 @@ impl<'a> TableOptions<'a> {
                 classes: config.classes,
                 transform: config.target_transform,
                 missing_values,
+                decimal,
                 has_begun: false,
             },
             encoding: EncodingOptions {
                 missing: treatment,
                 indicator: config.missing_indicator.unwrap_or(false),
                 encoding: config.encoding.unwrap_or_default(),
+                missing_by_number,
             },
         })
     }

@@ -78,7 +78,8 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<Missing>,
     /// CSV: the text of missing values, or "pandas" for the words of that library. Default an empty field, `NA`, `N/A`,
-    /// `NaN`, `nan`, `null`, `NULL`, `None` and `?`. A label that is one of them is an error.
+    /// `NaN`, `nan`, `null`, `NULL`, `None` and `?`. Numbers are compared as numbers: `-999` is also `-999.0`, except in
+    /// columns of `categories`. A label that is one of them is an error.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "missing_values")]
     #[schemars(schema_with = "missing_values_schema")]
     pub missing_values: Option<Vec<String>>,
@@ -213,7 +214,7 @@ pub struct DataConfig {
     /// would only change the rounding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shuffle: Option<bool>,
-    /// safetensors, npy, text and documents that are larger than memory: the number of rows that are shuffled together and
+    /// safetensors, npy, npz, text and documents that are larger than memory: the number of rows that are shuffled together and
     /// read in advance, while the run trains. In object storage by default 10000; otherwise all rows are in memory by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shuffle_window: Option<NonZeroUsize>,

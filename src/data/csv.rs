@@ -22,7 +22,7 @@ use super::file::DataFile;
 use super::first_lines::with_point;
 use super::options::Decimal;
 use super::records::{FrameReader, Records};
-use super::value::Value;
+use super::value::{self, Value};
 use super::{DataConfig, DataError, Problem, TableError};
 
 /// Reads the table in `file`, as described by `config`, and returns the number of its rows.
@@ -188,6 +188,14 @@ impl Records for CsvRecords<'_> {
     }
 
     fn wrong(&self, record: &CsvRecord, column: usize, problem: Problem) -> DataError {
+        let problem = match problem {
+            // Only here the decimal mark is known.
+            Problem::WrittenForPeople { .. } => {
+                let field = record.raw.get(column).unwrap_or_default();
+                value::for_people(field, self.text.decimal).unwrap_or(problem)
+            }
+            problem => problem,
+        };
         let (path, line) = (self.text.path.clone(), self.text.line(&record.raw));
         TableError::Field { path, line, column: describe(self.names(), column), problem }.into()
     }

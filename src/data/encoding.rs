@@ -29,6 +29,15 @@ pub(super) struct Encoding {
     /// Precision of numbers before standardization.
     #[serde(default, skip_serializing_if = "Precision::is_single")]
     pub precision: Precision,
+    /// Whether texts of missing values that are numbers were compared as numbers, and some were; in runs of earlier versions
+    /// they were compared as words.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub missing_by_number: bool,
+}
+
+/// Whether the saved state of an encoding says that texts of missing values were compared as numbers.
+pub(super) fn missing_by_number(saved: &Value) -> bool {
+    saved["missing_by_number"] == Value::Bool(true)
 }
 
 /// Precision of a row's numbers before they are standardized and rounded to 32 bits.
@@ -62,6 +71,8 @@ pub(super) struct EncodingOptions {
     pub missing: Missing,
     pub indicator: bool,
     pub encoding: CategoryEncoding,
+    /// As in the encoding.
+    pub missing_by_number: bool,
 }
 
 impl Encoding {
@@ -82,7 +93,8 @@ impl Encoding {
             Ok(ColumnEncoding { name: column.name.clone(), encoding: kind })
         });
         let (columns, classes) = (columns.collect::<Result<_, _>>()?, frame.classes.clone());
-        Ok(Self { columns, classes, precision: Precision::Single })
+        let missing_by_number = options.missing_by_number;
+        Ok(Self { columns, classes, precision: Precision::Single, missing_by_number })
     }
 
     /// Returns the names of the classes, if they have names.
@@ -123,7 +135,7 @@ impl Encoding {
     pub fn save(&self) -> Result<Value, StateError> {
         let plain = |column: &ColumnEncoding| column.encoding == Kind::PLAIN;
         let is_plain = self.columns.iter().all(plain);
-        if is_plain && self.classes.is_none() && self.precision == Precision::Single {
+        if is_plain && self.classes.is_none() && self.precision == Precision::Single && !self.missing_by_number {
             return Ok(Value::Null);
         }
         let columns = if is_plain { Vec::new() } else { self.columns.clone() };
@@ -196,15 +208,23 @@ mod tests {
     use super::super::builder::Builder;
     use super::super::frame::{FrameOptions, Role};
     use super::super::labels::LabelKind;
+    use super::super::missing::MissingTexts;
+    use super::super::options::Decimal;
     use super::super::value::{Number, Value};
     use super::*;
 
     /// Encodes a table of one feature, whose last row is not a training row.
     fn learned(cells: &[&str], options: EncodingOptions) -> Result<(Encoding, Vec<f64>), DataError> {
-        let missing_values = (options.missing != Missing::Error).then(|| vec![String::new()]);
-        let (labels, missing_labels) = (LabelKind::Values, Vec::new());
-        let frame_options =
-            FrameOptions { labels, missing_labels, classes: None, transform: None, missing_values, has_begun: false };
+        let empty = || MissingTexts::new(&[String::new()], Decimal::Point);
+        let frame_options = FrameOptions {
+            labels: LabelKind::Values,
+            missing_labels: MissingTexts::default(),
+            classes: None,
+            transform: None,
+            missing_values: (options.missing != Missing::Error).then(empty),
+            decimal: Decimal::Point,
+            has_begun: false,
+        };
         let columns = [("x".to_owned(), Role::Feature), ("y".to_owned(), Role::Target(0))];
         let mut builder = Builder::new(columns, frame_options);
         for cell in cells {
@@ -218,8 +238,12 @@ mod tests {
         Ok((encoding, values))
     }
 
-    const PLAIN: EncodingOptions =
-        EncodingOptions { missing: Missing::Error, indicator: false, encoding: CategoryEncoding::OneHot };
+    const PLAIN: EncodingOptions = EncodingOptions {
+        missing: Missing::Error,
+        indicator: false,
+        encoding: CategoryEncoding::OneHot,
+        missing_by_number: false,
+    };
 
     #[test]
     fn a_missing_number_is_replaced_by_what_the_training_rows_say() {

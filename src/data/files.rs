@@ -130,6 +130,17 @@ fn found(part: Part, pattern: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(places)
 }
 
+/// Returns the files at a path of the command line: itself, or all files whose names match it as a pattern, sorted.
+pub(crate) fn files_at(path: &Path) -> Result<Vec<PathBuf>, DataError> {
+    found(Part::Train, path).map_err(|error| match error {
+        DataError::Files(FilesError::NoMatch { pattern, .. }) => FilesError::NoFiles { pattern }.into(),
+        DataError::Files(FilesError::Pattern { pattern, reason, .. }) => {
+            FilesError::NoPattern { pattern, reason }.into()
+        }
+        error => error,
+    })
+}
+
 fn is_pattern(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().iter().any(|byte| b"*?[{".contains(byte))
 }

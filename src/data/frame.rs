@@ -4,6 +4,8 @@ use std::num::NonZeroUsize;
 
 use super::labels::LabelKind;
 use super::lists::Lists;
+use super::missing::MissingTexts;
+use super::options::Decimal;
 use super::words::Words;
 use super::{Columns, Problem, TargetTransform, Targets};
 use crate::Notice;
@@ -17,6 +19,8 @@ pub(super) struct Frame {
     pub classes: Option<Vec<String>>,
     /// All columns of the file.
     pub layout: Columns,
+    /// The decimal mark of its file.
+    pub decimal: Decimal,
     /// Likely mistakes found while reading.
     pub notices: Vec<Notice>,
 }
@@ -87,17 +91,25 @@ pub(super) struct FrameOptions {
     /// How the label becomes a target.
     pub labels: LabelKind,
     /// The text of missing labels, which are an error.
-    pub missing_labels: Vec<String>,
+    pub missing_labels: MissingTexts,
     pub classes: Option<NonZeroUsize>,
     /// The transformation of targets that are values.
     pub transform: Option<TargetTransform>,
     /// The text of missing values; `None` if no value may be missing.
-    pub missing_values: Option<Vec<String>>,
+    pub missing_values: Option<MissingTexts>,
+    /// The decimal mark of the file, for advice.
+    pub decimal: Decimal,
     /// Whether the run has begun, in which case likely mistakes are only reported, not errors.
     pub has_begun: bool,
 }
 
 impl FrameOptions {
+    /// Compares texts of missing values as words alone, as runs of earlier versions did.
+    pub fn compare_words(&mut self) {
+        self.missing_labels = std::mem::take(&mut self.missing_labels).as_words();
+        self.missing_values = self.missing_values.take().map(MissingTexts::as_words);
+    }
+
     /// Refuses a value that cannot be a target.
     pub fn check_target(&self, value: f64) -> Result<(), Problem> {
         if self.labels == LabelKind::ZeroOrOne && value != 0.0 && value != 1.0 {

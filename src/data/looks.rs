@@ -1,6 +1,6 @@
 //! Recognizes numbers and dates in human notation, which a table treats as categories.
 
-use super::options::{MISSING_FOR_PANDAS, MISSING_VALUES};
+use super::options::{Decimal, MISSING_FOR_PANDAS, MISSING_VALUES};
 
 /// The form of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +17,10 @@ const CURRENCIES: [&str; 12] = ["$", "€", "£", "¥", "₹", "USD", "EUR", "GB
 /// A longer word after a number is not a unit.
 const LONGEST_UNIT: usize = 6;
 
-/// Returns the form of `text`, unless it is a name or a plain number.
-pub(super) fn look(text: &str) -> Option<Look> {
+/// Returns the form of `text` in a file with this decimal mark, unless it is a name or a plain number.
+pub(super) fn look(text: &str, decimal: Decimal) -> Option<Look> {
     let text = text.trim();
+    let plain = |text: &str| plain(text, decimal);
     if is_date(text) {
         return Some(Look { what: "a date or a time", plain: None });
     }
@@ -29,19 +30,25 @@ pub(super) fn look(text: &str) -> Option<Look> {
         None => ("", text.strip_prefix('+').unwrap_or(text)),
     };
     let signed = |number: String| format!("{sign}{number}");
-    if let Some(number) = unsigned.strip_suffix('%').and_then(plain) {
+    if let Some(number) = unsigned.strip_suffix('%').and_then(&plain) {
         return look("a number with a percent sign", signed(number));
     }
     for currency in CURRENCIES {
         let bare = unsigned.strip_prefix(currency).or_else(|| unsigned.strip_suffix(currency));
-        if let Some(number) = bare.and_then(plain) {
+        if let Some(number) = bare.and_then(&plain) {
             return look("a number with a currency", signed(number));
         }
     }
     if unsigned.parse::<f64>().is_err()
         && let Some(number) = plain(unsigned)
     {
-        return look("a number with thousands separators, or a decimal comma", signed(number));
+        return look(
+            match decimal {
+                Decimal::Point => "a number with thousands separators, or a decimal comma",
+                Decimal::Comma => "a number with thousands separators, or a decimal point",
+            },
+            signed(number),
+        );
     }
     let end = unsigned.rfind(|c: char| c.is_ascii_digit()).map(|digit| digit + 1)?;
     let (number, unit) = unsigned.split_at(end);
@@ -50,8 +57,9 @@ pub(super) fn look(text: &str) -> Option<Look> {
     plain(number).filter(|_| is_unit).and_then(|number| look("a number with a unit", signed(number)))
 }
 
-/// Returns a number without thousands separators, and with a decimal point.
-fn plain(text: &str) -> Option<String> {
+/// Returns a number without thousands separators, and with the decimal mark of the file. Where two readings are possible, that
+/// mark decides.
+fn plain(text: &str, decimal: Decimal) -> Option<String> {
     let text = text.trim();
     let has_digits_alone = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // Three digits after each separator.
@@ -69,13 +77,20 @@ fn plain(text: &str) -> Option<String> {
             marks.iter().find_map(|&mark| joined(whole, mark))
         }
     };
+    let mark = decimal.mark();
     let with_fraction = |point: char, marks: &[char]| match text.split_once(point) {
-        Some((before, fraction)) if has_digits_alone(fraction) => Some(format!("{}.{fraction}", whole(before, marks)?)),
+        Some((before, fraction)) if has_digits_alone(fraction) => {
+            Some(format!("{}{mark}{fraction}", whole(before, marks)?))
+        }
         Some(_) => None,
         None => whole(text, marks),
     };
-    with_fraction('.', &[',', ' ', '\'', '_', '\u{a0}', '\u{202f}'])
-        .or_else(|| with_fraction(',', &['.', ' ', '\'', '\u{a0}', '\u{202f}']))
+    let with_point = || with_fraction('.', &[',', ' ', '\'', '_', '\u{a0}', '\u{202f}']);
+    let with_comma = || with_fraction(',', &['.', ' ', '\'', '\u{a0}', '\u{202f}']);
+    match decimal {
+        Decimal::Point => with_point().or_else(with_comma),
+        Decimal::Comma => with_comma().or_else(with_point),
+    }
 }
 
 /// `2024-01-31`, `31.1.24`, `1/31/2024`, each optionally followed by a time, or only a time.
@@ -131,7 +146,24 @@ mod tests {
             ("1 234 567.5", "thousands", "1234567.5"),
             ("3,14", "decimal comma", "3.14"),
         ] {
-            let look = look(text).unwrap_or_else(|| panic!("{text}"));
+            let look = look(text, Decimal::Point).unwrap_or_else(|| panic!("{text}"));
+            assert!(look.what.contains(what), "{text}: {look:?}");
+            assert_eq!(look.plain.as_deref(), Some(number), "{text}");
+        }
+    }
+
+    #[test]
+    fn advice_has_the_decimal_mark_of_the_file() {
+        for (text, what, number) in [
+            ("1.234,5", "thousands separators, or a decimal point", "1234,5"),
+            ("1.234.567", "thousands", "1234567"),
+            ("1,234.5", "thousands", "1234,5"),
+            ("1.500 kg", "unit", "1500"),
+            ("7.5 km", "unit", "7,5"),
+            ("-1.100,50 €", "currency", "-1100,50"),
+            ("4.5%", "percent", "4,5"),
+        ] {
+            let look = look(text, Decimal::Comma).unwrap_or_else(|| panic!("{text}"));
             assert!(look.what.contains(what), "{text}: {look:?}");
             assert_eq!(look.plain.as_deref(), Some(number), "{text}");
         }
@@ -142,7 +174,7 @@ mod tests {
         for text in
             ["2024-01-31", "31.1.24", "1/31/2024", "2024-01-31T12:00:00Z", "2024-01-31 12:00", "12:30", "9:05 pm"]
         {
-            assert_eq!(look(text), Some(Look { what: "a date or a time", plain: None }), "{text}");
+            assert_eq!(look(text, Decimal::Point), Some(Look { what: "a date or a time", plain: None }), "{text}");
         }
     }
 
@@ -150,7 +182,7 @@ mod tests {
     fn names_and_plain_numbers_look_like_nothing_else() {
         for text in ["", "cook", "7", "-1.5e3", "A4", "1 Main Street", "10.0.0.1", "k", "%", "$", "3 rd floor", "1,2,3"]
         {
-            assert_eq!(look(text), None, "{text}");
+            assert_eq!(look(text, Decimal::Point), None, "{text}");
         }
     }
 }

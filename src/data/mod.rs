@@ -65,6 +65,7 @@ mod labels;
 mod lists;
 mod looks;
 #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "a text file has no such numbers"))]
+mod missing;
 mod moments;
 mod options;
 mod order;
@@ -129,7 +130,7 @@ pub use error::{
 pub use feed::Data;
 pub use file::Fingerprint;
 #[cfg(feature = "cli")]
-pub(crate) use files::places;
+pub(crate) use files::{files_at, places};
 pub use fold::Fold;
 pub use folder::ImageFolder;
 pub(crate) use format::open_text;

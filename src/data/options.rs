@@ -101,6 +101,16 @@ pub enum Decimal {
     Comma,
 }
 
+impl Decimal {
+    /// Returns the character.
+    pub(super) fn mark(self) -> char {
+        match self {
+            Self::Point => '.',
+            Self::Comma => ',',
+        }
+    }
+}
+
 /// Treatment of missing values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -32,6 +32,7 @@ use super::file::{self, DataFile};
 use super::records::{FrameReader, Records};
 use super::value::{Number, Value};
 use super::{DataError, Problem, TableError};
+use crate::Notice;
 use crate::memory::{self, Need};
 use crate::regular;
 
@@ -308,6 +309,20 @@ impl Records for ParquetRecords {
 
     fn place(&self, row: &ParquetRow) -> String {
         format!("row {} (counted from 0)", row.number)
+    }
+
+    fn notices(&self) -> Vec<Notice> {
+        let columns = self.fields.iter().zip(&self.places);
+        let cut =
+            columns.filter(|(field, place)| place.is_some() && kinds::is_cut(field)).map(|(field, _)| field.name());
+        let said = cut.map(|name| {
+            format!(
+                "{}, column `{name}`: times of the type INT96, which are read to the millisecond; for more digits write them \
+                 as timestamps of 64 bits",
+                self.path.display()
+            )
+        });
+        said.map(Notice::Note).collect()
     }
 
     fn wrong(&self, row: &ParquetRow, column: usize, problem: Problem) -> DataError {

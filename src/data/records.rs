@@ -66,6 +66,11 @@ pub(super) trait Records {
     /// Returns the place of a record in the file.
     fn place(&self, record: &Self::Record) -> String;
 
+    /// Returns remarks about the columns that are read.
+    fn notices(&self) -> Vec<Notice> {
+        Vec::new()
+    }
+
     /// Creates the error of a field, with its place.
     fn wrong(&self, record: &Self::Record, column: usize, problem: Problem) -> DataError;
 }
@@ -197,6 +202,7 @@ impl<'a> FrameReader<'a> {
             return Err(DataError::NoRows { path: records.path().to_owned() });
         }
         self.notices.extend(breaks.notices(records.path(), records.names()));
+        self.notices.extend(records.notices());
         self.files.push((records.path().to_owned(), rows));
         self.table = Some(table);
         Ok(rows)

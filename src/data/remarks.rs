@@ -5,6 +5,7 @@ use std::path::Path;
 use super::error::{describe, quoted};
 use super::frame::{Cells, Column, Frame};
 use super::looks::{FEW, Look, look};
+use super::options::Decimal;
 use crate::Notice;
 
 /// Fields with line breaks, by column. They are rare in tables of numbers and names; usually they come from a stray
@@ -106,14 +107,14 @@ pub(super) fn of_index(path: &Path, frame: &Frame) -> Option<Notice> {
 }
 
 /// Returns likely mistakes in columns of categories: values that are nearly all different, or numbers in human
-/// notation.
-pub(super) fn of_categories(columns: &[Column]) -> Vec<Notice> {
+/// notation. Advice is for a file with this decimal mark.
+pub(super) fn of_categories(columns: &[Column], decimal: Decimal) -> Vec<Notice> {
     let said = columns.iter().filter_map(|Column { name, cells, named }| {
         let Cells::Categories(words) = cells else { return None };
         let (distinct, rows) = (words.distinct().len(), words.rows().len());
         let is_one_each = rows >= FEW && 2 * distinct > rows;
         let example = words.distinct().iter().find(|word| !word.is_empty())?;
-        let look = if *named || distinct < FEW { None } else { common_look(words.distinct()) };
+        let look = if *named || distinct < FEW { None } else { common_look(words.distinct(), decimal) };
         let advice = match &look {
             Some((_, Look { plain: Some(plain), .. })) => {
                 format!("write plain numbers ({plain}), or ignore the column with `data.ignore`")
@@ -140,8 +141,8 @@ pub(super) fn of_categories(columns: &[Column]) -> Vec<Notice> {
 }
 
 /// Returns the form of nearly all `words`, with the first word of that form.
-fn common_look(words: &[String]) -> Option<(&String, Look)> {
-    let looks = words.iter().filter(|word| !word.is_empty()).map(|word| (word, look(word)));
+fn common_look(words: &[String], decimal: Decimal) -> Option<(&String, Look)> {
+    let looks = words.iter().filter(|word| !word.is_empty()).map(|word| (word, look(word, decimal)));
     let (mut first, mut like, mut all) = (None, 0, 0);
     for (word, look) in looks {
         all += 1;

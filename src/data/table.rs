@@ -85,7 +85,7 @@ impl Table {
     ) -> Result<Self, DataError> {
         let encoding = Encoding::learn(&frame, split.train(), options)?;
         let (targets, mut notices) = (frame.targets.clone(), frame.notices.clone());
-        notices.extend(remarks::of_categories(&frame.columns));
+        notices.extend(remarks::of_categories(&frame.columns, frame.decimal));
         let encoder = encoding.encoder(&frame.columns);
         for (rows, word) in [(split.validation(), "validation"), (split.test(), "test")] {
             let unseen = encoder.unseen(rows.iter());

@@ -7,6 +7,7 @@ use super::Problem;
 use super::error::quoted;
 use super::looks::{Look, is_missing_elsewhere, look};
 use super::moments::Stored;
+use super::options::Decimal;
 
 /// The value in a field of a record.
 #[derive(Clone, Copy, Debug)]
@@ -148,13 +149,14 @@ fn no_number(field: &str) -> Problem {
     if is_missing_elsewhere(field) {
         return Problem::MissingAmongNumbers(text);
     }
-    match look(field) {
-        Some(Look { what, plain }) => {
-            let remedy = plain.map(|plain| format!(", so write {plain}")).unwrap_or_default();
-            Problem::WrittenForPeople { text: text.into(), what, remedy: remedy.into() }
-        }
-        None => Problem::NotANumber(text),
-    }
+    for_people(field, Decimal::Point).unwrap_or(Problem::NotANumber(text))
+}
+
+/// Returns the fault of a text that is a number or a date in human notation, with advice for a file with this decimal mark.
+pub(super) fn for_people(field: &str, decimal: Decimal) -> Option<Problem> {
+    let Look { what, plain } = look(field, decimal)?;
+    let remedy = plain.map(|plain| format!(", so write {plain}")).unwrap_or_default();
+    Some(Problem::WrittenForPeople { text: quoted(field).into(), what, remedy: remedy.into() })
 }
 
 /// Parses a label as a class: `3`, and also `3.0`, which is common in tables that once had missing values.

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::Notice;
-use crate::data::{DataError, Survey, TableError, lines_above_table, survey};
+use crate::data::{DataConfig, DataError, Format, Survey, TableError, files_at, lines_above_table, survey};
 use crate::remedy;
 use lines::Lines;
 
@@ -114,15 +114,22 @@ pub struct Starter {
     pub decisions: Vec<Notice>,
 }
 
-/// Writes a configuration for the data at `data`; the file refers to it as `written`, a path relative to the file.
+/// Writes a configuration for the data at `data`, of which the file tells the path as `written`, relative to itself. Of a
+/// pattern of names of files, the first file shows what the data is.
 ///
 /// # Errors
 /// The data cannot be read, or a run cannot learn from it.
 pub fn configuration(data: &Path, written: &Path, requests: Requests) -> Result<Starter, StarterError> {
+    let files = files_at(data)?;
+    let (pattern, data) = (data, files.first().map_or(data, PathBuf::as_path));
     let survey = survey(data, requests.skip_lines).map_err(|error| of_lines_above(data, error))?;
     let survey = survey.ok_or_else(|| StarterError::Unknown { path: data.into() })?;
     refuse_without_meaning(&survey, data, requests)?;
     let mut lines = Lines::new();
+    if pattern != data {
+        refuse_pattern(&survey, data)?;
+        lines.decide(format!("files: {} of the pattern; the first, {}, shows the rest", files.len(), data.display()));
+    }
     let length = match &survey {
         Survey::Table(table) => table::describe(&mut lines, table, data, written, requests)?,
         Survey::Tensors(tensors) => tensors::describe(&mut lines, tensors, data, written)?,
@@ -165,6 +172,19 @@ fn refuse_without_meaning(survey: &Survey, data: &Path, requests: Requests) -> R
         Survey::Table(_) => Ok(()),
         _ if requests.skip_lines > 0 => refused("skip-lines", "only a CSV file has lines to skip"),
         _ if requests.label.is_some() => refused("label", "only a table has a column to predict"),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a pattern of files that are not read one after the other by their names alone.
+fn refuse_pattern(survey: &Survey, data: &Path) -> Result<(), StarterError> {
+    let is_npy = |path: &Path| matches!(Format::of(&DataConfig::new(path)), Ok(Format::Npy));
+    match survey {
+        Survey::Tensors(_) if is_npy(data) => Err(nothing(
+            data,
+            "the targets of several `.npy` files are in others, whose pattern is not known; give this file, and then \
+             write patterns for `path` and `targets`",
+        )),
         _ => Ok(()),
     }
 }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::error::SweepError;
 use crate::atomic_file::AtomicFile;
+use crate::plain;
 
 /// How a trial has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,7 +76,10 @@ pub(super) fn read(file: &Path) -> Result<BTreeMap<usize, Ended>, SweepError> {
     let line = |(index, line): (usize, &str)| {
         let ended: Ended = serde_json::from_str(line).map_err(|error| SweepError::File {
             origin: format!("{}, line {}", file.display(), index + 1),
-            reason: format!("{error}; remove the line, and the sweep looks at the run of its trial again"),
+            reason: format!(
+                "{}; remove the line, and the sweep looks at the run of its trial again",
+                plain::of_json_line(&error, 0)
+            ),
         })?;
         Ok((ended.trial, ended))
     };

@@ -6,10 +6,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::file_rows::FileRows;
 use super::{Trained, TrainedError};
 use crate::Notice;
 use crate::data::{
-    Batch, DataConfig, DataError, Dataset, Format, Input, RowReader, Vocabulary, lines_before_rows, open_text,
+    Batch, DataConfig, DataError, Dataset, Format, Input, Vocabulary, files_at, lines_before_rows, open_text,
 };
 use crate::metric::Task;
 use crate::train::{Evaluation, Judge, evaluate};
@@ -93,14 +94,14 @@ impl Trained {
         found.ok_or_else(|| TrainedError::NoRows { rows: rows.to_string() })
     }
 
-    /// Evaluates the model on all rows at `path`, which must have the format of the run's data; columns of a table are
-    /// found by their names. Classes, categories and statistics are those of the run. Also returns likely mistakes in
+    /// Evaluates the model on all rows at `path`, which must have the format of the run's data, and may be a pattern of names
+    /// of files; columns of a table are found by their names. Classes, categories and statistics are those of the run. Also returns likely mistakes in
     /// these rows.
     /// # Errors
     /// There are no such rows, or they are invalid; the error names the place.
     pub fn evaluate_on(&self, path: &Path) -> Result<(Evaluated, Vec<Notice>), TrainedError> {
-        let (config, mut notices) = self.data_at(path, true)?;
-        let found = if let Input::Tokens { .. } = self.schema.input {
+        let (found, notices) = if let Input::Tokens { .. } = self.schema.input {
+            let (config, notices) = self.texts_at(path)?;
             let vocabulary = Vocabulary::load(&self.memory).map_err(DataError::from)?;
             let text = open_text(&config, vocabulary).map_err(TrainedError::of_rows(path))?;
             let count = text.input().evaluation_rows();
@@ -109,20 +110,34 @@ impl Trained {
                 let rows: Vec<usize> = (start..text.len().min(start + count)).collect();
                 Ok(text.gather(&rows)?.on(&self.device)?)
             };
-            self.evaluate_batches(starts.map(gather))?
+            (self.evaluate_batches(starts.map(gather))?, notices)
         } else {
-            let mut reader =
-                RowReader::open(&config, &self.schema, &self.memory, true).map_err(TrainedError::of_rows(path))?;
-            let with_targets = reader.by_ref().filter_map(|rows| match rows {
-                Ok(rows) => rows.targets.map(|targets| Ok(Batch { inputs: rows.inputs, targets }.on(&self.device)?)),
-                Err(error) => Some(Err(error)),
+            let (mut rows, mut fault) = (FileRows::open(self, path, true)?, None);
+            let with_targets = rows.by_ref().map_while(|rows| rows.map_err(|error| fault = Some(error)).ok());
+            let with_targets = with_targets.filter_map(|rows| {
+                let targets = rows.targets?;
+                Some(Batch { inputs: rows.inputs, targets }.on(&self.device).map_err(DataError::from))
             });
-            let found = self.evaluate_batches(with_targets)?;
-            notices.extend(reader.notices());
-            found
+            let found = self.evaluate_batches(with_targets);
+            if let Some(fault) = fault {
+                return Err(fault);
+            }
+            (found?, rows.notices())
         };
         let found = found.ok_or_else(|| DataError::NoRows { path: path.to_owned() })?;
         Ok((found, notices))
+    }
+
+    /// Returns the run's data options for other texts, in the file or files at `path`, and notices for the user.
+    fn texts_at(&self, path: &Path) -> Result<(DataConfig, Vec<Notice>), TrainedError> {
+        let files = files_at(path)?;
+        let Some((first, others)) = files.split_first() else { return self.data_at(path, true) };
+        let (mut config, notices) = self.data_at(first, true)?;
+        for other in others {
+            Format::of_other(&self.config.data, other)?;
+        }
+        config.more_paths = others.to_vec();
+        Ok((config, notices))
     }
 
     /// Returns the run's data options for other data at `path`, and notices for the user.

@@ -1,17 +1,17 @@
-//! Predictions as a Parquet file, one row group after the other.
+//! Predictions, or figures of texts, as a Parquet file, one row group after the other.
 
 use std::io::{self, BufWriter};
 use std::sync::Arc;
 
 use parquet::basic::{Compression, ConvertedType, Repetition, Type as PhysicalType, ZstdLevel};
-use parquet::data_type::{ByteArray, ByteArrayType, FloatType, Int64Type};
+use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FloatType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
-use super::PredictedRows;
 use super::columns::Columns;
+use super::{PredictedRows, TextScore};
 use crate::atomic_file::AtomicFile;
 
 /// Number of rows kept in memory before they are written as a group.
@@ -20,7 +20,7 @@ const GROUP: usize = 1 << 16;
 /// A table of predictions that is being written to a file.
 pub(super) struct ParquetTable {
     columns: Columns,
-    file: SerializedFileWriter<BufWriter<AtomicFile>>,
+    file: Writer,
     names: Vec<ByteArray>,
     /// One list per column, as are the numbers.
     classes: Vec<Vec<u32>>,
@@ -30,9 +30,7 @@ pub(super) struct ParquetTable {
 
 impl ParquetTable {
     pub fn new(columns: Columns, file: AtomicFile) -> io::Result<Self> {
-        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
-        let schema = Arc::new(schema(&columns).map_err(failed)?);
-        let file = SerializedFileWriter::new(BufWriter::new(file), schema, Arc::new(properties.build()));
+        let file = writer(file, schema(&columns));
         let [classes, numbers] = [columns.classes.len(), columns.numbers.len()];
         let (classes, numbers) = (vec![Vec::new(); classes], vec![Vec::new(); numbers]);
         Ok(Self { columns, file: file.map_err(failed)?, names: Vec::new(), classes, numbers, rows: 0 })
@@ -85,8 +83,78 @@ impl ParquetTable {
 
     pub fn finish(mut self) -> io::Result<AtomicFile> {
         self.write_group().map_err(failed)?;
-        self.file.into_inner().map_err(failed)?.into_inner().map_err(|error| error.into_error())
+        finished(self.file)
     }
+}
+
+/// Figures of texts that are being written to a file.
+pub(super) struct ParquetScores {
+    file: Writer,
+    scores: Vec<TextScore>,
+}
+
+impl ParquetScores {
+    pub fn new(file: AtomicFile) -> io::Result<Self> {
+        Ok(Self { file: writer(file, schema_of_scores()).map_err(failed)?, scores: Vec::new() })
+    }
+
+    pub fn write(&mut self, score: TextScore) -> io::Result<()> {
+        self.scores.push(score);
+        if self.scores.len() >= GROUP { self.write_group().map_err(failed) } else { Ok(()) }
+    }
+
+    fn write_group(&mut self) -> Result<(), ParquetError> {
+        if self.scores.is_empty() {
+            return Ok(());
+        }
+        let scores = std::mem::take(&mut self.scores);
+        let mut group = self.file.next_row_group()?;
+        let missing = || ParquetError::General("a column is missing".to_owned());
+        let mut column = group.next_column()?.ok_or_else(missing)?;
+        let tokens: Vec<i64> = scores.iter().map(|score| score.tokens as i64).collect();
+        column.typed::<Int64Type>().write_batch(&tokens, None, None)?;
+        column.close()?;
+        let figures: [fn(&TextScore) -> Option<f64>; 3] =
+            [|score| score.loss, |score| score.perplexity, |score| score.bits_per_byte];
+        for figure in figures {
+            let mut column = group.next_column()?.ok_or_else(missing)?;
+            let values: Vec<f64> = scores.iter().filter_map(figure).collect();
+            let are_there: Vec<i16> = scores.iter().map(|score| figure(score).is_some().into()).collect();
+            column.typed::<DoubleType>().write_batch(&values, Some(&are_there), None)?;
+            column.close()?;
+        }
+        group.close()?;
+        Ok(())
+    }
+
+    pub fn finish(mut self) -> io::Result<AtomicFile> {
+        self.write_group().map_err(failed)?;
+        finished(self.file)
+    }
+}
+
+type Writer = SerializedFileWriter<BufWriter<AtomicFile>>;
+
+/// Begins a file with this schema.
+fn writer(file: AtomicFile, schema: Result<Type, ParquetError>) -> Result<Writer, ParquetError> {
+    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
+    SerializedFileWriter::new(BufWriter::new(file), Arc::new(schema?), Arc::new(properties.build()))
+}
+
+/// Writes the end of a file.
+fn finished(file: Writer) -> io::Result<AtomicFile> {
+    file.into_inner().map_err(failed)?.into_inner().map_err(|error| error.into_error())
+}
+
+fn schema_of_scores() -> Result<Type, ParquetError> {
+    let column = |name: &str, physical, repetition| {
+        Type::primitive_type_builder(name, physical).with_repetition(repetition).build().map(Arc::new)
+    };
+    let mut fields = vec![column("tokens", PhysicalType::INT64, Repetition::REQUIRED)?];
+    for name in ["loss", "perplexity", "bits_per_byte"] {
+        fields.push(column(name, PhysicalType::DOUBLE, Repetition::OPTIONAL)?);
+    }
+    Type::group_type_builder("scores").with_fields(fields).build()
 }
 
 fn schema(columns: &Columns) -> Result<Type, ParquetError> {

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use candle_core::{DType, Tensor};
 
+use super::file_rows::FileRows;
 use super::{Trained, TrainedError};
 use crate::Notice;
-use crate::data::{DataError, Input, ReadRows, RowReader, TargetKind};
+use crate::data::{DataError, Input, ReadRows, TargetKind};
 use crate::loss::Predicted;
 
 /// Predictions for some consecutive rows.
@@ -20,7 +21,7 @@ pub struct PredictedRows {
 
 impl Trained {
     /// Predicts the rows at `path`, in the format of the run's data, batch by batch, in memory that does not grow with
-    /// their number.
+    /// their number. The path may be a pattern of names of files, whose rows follow each other in the order of the names.
     ///
     /// A table need not have the label column. Columns are found by their names, and others are ignored; without names
     /// they must be in the order of the run's data, with or without the label. Images need no labels.
@@ -31,9 +32,7 @@ impl Trained {
         if let input @ Input::Tokens { .. } = &self.schema.input {
             return Err(DataError::NotRows { path: self.path.clone(), input: input.clone() }.into());
         }
-        let (config, notices) = self.data_at(path, false)?;
-        let rows = RowReader::open(&config, &self.schema, &self.memory, false).map_err(TrainedError::of_rows(path))?;
-        Ok(Predictions { trained: self, rows, before: 0, notices })
+        Ok(Predictions { trained: self, rows: FileRows::open(self, path, false)?, before: 0 })
     }
 
     /// Returns the names of the classes in the order of their numbers, or the numbers; `None` if the model outputs
@@ -68,19 +67,18 @@ impl Trained {
     }
 }
 
-/// Predictions for the rows of a file, batch by batch.
+/// Predictions for the rows of files, batch by batch.
 pub struct Predictions<'a> {
     trained: &'a Trained,
-    rows: RowReader,
+    rows: FileRows<'a>,
     /// Number of rows read.
     before: usize,
-    notices: Vec<Notice>,
 }
 
 impl Predictions<'_> {
     /// Returns likely mistakes in the rows read so far, such as categories that no training row has.
     pub fn notices(&self) -> Vec<Notice> {
-        [self.notices.clone(), self.rows.notices()].concat()
+        self.rows.notices()
     }
 
     fn of(&mut self, rows: ReadRows) -> Result<PredictedRows, TrainedError> {
@@ -95,6 +93,6 @@ impl Iterator for Predictions<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let rows = self.rows.next()?;
-        Some(rows.map_err(TrainedError::from).and_then(|rows| self.of(rows)))
+        Some(rows.and_then(|rows| self.of(rows)))
     }
 }

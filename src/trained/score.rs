@@ -1,14 +1,15 @@
 //! How probable a model of text finds other texts: loss, perplexity and bits per byte of each.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::vec;
 
 use candle_core::{Device, Tensor};
 use serde::Serialize;
 
 use super::{Trained, TrainedError};
 use crate::Notice;
-use crate::data::{Input, ScoredTexts, ScoredTokens};
+use crate::data::{Input, ScoredTexts, ScoredTokens, Vocabulary, files_at};
 use crate::figures::counted;
 use crate::metric::{BitsPerByte, Metric, Perplexity, Tally, Task};
 use crate::optim::to_f64;
@@ -29,7 +30,7 @@ pub struct TextScore {
 }
 
 impl Trained {
-    /// Judges the texts in the file at `path`, one on each line: in JSON Lines records like those of a run of documents, of
+    /// Judges the texts in the file at `path`, or in all files whose names match it as a pattern, one on each line: in JSON Lines records like those of a run of documents, of
     /// which the answers alone are judged, or texts in quotes; otherwise each line is a text. The file is read as its
     /// texts are needed.
     ///
@@ -40,7 +41,6 @@ impl Trained {
     /// The model is not a text model, or the file cannot be opened. Faults of single lines are reported when they are read.
     pub fn score(&self, path: &Path) -> Result<TextScores<'_>, TrainedError> {
         let vocabulary = self.vocabulary()?;
-        std::fs::metadata(path).map_err(|source| TrainedError::Rows { path: path.to_owned(), source })?;
         let context = match self.schema.input {
             Input::Tokens { context, .. } => context.max(1),
             Input::Numbers(_) => 1,
@@ -48,13 +48,19 @@ impl Trained {
         let token_bytes = vocabulary.token_bytes();
         let has_bytes = token_bytes.is_some();
         let task = Task::new(self.schema.targets).of_text(token_bytes);
-        let texts = ScoredTexts::open(&self.config.data, vocabulary, path).map_err(TrainedError::of_rows(path))?;
+        let files = files_at(path)?;
+        let first = files.first().cloned().unwrap_or_else(|| path.to_owned());
+        let texts = self.texts_in(&first, vocabulary.clone())?;
+        let mut rest = files.into_iter();
+        rest.next();
         // Another model may take the end of a shorter row for text.
         let is_one_by_one = self.config.model.kind() != "gpt";
         let most_tokens = self.schema.input.evaluation_rows().saturating_mul(context);
         Ok(TextScores {
             trained: self,
+            vocabulary,
             texts,
+            rest,
             context,
             most_tokens,
             is_one_by_one,
@@ -65,12 +71,20 @@ impl Trained {
             is_over: false,
         })
     }
+
+    fn texts_in(&self, path: &Path, vocabulary: Vocabulary) -> Result<ScoredTexts, TrainedError> {
+        std::fs::metadata(path).map_err(|source| TrainedError::Rows { path: path.to_owned(), source })?;
+        ScoredTexts::open(&self.config.data, vocabulary, path).map_err(TrainedError::of_rows(path))
+    }
 }
 
 /// The figures of texts, one after the other. A fault ends them.
 pub struct TextScores<'a> {
     trained: &'a Trained,
+    vocabulary: Vocabulary,
     texts: ScoredTexts,
+    /// The files after that of `texts`.
+    rest: vec::IntoIter<PathBuf>,
     context: usize,
     /// Number of tokens that are computed at the same time, with padding.
     most_tokens: usize,
@@ -139,7 +153,7 @@ impl TextScores<'_> {
         let (mut sums, mut parts, mut longest) = (Vec::new(), Vec::new(), 0);
         let mut fault: Option<TrainedError> = None;
         while fault.is_none() && (parts.len() + 1).saturating_mul(longest) <= self.most_tokens {
-            match self.texts.next() {
+            match self.next_text() {
                 Some(Ok(text)) => {
                     self.see(&text);
                     let of_text = self.parts(&text, sums.len());
@@ -150,7 +164,7 @@ impl TextScores<'_> {
                         break;
                     }
                 }
-                Some(Err(error)) => fault = Some(error.into()),
+                Some(Err(error)) => fault = Some(error),
                 None => {
                     self.is_over = true;
                     break;
@@ -168,12 +182,27 @@ impl TextScores<'_> {
         self.ready.extend(fault.map(Err));
     }
 
+    /// Returns the next text of this file, or of the next one.
+    fn next_text(&mut self) -> Option<Result<ScoredTokens, TrainedError>> {
+        loop {
+            if let Some(text) = self.texts.next() {
+                return Some(text.map_err(TrainedError::from));
+            }
+            let path = self.rest.next()?;
+            match self.trained.texts_in(&path, self.vocabulary.clone()) {
+                Ok(texts) => self.texts = texts,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
     /// Notes facts about a text.
     fn see(&mut self, text: &ScoredTokens) {
         self.read.texts += 1;
         self.read.divided += usize::from(text.tokens.len() > self.context + 1);
         if text.unknown.count > 0 && self.read.unknown.is_none() {
-            self.read.unknown = Some(format!("line {}: {}", text.line, text.unknown));
+            let path = self.texts.path().display();
+            self.read.unknown = Some(format!("{path}, line {}: {}", text.line, text.unknown));
         }
     }
 

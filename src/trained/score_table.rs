@@ -15,10 +15,21 @@ pub struct ScoreTable {
 enum Lines {
     Csv,
     Json,
+    /// The format has no lines.
+    #[cfg(feature = "parquet")]
+    None,
 }
 
 enum Out {
-    File { path: PathBuf, out: BufWriter<AtomicFile> },
+    #[cfg(feature = "parquet")]
+    Parquet {
+        path: PathBuf,
+        table: Box<super::parquet::ParquetScores>,
+    },
+    File {
+        path: PathBuf,
+        out: BufWriter<AtomicFile>,
+    },
     Other(BufWriter<Box<dyn Write>>),
 }
 
@@ -34,26 +45,26 @@ impl ScoreTable {
         Self { lines, out: Out::Other(BufWriter::new(out)) }.begun()
     }
 
-    /// Writes a file at `path`, in the format of its ending, `.csv` or `.jsonl`.
+    /// Writes a file at `path`, in the format of its ending, `.csv`, `.jsonl` or `.parquet`.
     ///
     /// # Errors
-    /// It has another ending, or cannot be created.
+    /// It has another ending, or that of Parquet and this program is built without it, or cannot be created.
     pub fn create(path: &Path) -> Result<Self, TrainedError> {
-        let lines = match TableFormat::of(path)? {
+        let (format, place) = (TableFormat::of(path)?, path.to_owned());
+        let unwritten = |source| TrainedError::Write { path: path.to_owned(), source };
+        let file = AtomicFile::create(path).map_err(unwritten)?;
+        let lines = match format {
             TableFormat::Csv => Lines::Csv,
             TableFormat::JsonLines => Lines::Json,
+            #[cfg(feature = "parquet")]
             TableFormat::Parquet => {
-                let (option, value) = ("output", path.display().to_string());
-                return Err(TrainedError::Option {
-                    option,
-                    value,
-                    rule: "figures of texts are written as .csv or .jsonl",
-                });
+                let table = Box::new(super::parquet::ParquetScores::new(file).map_err(unwritten)?);
+                return Ok(Self { lines: Lines::None, out: Out::Parquet { path: place, table } });
             }
+            #[cfg(not(feature = "parquet"))]
+            TableFormat::Parquet => return Err(TrainedError::NoParquet { path: place }),
         };
-        let unwritten = |source| TrainedError::Write { path: path.to_owned(), source };
-        let out = BufWriter::new(AtomicFile::create(path).map_err(unwritten)?);
-        Self { lines, out: Out::File { path: path.to_owned(), out } }.begun()
+        Self { lines, out: Out::File { path: place, out: BufWriter::new(file) } }.begun()
     }
 
     fn begun(mut self) -> Result<Self, TrainedError> {
@@ -75,6 +86,8 @@ impl ScoreTable {
                 format!("{},{loss},{perplexity},{bits}\n", score.tokens)
             }
             Lines::Json => serde_json::to_string(score).unwrap_or_default() + "\n",
+            #[cfg(feature = "parquet")]
+            Lines::None => return self.put_score(score),
         };
         self.put(&line)
     }
@@ -85,6 +98,10 @@ impl ScoreTable {
     /// It cannot be written.
     pub fn finish(self) -> Result<(), TrainedError> {
         match self.out {
+            #[cfg(feature = "parquet")]
+            Out::Parquet { path, table } => {
+                table.finish().and_then(AtomicFile::finish).map_err(|source| TrainedError::Write { path, source })
+            }
             Out::File { path, out } => {
                 let finished = out.into_inner().map_err(|error| error.into_error()).and_then(AtomicFile::finish);
                 finished.map_err(|source| TrainedError::Write { path, source })
@@ -93,8 +110,16 @@ impl ScoreTable {
         }
     }
 
+    #[cfg(feature = "parquet")]
+    fn put_score(&mut self, score: &TextScore) -> Result<(), TrainedError> {
+        let Out::Parquet { path, table } = &mut self.out else { return Ok(()) };
+        table.write(*score).map_err(|source| TrainedError::Write { path: path.clone(), source })
+    }
+
     fn put(&mut self, text: &str) -> Result<(), TrainedError> {
         match &mut self.out {
+            #[cfg(feature = "parquet")]
+            Out::Parquet { .. } => Ok(()),
             Out::File { path, out } => {
                 out.write_all(text.as_bytes()).map_err(|source| TrainedError::Write { path: path.clone(), source })
             }

@@ -59,7 +59,12 @@ fn of_a_pair_the_answer_and_the_end_are_learned() {
     assert_eq!(rows(&data, &all), pairs(&expected));
     let said: Vec<String> = data.notices().iter().map(|notice| notice.to_string()).collect();
     assert!(said[0].contains("2 documents longer than `data.context` = 6 tokens; the ends are cut off"), "{said:?}");
-    assert!(said[1].contains("1 row without anything to learn, such as an answer, left out"), "{said:?}");
+    assert!(said[1].contains("nothing is learned from 1 document: no answer within `data.context` = "), "{said:?}");
+    // An empty answer teaches nothing, also where its row has others.
+    let data =
+        documents(&format!("{PAIRS}{{\"prompt\": \"w\", \"answer\": \"\"}}\n"), &template.replace("= 6", "= 20"));
+    let said = data.notices().iter().map(ToString::to_string).collect::<String>();
+    assert!(said.contains("nothing is learned from 1 document: no answer within `data.context` = 20 tokens"), "{said}");
     let data = documents(PAIRS, &template.replace("= 6", "= 10"));
     let all = data.all_rows().to_vec();
     let expected = [("|ab:c|d:ef", "___c|__ef|"), ("|ghijklm:n", "________n|"), ("|o:pqrstuv", "__pqrstuv|")];

@@ -245,6 +245,37 @@ mod with_parquet {
         );
     }
 
+    /// The crate's reader of rows cuts such times, of nanoseconds, to milliseconds.
+    #[test]
+    fn what_is_lost_of_old_times_is_told() {
+        use parquet::data_type::{Int64Type, Int96, Int96Type};
+        use parquet::file::writer::SerializedFileWriter;
+        let folder = folder(&[]);
+        let path = folder.path().join("a.parquet");
+        let schema = "message a { required int96 time; required int64 y; }";
+        let schema = std::sync::Arc::new(parquet::schema::parser::parse_message_type(schema).unwrap());
+        let file = std::fs::File::create(&path).unwrap();
+        let mut writer = SerializedFileWriter::new(file, schema, Default::default()).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        // 1.5 ms and 2 ms after the beginning of 1970, which is day 2440588.
+        let times = [1_500_000, 2_000_000].map(|nanoseconds| Int96::from(vec![nanoseconds, 0, 2_440_588]));
+        column.typed::<Int96Type>().write_batch(&times, None, None).unwrap();
+        column.close().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<Int64Type>().write_batch(&[0, 1], None, None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.close().unwrap();
+        let data = open(&path, "standardize = false\nbatch_size = \"all\"\nshuffle = false").unwrap();
+        assert_eq!(data.batch(0).unwrap().inputs.to_vec2::<f32>().unwrap(), [[1.0], [2.0]]);
+        let told: Vec<String> = data.notices().iter().map(ToString::to_string).collect();
+        assert!(
+            told[0].contains("column `time`: times of the type INT96, which are read to the millisecond"),
+            "{told:?}"
+        );
+    }
+
     /// pandas wrote the same table as CSV, where booleans, dates and times are words.
     #[test]
     fn booleans_dates_and_times_are_the_categories_that_they_are_in_csv() {

@@ -98,6 +98,27 @@ fn refusal(name: &str, content: &[u8], options: &str) -> String {
     data::refusal(&[(name, content.to_vec())], name, options)
 }
 
+/// Rows of an archive are read in parts while a run trains, where they are stored as they are.
+#[test]
+fn an_archive_of_numpy_is_a_shard() {
+    let in_parts = "classes = 3\nshuffle_window = 2";
+    let batch = |options: &str| {
+        let data = open(&arrays().join("stored.npz"), options).unwrap();
+        let batch = data.dataset().gather(&[3, 0, 2, 1]).unwrap();
+        (floats(&batch.inputs), batch.targets.to_vec1::<u32>().unwrap())
+    };
+    assert_eq!(batch("classes = 3"), batch(in_parts));
+    let refused =
+        |name: &str, more: &str| open(&arrays().join(name), &format!("{in_parts}\n{more}")).map(drop).unwrap_err();
+    assert!(refused("deflated.npz", "").contains("is compressed, so that no part of it can be read"));
+    assert!(refused("stored.npz", "inputs = \"z\"").contains("has no tensor `z`"));
+    let bytes = fs::read(arrays().join("stored.npz")).unwrap();
+    for end in [10, 100, bytes.len() / 2] {
+        let message = refusal("a.npz", &bytes[..end], "classes = 3\nshuffle_window = 2");
+        assert!(message.starts_with("a.npz cannot be read as an array of NumPy: "), "{message}");
+    }
+}
+
 /// Each file has the numbers 0, 0.5, 1, … in four rows of 2 × 3: in either order of elements and of bytes, of several
 /// versions of the format, plain, packed and in archives.
 #[test]

@@ -22,6 +22,26 @@ fn lab(packing: &str) -> Lab {
     lab
 }
 
+/// Figures of texts in Parquet are those in JSON Lines.
+#[cfg(feature = "parquet")]
+fn assert_parquet_has(lab: &Lab, scores: &[serde_json::Value]) {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::RowAccessor;
+    fs::write(lab.path("empty.jsonl"), "{\"q\": \"a\", \"a\": \"\"}\n").unwrap();
+    for (data, count) in [("a.jsonl", scores.len()), ("empty.jsonl", 1)] {
+        lab.train(&["predict", "run", "--data", data, "-o", "out.parquet"]).well();
+        let reader = SerializedFileReader::new(fs::File::open(lab.path("out.parquet")).unwrap()).unwrap();
+        let of = |row: parquet::record::Row| (row.get_long(0).unwrap(), row.get_double(1).ok());
+        let rows: Vec<(i64, Option<f64>)> = reader.get_row_iter(None).unwrap().map(|row| of(row.unwrap())).collect();
+        assert_eq!(rows.len(), count);
+        let expected = scores.iter().map(|score| (score["tokens"].as_i64().unwrap(), score["loss"].as_f64()));
+        match data {
+            "a.jsonl" => assert_eq!(rows, expected.collect::<Vec<_>>()),
+            _ => assert_eq!(rows, [(0, None)]),
+        }
+    }
+}
+
 #[test]
 fn a_model_of_pairs_answers_and_ends() {
     for packing in ["", "packing = \"none\""] {
@@ -44,6 +64,11 @@ fn a_model_of_pairs_answers_and_ends() {
         let told = lab.train(&["predict", "run", "--data", "a.jsonl", "--json"]).well().stdout;
         let scores: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert!(scores.len() == 120 && scores.iter().all(|score| score["tokens"] == 2), "{told}");
+        fs::write(lab.path("b.jsonl"), "\n\"as it is\"\n").unwrap();
+        let told = lab.train(&["predict", "run", "--data", "[ab].jsonl", "--json"]).well().stdout;
+        assert_eq!(told.lines().count(), 121, "{told}");
+        #[cfg(feature = "parquet")]
+        assert_parquet_has(&lab, &scores);
         let mean = scores.iter().map(|score| score["loss"].as_f64().unwrap()).sum::<f64>() / 120.0;
         let is_near = (mean - other["loss"].as_f64().unwrap()).abs() < 1e-5;
         assert!(mean < 0.1 && (is_near || packing.is_empty()), "{mean}, {other}");

@@ -171,6 +171,22 @@ fn a_first_configuration_overwrites_nothing_and_needs_data() {
     place.train_refuses(&["init", "rows.csv"], &["rows.toml exists"]);
 }
 
+#[test]
+fn a_first_configuration_takes_a_pattern_of_files() {
+    let place = Workplace::new();
+    for number in [1, 2] {
+        let content = lines("a,kind", |i| format!("{},{}", i * number, i % 2));
+        write(&place, &[(&format!("part-{number}.csv"), content.into_bytes())]);
+    }
+    let told = place.train(&["init", "part-*.csv"]);
+    told.says(0, &["wrote part.toml", "files: 2 of the pattern; the first, part-1.csv, shows the rest"]);
+    let config: Value = toml::from_str(&fs::read_to_string(place.path("part.toml")).unwrap()).unwrap();
+    assert_eq!(config["data"]["path"], "part-*.csv");
+    place.train(&["check", "part.toml"]).says(0, &[]);
+    let nothing = ["no file is named other-*.csv; a pattern matches names of files"];
+    place.train_refuses(&["init", "other-*.csv"], &nothing);
+}
+
 /// A file with a column `a`, whatever else is in each row, and its configuration with what `train init` said.
 #[track_caller]
 fn made(place: &Workplace, name: &str, content: &str, arguments: &[&str]) -> (Value, String) {

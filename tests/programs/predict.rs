@@ -71,6 +71,33 @@ fn rows_need_no_label_and_no_order_of_columns() {
     assert!(refusal.contains("; it has `a`, `c`"), "{refusal}");
 }
 
+/// Of a pattern the rows of all files follow each other in the order of the names, and an evaluation is that of all.
+#[test]
+fn rows_may_be_in_the_files_of_a_pattern() {
+    let lab = lab();
+    let (whole, lines) = (table(), table().lines().map(str::to_owned).collect::<Vec<_>>());
+    for (name, rows) in [("part-2.csv", &lines[21..]), ("part-1.csv", &lines[1..21])] {
+        fs::write(lab.path(name), [&lines[..1], rows].concat().join("\n") + "\n").unwrap();
+    }
+    assert_eq!(predict(&lab, "part-*.csv"), predict(&lab, "data.csv"));
+    let figures = |data: &str| {
+        let told = lab.train(&["eval", "run", "--data", data, "--json"]).well().stdout;
+        let found: Value = serde_json::from_str(&told).unwrap();
+        (found["rows"].as_u64().unwrap(), found["accuracy"].as_f64().unwrap(), found["loss"].as_f64().unwrap())
+    };
+    let (parts, all) = (figures("part-[12].csv"), figures("data.csv"));
+    assert_eq!((parts.0, parts.1), (whole.lines().count() as u64 - 1, all.1));
+    // The sums of the two files are added in another order than those of one.
+    assert!((parts.2 - all.2).abs() < 1e-6, "{parts:?} {all:?}");
+    fs::write(lab.path("part-3.csv"), "a,b,c,label\n1,2,x,0\n").unwrap();
+    for command in ["predict", "eval"] {
+        let refusal = lab.train(&[command, "run", "--data", "other-*.csv"]).refusal();
+        assert!(refusal.contains("no file is named other-*.csv; a pattern matches names of files"), "{refusal}");
+        let refusal = lab.train(&[command, "run", "--data", "part-*.csv"]).refusal();
+        assert!(refusal.contains("part-3.csv, line 2, column `c`"), "{refusal}");
+    }
+}
+
 #[test]
 fn columns_without_names_are_taken_in_their_order() {
     let bare = |table: &str| table.lines().skip(1).map(|line| line.to_owned() + "\n").collect::<String>();

@@ -28,7 +28,8 @@ pub struct Eval {
     /// Rows of the run's data.
     #[arg(long, value_name = "ROWS", default_value = "validation", conflicts_with = "data")]
     rows: Rows,
-    /// Other data, all of it: a file in the format of the run's, or a folder of such files.
+    /// Other data, all of it: a file in the format of the run's, a pattern of names in quotes ('part-*.csv'), or a folder of
+    /// images.
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// Lines to skip at the start of a CSV file of other data. Default: as many as in the run's own file, or fewer if

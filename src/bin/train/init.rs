@@ -18,8 +18,8 @@ use rekindle::train::{Console, Sink, relative_path};
                         listed at the top of the file. An existing file is not replaced."
 )]
 pub struct Init {
-    /// The data: a CSV, Parquet, safetensors, text or JSON Lines file, MNIST's folder, or a folder with one subfolder of images per
-    /// class.
+    /// The data: a CSV, Parquet, safetensors, text or JSON Lines file, a pattern of such files in quotes ('part-*.csv'),
+    /// MNIST's folder, or a folder with one subfolder of images per class.
     data: PathBuf,
     /// The file to write; by default the name of the data with `.toml`, in the working directory.
     #[arg(short, long, value_name = "FILE")]
@@ -58,6 +58,8 @@ pub fn write(arguments: &Init, console: &mut Console) -> Result<()> {
 fn default_output(data: &Path) -> PathBuf {
     let name = data.canonicalize().ok().and_then(|data| Some(data.file_name()?.to_string_lossy().into_owned()));
     let name = data.file_name().map(|name| name.to_string_lossy().into_owned()).or(name).unwrap_or_default();
-    let stem = name.split('.').find(|part| !part.is_empty()).unwrap_or("run");
-    PathBuf::from(format!("{stem}.toml"))
+    // Of a pattern, without its marks: `part.toml` for `part-*.csv`.
+    let plain: String = name.chars().filter(|c| !"*?[]{}".contains(*c)).collect();
+    let stem = plain.split('.').map(|part| part.trim_end_matches(['-', '_'])).find(|part| !part.is_empty());
+    PathBuf::from(format!("{}.toml", stem.unwrap_or("run")))
 }

@@ -27,8 +27,8 @@ pub struct Predict {
     run: PathBuf,
     #[command(flatten)]
     which: Which,
-    /// The rows: a file in the format of the run's data, an image, or a folder of images; of a run of text a file of texts;
-    /// `-` for stdin.
+    /// The rows: a file in the format of the run's data, a pattern of names in quotes ('part-*.csv'), an image, or a folder of
+    /// images; of a run of text a file of texts; `-` for stdin.
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
     /// Output file for predictions, with the ending .csv, .jsonl or .parquet; CSV on stdout by default.

@@ -48,7 +48,10 @@ impl ColumnBuilder {
     pub fn take(&mut self, value: Value, rules: &Rules) -> Result<(), Problem> {
         let options = &rules.options;
         if let Self::Target { labels, .. } = self {
-            let is_missing = |text: &str| options.missing_labels.iter().any(|missing| missing == text);
+            let is_missing = |text: &str| match labels.are_words() {
+                true => options.missing_labels.contain_word(text),
+                false => options.missing_labels.contain(text),
+            };
             match value {
                 Value::Text("") => return Err(Problem::NoLabel),
                 Value::Text(text) if is_missing(text) => return Err(Problem::LabelForMissing(quoted(text))),
@@ -59,7 +62,12 @@ impl ColumnBuilder {
             return labels.last_value().map_or(Ok(()), |value| options.check_target(value));
         }
         let known = options.missing_values.as_ref();
-        let is_missing = |text: &str| known.is_some_and(|known| known.iter().any(|missing| missing == text));
+        let are_words = matches!(self, Self::Categories { named: true, .. });
+        let is_missing = |text: &str| match known {
+            Some(known) if are_words => known.contain_word(text),
+            Some(known) => known.contain(text),
+            None => false,
+        };
         let value = match value {
             Value::Text(text) if is_missing(text) => Value::Missing,
             Value::Text("") => return Err(Problem::Empty),
@@ -129,7 +137,7 @@ impl ColumnBuilder {
     /// Returns what the next values must be for a block; `None` if they must be read one by one.
     pub fn expected<'a>(&self, rules: &'a Rules) -> Option<Expected<'a>> {
         let options = &rules.options;
-        let missing = options.missing_values.as_deref();
+        let missing = options.missing_values.as_ref();
         match self {
             Self::Ignored => Some(Expected::Ignored),
             Self::Unknown(_) => Some(Expected::Unknown(missing)),

@@ -13,6 +13,7 @@ use crate::data::block::{Block, Expected, Filled, NumberRule};
 use crate::data::delimiter::{CommentMark, Delimiter};
 use crate::data::digits;
 use crate::data::first_lines::with_point;
+use crate::data::missing::MissingTexts;
 use crate::data::options::Decimal;
 use crate::data::words::Words;
 
@@ -144,7 +145,7 @@ fn trimmed(field: &str) -> &str {
 enum Column<'a> {
     Ignored,
     /// Nothing but missing values, with their texts.
-    Missing(usize, &'a [String]),
+    Missing(usize, &'a MissingTexts),
     Numbers(Vec<f64>, NumberRule<'a>),
     Texts(Words),
     /// Any value needs a closer look.
@@ -176,7 +177,7 @@ impl<'a> Column<'a> {
             Self::Ignored => {}
             Self::Missing(rows, missing) => {
                 *rows += 1;
-                return missing.iter().any(|missing| *missing == field).then_some(());
+                return missing.contain(&field).then_some(());
             }
             Self::Numbers(numbers, rule) => numbers.push(rule.of_text(&field)?),
             Self::Texts(words) => drop(words.push(&field)),

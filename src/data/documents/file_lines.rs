@@ -21,12 +21,26 @@ pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead>, DataError> {
     Ok(lines)
 }
 
+/// Returns a line without a byte order mark before it.
+fn without_mark(line: &str) -> &str {
+    line.trim_start_matches('\u{feff}')
+}
+
+/// Whether a line has no record.
+pub(super) fn is_blank(line: &str) -> bool {
+    without_mark(line).trim().is_empty()
+}
+
 /// Parses a line as JSON.
 ///
 /// # Errors
-/// In words: it is none.
+/// In words, with the column: it is none.
 pub(super) fn json(line: &str) -> Result<Value, String> {
-    serde_json::from_str(line).map_err(|error| format!("not JSON: {}", plain::of_serde(&error.to_string())))
+    let line = without_mark(line);
+    let record = line.trim_start();
+    let before = line.len() - record.len();
+    serde_json::from_str(record.trim_end())
+        .map_err(|error| format!("not JSON: {}", plain::of_json_line(&error, before)))
 }
 
 /// Lines, one after the other.
@@ -40,6 +54,11 @@ pub(super) struct FileLines {
 impl FileLines {
     pub fn of(lines: Box<dyn BufRead>, path: &Path) -> Self {
         Self { lines, path: path.to_owned(), read: 0 }
+    }
+
+    /// Returns the path of the file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Returns the number of the last line, from 1.

@@ -206,15 +206,17 @@ impl Reader {
     }
 }
 
-/// Returns warnings of documents that are cut off, of rows that are left out, and of unknown tokens.
+/// Returns warnings of documents that are cut off, of those that teach nothing, and of unknown tokens.
 pub(super) fn left_out(path: &Path, context: usize, cut: usize, empty: usize, unknown: &Unknown) -> Vec<Notice> {
     let path = path.display();
     let cut = (cut > 0).then(|| {
         let number = counted(cut, "document");
         format!("{path}: {number} longer than `data.context` = {context} tokens; the ends are cut off")
     });
-    let empty = (empty > 0)
-        .then(|| format!("{path}: {} without anything to learn, such as an answer, left out", counted(empty, "row")));
+    let empty = (empty > 0).then(|| {
+        let number = counted(empty, "document");
+        format!("{path}: nothing is learned from {number}: no answer within `data.context` = {context} tokens")
+    });
     cut.into_iter().chain(empty).map(Notice::Warning).chain(unknown.notice()).collect()
 }
 

@@ -156,10 +156,8 @@ impl Iterator for Prompts {
         while !self.is_over {
             let found = match self.lines.next_line() {
                 Ok(None) => break,
-                Ok(Some(line)) => match line.trim_start_matches('\u{feff}').trim() {
-                    "" => None,
-                    line => Some(self.prompt(line)),
-                },
+                Ok(Some(line)) if file_lines::is_blank(&line) => None,
+                Ok(Some(line)) => Some(self.prompt(&line)),
                 Err(error) => Some(Err(error)),
             };
             if found.is_some() {

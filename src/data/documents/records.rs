@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
+use super::file_lines;
 use super::template::{Part, Template};
 use crate::data::error::{TextError, hint};
 use crate::data::text::source::TextFile;
 use crate::data::{DataConfig, DataError};
-use crate::plain;
 
 /// No record is longer.
 pub(in crate::data) const LONGEST_LINE: usize = 256 << 20;
@@ -90,14 +90,12 @@ impl Fields {
 
     /// Returns the pieces of the record in a line; `None` if the line is empty.
     pub fn in_line(&self, line: &str) -> Result<Option<Vec<Piece>>, String> {
-        let record = line.trim_start_matches('\u{feff}').trim();
-        if record.is_empty() {
+        if file_lines::is_blank(line) {
             return Ok(None);
         }
-        match serde_json::from_str(record) {
-            Ok(Value::Object(record)) => self.pieces(&record).map(Some),
-            Ok(_) => Err("the line is no object, such as {\"text\": \"…\"}".to_owned()),
-            Err(error) => Err(format!("not JSON: {}", plain::of_serde(&error.to_string()))),
+        match file_lines::json(line)? {
+            Value::Object(record) => self.pieces(&record).map(Some),
+            _ => Err("the line is no object, such as {\"text\": \"…\"}".to_owned()),
         }
     }
 

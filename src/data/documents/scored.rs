@@ -54,6 +54,11 @@ impl ScoredTexts {
         Self { lines: FileLines::of(lines, path), fields, vocabulary, is_over: false }
     }
 
+    /// Returns the path of the file.
+    pub fn path(&self) -> &Path {
+        self.lines.path()
+    }
+
     fn pieces(&self, line: &str) -> Result<Vec<Piece>, String> {
         let whole = |text: &str| Piece { text: text.to_owned(), counts: true };
         let Some(fields) = &self.fields else { return Ok(vec![whole(line)]) };
@@ -94,10 +99,8 @@ impl Iterator for ScoredTexts {
                 Ok(None) => break,
                 // An empty line is a text without tokens, so that each line of a text has its line of figures.
                 Ok(Some(line)) if self.fields.is_none() => Some(self.text(line.trim_end_matches(['\n', '\r']))),
-                Ok(Some(line)) => match line.trim_start_matches('\u{feff}').trim() {
-                    "" => None,
-                    line => Some(self.text(line)),
-                },
+                Ok(Some(line)) if file_lines::is_blank(&line) => None,
+                Ok(Some(line)) => Some(self.text(&line)),
                 Err(error) => Some(Err(error)),
             };
             if found.is_some() {
@@ -143,6 +146,13 @@ mod tests {
             found.iter().map(shown).collect::<Vec<_>>(),
             [("first".into(), 1), (String::new(), 2), ("last".into(), 3)]
         );
+    }
+
+    #[test]
+    fn a_line_that_is_no_json_is_named_by_its_number_in_the_file_alone() {
+        let found = texts("", "\"a\"\n  {\"text\" \"b\"}\n", true);
+        let message = found[1].as_ref().unwrap_err().to_string();
+        assert_eq!(message, "a, line 2: not JSON: expected `:` at column 11");
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(in crate::data) struct Rows {
     pub ranges: Vec<Range<usize>>,
     /// Number of documents whose ends are in no row.
     pub cut: usize,
-    /// Number of rows that were left out because nothing in them is learned.
+    /// Number of documents of which nothing is learned. A row of no others is left out.
     pub empty: usize,
 }
 
@@ -142,10 +142,14 @@ impl Stream {
             if document.len() > context {
                 rows.cut += 1;
             }
+            let kept = document.start..document.end.min(document.start + context);
+            if !self.is_learned(&kept) {
+                rows.empty += 1;
+            }
             match &mut open {
                 Some(row) if !is_alone && document.end - row.start <= context => row.end = document.end,
                 _ => {
-                    if let Some(row) = open.replace(document.start..document.end.min(document.start + context)) {
+                    if let Some(row) = open.replace(kept) {
                         self.keep(row.start..row.end + 1, rows);
                     }
                 }
@@ -156,12 +160,16 @@ impl Stream {
         }
     }
 
+    /// Adds a row, unless nothing of it is learned.
     fn keep(&self, row: Range<usize>, rows: &mut Rows) {
-        if self.read(row.start + 1..row.end).any(|(_, counts)| counts) {
+        if self.is_learned(&(row.start..row.end.saturating_sub(1))) {
             rows.ranges.push(row);
-        } else {
-            rows.empty += 1;
         }
+    }
+
+    /// Whether a token that follows one of these inputs is learned.
+    fn is_learned(&self, inputs: &Range<usize>) -> bool {
+        self.read(inputs.start + 1..inputs.end + 1).any(|(_, counts)| counts)
     }
 }
 
@@ -252,5 +260,20 @@ mod tests {
         assert_eq!((found, cut, empty), (vec![vec![0, 53, 2, 0]], 1, 1));
         let read: Vec<bool> = stream.read(0..6).map(|(_, counts)| counts).collect();
         assert_eq!(read, [true, false, false, false, true, true]);
+    }
+
+    /// The last token of a document of a prompt alone is the separator, which is no target either.
+    #[test]
+    fn documents_that_teach_nothing_are_counted_also_beside_others_in_a_row() {
+        let mut stream = Stream::default();
+        for document in [&[50, 51][..], &[52, 1], &[53], &[54, 55, 56, 57, 58, 59, 2]] {
+            stream.begin(0);
+            document.iter().for_each(|&token| stream.push(token, token < 50));
+            stream.ends_unlearned = document.last().is_some_and(|&token| token >= 50);
+        }
+        stream.end(0);
+        let (found, cut, empty) = rows(&stream, 6, false, true);
+        assert_eq!((found, cut, empty), (vec![vec![0, 50, 51, 0, 52, 1, 0]], 1, 3));
+        assert_eq!(rows(&stream, 6, true, true).2, 3);
     }
 }

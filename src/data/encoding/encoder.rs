@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::kind::category;
 use super::{ColumnEncoding, Encoding, Kind, Precision};
 use crate::data::frame::{Cells, Column};
 use crate::data::words::Words;
@@ -143,7 +144,25 @@ impl Kind {
     }
 }
 
-/// Returns the index among the sorted `categories` of each distinct word.
+/// Returns the index among the sorted `categories` of each distinct word. In runs of earlier versions both zeros may be among
+/// them.
 fn known(words: &Words, categories: &[String]) -> Vec<Option<usize>> {
-    words.distinct().iter().map(|word| categories.binary_search(word).ok()).collect()
+    let index = |word: &str| categories.binary_search_by(|known| known.as_str().cmp(word)).ok();
+    words.distinct().iter().map(|word| index(word).or_else(|| index(category(word)))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_zeros_are_one_category_unless_a_run_began_with_two() {
+        let mut words = Words::default();
+        for word in ["0", "-0", "1"] {
+            words.push(word);
+        }
+        let categories = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        assert_eq!(known(&words, &categories(&["0"])), [Some(0), Some(0), None]);
+        assert_eq!(known(&words, &categories(&["-0", "0"])), [Some(1), Some(0), None]);
+    }
 }

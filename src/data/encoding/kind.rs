@@ -59,8 +59,9 @@ impl Kind {
         let mut seen = vec![false; words.distinct().len()];
         train.iter().for_each(|row| seen[words.rows()[row] as usize] = true);
         let of_training = words.distinct().iter().zip(seen).filter(|(_, seen)| *seen);
-        let mut categories: Vec<String> = of_training.map(|(word, _)| word.clone()).collect();
+        let mut categories: Vec<String> = of_training.map(|(word, _)| category(word).to_owned()).collect();
         categories.sort();
+        categories.dedup();
         match encoding {
             CategoryEncoding::OneHot => Self::OneHot { categories },
             CategoryEncoding::Ordinal => Self::Ordinal { categories },
@@ -146,6 +147,11 @@ impl Kind {
             Self::List { width, .. } => format!("list of {width} numbers"),
         }
     }
+}
+
+/// Returns the category of a word. A column of doubles may have two zeros, which are the same number.
+pub(super) fn category(word: &str) -> &str {
+    if word == "-0" { "0" } else { word }
 }
 
 /// Returns the replacement of missing numbers, if they may be missing, and whether they are marked; `None` if there is

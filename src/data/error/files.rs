@@ -28,6 +28,20 @@ pub enum FilesError {
         /// The fault.
         reason: String,
     },
+    /// A pattern of the command line matches no file.
+    #[error("no file is named {pattern}; a pattern matches names of files, with `*` for any characters")]
+    NoFiles {
+        /// The pattern.
+        pattern: PathBuf,
+    },
+    /// A pattern of the command line cannot be read.
+    #[error("{pattern} is not a pattern of names of files: {reason}")]
+    NoPattern {
+        /// The pattern.
+        pattern: String,
+        /// The fault.
+        reason: String,
+    },
     /// A file is named twice.
     #[error(
         "{path} is named {}; name each file once",

@@ -13,7 +13,7 @@ use crate::store;
 pub enum StreamError {
     /// A format that is not read in shards.
     #[error(
-        "{path} is in object storage, or has a `data.shuffle_window`; safetensors, npy, JSON Lines and text are read in such \
+        "{path} is in object storage, or has a `data.shuffle_window`; safetensors, npy, npz, JSON Lines and text are read in such \
          shards, and {format} is not; fetch the files, or write them as safetensors"
     )]
     Format {

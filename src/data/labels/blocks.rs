@@ -17,6 +17,11 @@ impl Labels {
         matches!(self, Self::Unknown(LabelKind::Classes | LabelKind::Names) | Self::Texts { .. })
     }
 
+    /// Whether each label is a name, even if it looks like a number.
+    pub fn are_words(&self) -> bool {
+        matches!(self, Self::Unknown(LabelKind::Names) | Self::Names(_) | Self::Texts { named: true, .. })
+    }
+
     /// Returns the values, if labels are values.
     pub fn values(&mut self) -> Option<&mut Vec<f64>> {
         if let Self::Unknown(LabelKind::Values | LabelKind::ZeroOrOne) = self {

@@ -65,6 +65,12 @@ fn element(field: &Type) -> Option<&Type> {
     }
 }
 
+/// Whether the crate's reader of rows cuts the values of a column, or of its lists, which are nanoseconds, to milliseconds.
+pub(super) fn is_cut(field: &Type) -> bool {
+    let field = element(field).unwrap_or(field);
+    field.is_primitive() && field.get_physical_type() == Physical::INT96
+}
+
 /// Whether the elements of a list have this type of numbers.
 fn is_number(element: &Type) -> bool {
     let info = element.get_basic_info();

@@ -58,7 +58,8 @@ impl<R: Records> Remarking for TableRows<R> {
         let Decoder { encoding, unseen, rows_before: rows, .. } = &self.decoder;
         let said = unseen.iter().filter_map(|(&place, unseen)| encoding.remark(place, unseen, *rows));
         let path = self.records.path().display();
-        said.map(|text| Notice::Warning(format!("{path}: of the rows, {text}"))).collect()
+        let said = said.map(|text| Notice::Warning(format!("{path}: of the rows, {text}")));
+        self.records.notices().into_iter().chain(said).collect()
     }
 }
 
@@ -149,7 +150,10 @@ impl Decoder {
         // If the run's columns had no names, names of another file are ignored.
         let names = names.filter(|_| config.header.unwrap_or(true));
         let places = Places::find(&config.path, layout, names, count, with_targets)?;
-        let options = TableOptions::new(config)?.frame;
+        let mut options = TableOptions::new(config)?.frame;
+        if !encoding.missing_by_number {
+            options.compare_words();
+        }
         Ok(Self {
             builder: Builder::new(encoding.roles(), options.clone()),
             places,

@@ -3,7 +3,7 @@
 //!
 //! 1. `listing.rs`: the shards that a configuration names. `shard.rs`: one of them, of which ranges are read.
 //! 2. `known.rs`: their identities, compared with those in a checkpoint.
-//! 3. `form.rs`: the joint for formats. `numbers.rs`: rows of numbers, in `safetensors.rs` and `npy.rs`. `tokens.rs`: rows of
+//! 3. `form.rs`: the joint for formats. `numbers.rs`: rows of numbers, in `safetensors.rs`, `npy.rs` and `npz.rs`. `tokens.rs`: rows of
 //!    tokens, in `text.rs` and `jsonl.rs`; `index.rs`: how many there are in each block, counted once; `cuts.rs`: where blocks
 //!    of text end.
 //! 4. `blocks.rs`: rows in blocks, which other threads read in advance, in bounded memory. `at_once.rs`: work on many shards;
@@ -20,6 +20,7 @@ mod jsonl;
 mod known;
 mod listing;
 mod npy;
+mod npz;
 mod numbers;
 mod progress;
 mod safetensors;
@@ -72,7 +73,7 @@ pub(super) fn without_shards(state: &State) -> State {
 
 /// Whether files of this format are read as shards.
 pub(super) fn reads(format: Format) -> bool {
-    matches!(format, Format::Safetensors | Format::Npy | Format::Text | Format::Jsonl)
+    matches!(format, Format::Safetensors | Format::Npy | Format::Npz | Format::Text | Format::Jsonl)
 }
 
 /// Whether the data is in object storage.

@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 use super::at_once::at_once;
 use super::form::{BlockSize, Form, Placed};
 use super::shard::Shard;
-use super::{AT_ONCE, npy, safetensors};
+use super::{AT_ONCE, npy, npz, safetensors};
 use crate::data::error::StreamError;
 use crate::data::files::Part;
 use crate::data::format_kind::Format;
@@ -69,7 +69,11 @@ impl Numbers {
         config: &DataConfig,
         format: Format,
     ) -> Result<(Self, Vec<Arc<Shard>>), DataError> {
-        let open = if format == Format::Npy { npy::open } else { safetensors::open };
+        let open: fn(Part, Object, &DataConfig) -> Result<Pair, DataError> = match format {
+            Format::Npy => npy::open,
+            Format::Npz => npz::open,
+            _ => safetensors::open,
+        };
         let shards = at_once(listed.len(), AT_ONCE, |at| match listed.get(at) {
             Some((part, object)) => open(*part, object.clone(), config),
             None => Err(DataError::NothingToVisit),

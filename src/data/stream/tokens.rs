@@ -88,7 +88,7 @@ pub(super) struct TokenBlock {
 #[derive(Clone, Copy, Debug, Default)]
 struct Counted {
     rows: usize,
-    /// Documents whose ends are in no row, and rows with nothing to learn.
+    /// Documents whose ends are in no row, and those with nothing to learn.
     cut: usize,
     empty: usize,
     tokens: usize,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::looks::look;
+use super::super::options::Decimal;
 
 /// Summary of a table's column, from the rows examined.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,11 +39,12 @@ pub struct ColumnSurvey {
 }
 
 impl ColumnSurvey {
-    /// Creates the summary of these values, none of which is missing.
+    /// Creates the summary of these values in a file with this decimal mark.
     pub(super) fn of<'a>(
         name: Option<String>,
         is_double: bool,
         values: impl Iterator<Item = Option<&'a str>> + Clone,
+        decimal: Decimal,
     ) -> Self {
         let mut firsts: BTreeMap<&str, usize> = BTreeMap::new();
         let mut numbers = Vec::new();
@@ -69,7 +71,7 @@ impl ColumnSurvey {
             present,
             distinct: firsts.len(),
             numbers: numbers.len(),
-            look: common_look(&words),
+            look: common_look(&words, decimal),
             words,
             example: values.clone().flatten().next().map(str::to_owned),
             padded: firsts.keys().find(is_padded).map(|word| (**word).to_owned()),
@@ -97,8 +99,8 @@ pub(super) fn is_number(value: &str) -> bool {
 }
 
 /// Returns the first word in the notation that nearly all `words` have.
-fn common_look(words: &[(String, usize)]) -> Option<(String, &'static str)> {
+fn common_look(words: &[(String, usize)], decimal: Decimal) -> Option<(String, &'static str)> {
     let looks: Vec<(String, &'static str)> =
-        words.iter().filter_map(|(word, _)| Some((word.clone(), look(word)?.what))).collect();
+        words.iter().filter_map(|(word, _)| Some((word.clone(), look(word, decimal)?.what))).collect();
     (!looks.is_empty() && looks.len() * 10 >= words.len() * 9).then(|| looks[0].clone())
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::csv::CsvRecords;
 use super::super::delimiter::Delimiter;
-use super::super::options::MISSING_VALUES;
+use super::super::options::{Decimal, MISSING_VALUES};
 use super::super::records::Records;
 use super::super::value::Value;
 use super::super::{DataConfig, DataError};
@@ -45,7 +45,7 @@ pub(super) fn csv(path: &Path, skip_lines: usize) -> Result<TableSurvey, DataErr
         return Err(DataError::NoRows { path: path.into() });
     }
     rows.truncate(ROWS);
-    let columns = columns(&names, &rows);
+    let columns = columns(&names, &rows, config.decimal.unwrap_or_default());
     Ok(TableSurvey { is_parquet: false, has_header, delimiter, columns, looked_at: rows.len(), rows: count })
 }
 
@@ -73,7 +73,7 @@ pub(super) fn parquet(path: &Path) -> Result<TableSurvey, DataError> {
         return Err(DataError::NoRows { path: path.into() });
     }
     rows.truncate(ROWS);
-    let (columns, looked_at) = (columns(&names, &rows), rows.len());
+    let (columns, looked_at) = (columns(&names, &rows, Decimal::Point), rows.len());
     let delimiter = Delimiter::COMMA;
     Ok(TableSurvey { is_parquet: true, has_header: true, delimiter, columns, looked_at, rows: count })
 }
@@ -110,12 +110,12 @@ fn beginning(mut records: impl Records) -> Result<(Vec<Row>, usize), DataError> 
     Ok((rows, count))
 }
 
-fn columns(names: &[Option<String>], rows: &[Row]) -> Vec<ColumnSurvey> {
+fn columns(names: &[Option<String>], rows: &[Row], decimal: Decimal) -> Vec<ColumnSurvey> {
     let width = rows.first().map_or(names.len(), Vec::len);
     let column = |at: usize| {
         let name = names.get(at).cloned().flatten();
         let is_double = name.is_some() && names[..at].contains(&name);
-        ColumnSurvey::of(name, is_double, rows.iter().map(|row| row.get(at).and_then(Option::as_deref)))
+        ColumnSurvey::of(name, is_double, rows.iter().map(|row| row.get(at).and_then(Option::as_deref)), decimal)
     };
     (0..width).map(column).collect()
 }

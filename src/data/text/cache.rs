@@ -337,6 +337,7 @@ fn lock(place: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::DataConfig;
 
     /// Creates a folder with a text in it, and one for its tokens.
     fn text(content: &str) -> (tempfile::TempDir, Texts, PathBuf) {
@@ -344,7 +345,7 @@ mod tests {
         let (path, cache) = (folder.path().join("a.txt"), folder.path().join("cache"));
         fs::write(&path, content).unwrap();
         fs::create_dir(&cache).unwrap();
-        (folder, Texts::of_file(&path).unwrap(), cache)
+        (folder, Texts::of_training(&DataConfig::new(&path)).unwrap(), cache)
     }
 
     fn names(folder: &Path) -> Vec<String> {

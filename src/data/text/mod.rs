@@ -118,11 +118,11 @@ impl Vocabulary {
     }
 }
 
-/// Opens the text at `config.path` with an existing vocabulary, all of it as rows that do not overlap. The tokens stay
+/// Opens the text of `config` with an existing vocabulary, all of it as rows that do not overlap. The tokens stay
 /// in memory.
 pub(super) fn open_known(config: &DataConfig, vocabulary: Vocabulary) -> Result<Text, DataError> {
     let context = config.context.map(NonZeroUsize::get).ok_or(TextError::NoContext)?;
-    let text = source::Texts::of_file(&config.path)?;
+    let text = source::Texts::of_training(config)?;
     let (tokens, vocabulary) = Job { text: &text, fixed: Some(vocabulary), may_lose: false }.in_memory()?;
     let unknown = few(unknown(&tokens, &vocabulary, &text), &text)?;
     let windows = tokens.len().saturating_sub(1) / context;

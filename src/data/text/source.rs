@@ -37,12 +37,6 @@ impl Texts {
         Ok(Self { fingerprint: files.identity(&fingerprints), files: texts })
     }
 
-    /// Reads the file at `path` once, for its fingerprint.
-    pub fn of_file(path: &Path) -> Result<Self, DataError> {
-        let file = TextFile::open(path)?;
-        Ok(Self { fingerprint: file.fingerprint.clone(), files: vec![file] })
-    }
-
     /// Returns the path of the first file.
     pub fn path(&self) -> &Path {
         self.files.first().map_or(Path::new(""), |file| &file.path)

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::beyond::beyond;
 use super::changes::refuse_fixed;
 use super::dotted::{EXCLUSIVE, is_data_path, is_path, lookup, remove, segments};
 use super::missing::missing;
@@ -38,16 +39,17 @@ impl Setting {
         if key.split('.').any(str::is_empty) {
             return Err(wrong("the key is a dotted name such as `optimizer.lr`"));
         }
-        let parsed = format!("value = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
+        let line = format!("value = {value}");
+        let parsed = match line.parse::<toml::Table>() {
+            Ok(mut table) => table.remove("value"),
+            Err(error) => match beyond(&line, &error) {
+                Some(found) => return Err(wrong(&found.below(&key, "value").to_string())),
+                None => None,
+            },
+        };
         let value = match parsed {
             _ if value.is_empty() => Value::Null,
             Some(toml::Value::String(text)) => Value::String(text),
-            None if value.parse::<i128>().is_ok() => {
-                return Err(wrong(&format!(
-                    "is beyond the whole numbers of a configuration, which go to {}",
-                    i64::MAX
-                )));
-            }
             Some(parsed) => to_json(parsed, &key).map_err(|_| wrong("must be a finite number"))?,
             None => Value::String(value.to_owned()),
         };
@@ -178,12 +180,10 @@ pub(crate) fn from_file_filled(
     };
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let line = error.span().map(|span| line_of(&text, span.start));
-        let reason = match error.message() {
-            reason if reason.contains("too large") => {
-                format!("a number is too large; whole numbers go to {}", i64::MAX)
-            }
-            reason if place_of(path) == ConfigPlace::Data => format!("{reason}; {}", for_data(path)),
-            reason => reason.to_owned(),
+        let reason = match (beyond(&text, &error), error.message()) {
+            (Some(found), _) => found.to_string(),
+            (None, reason) if place_of(path) == ConfigPlace::Data => format!("{reason}; {}", for_data(path)),
+            (None, reason) => reason.to_owned(),
         };
         wrong(line, "not TOML".to_owned(), &reason)
     })?;

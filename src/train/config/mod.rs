@@ -1,6 +1,7 @@
 //! The configuration of a run: its tables, how it is read, and what may change in it.
 
 mod averages;
+mod beyond;
 pub(crate) mod changes;
 pub(super) mod complete;
 mod distributed;
