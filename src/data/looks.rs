@@ -103,7 +103,7 @@ fn is_date(text: &str) -> bool {
             let pieces: Vec<&str> = text.split(mark).collect();
             pieces.len() == 3
                 && pieces.iter().all(|piece| is_number(piece, 4))
-                && pieces.iter().any(|piece| piece.len() <= 2)
+                && pieces.iter().filter(|piece| piece.len() <= 2).count() >= 2
         })
     };
     let is_time = |text: &str| {

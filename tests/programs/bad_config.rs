@@ -438,3 +438,19 @@ fn a_vocabulary_that_cannot_fit_in_memory_is_refused_by_its_size() {
         ["weights", "`transformer.wte.weight` [3000000001, 8]", "a tokenizer of fewer than 3,000,000,001 tokens"];
     train_within(&place, 8_000_000, &["text.toml", "--out", "run"]).says(2, &parts);
 }
+
+#[test]
+fn a_number_beyond_64_bits_is_told_with_its_key_and_the_range() {
+    let place = Workplace::new();
+    let range = "which go from -9223372036854775808 to 9223372036854775807";
+    for (setting, told) in [
+        ("seed=99999999999999999999", "`seed` = 99999999999999999999 is beyond the whole numbers of a configuration"),
+        ("model.hidden=[8, 9223372036854775808]", "`model.hidden[1]` = 9223372036854775808 is beyond"),
+        (
+            "optimizer={kind=\"adamw\", seed=-99999999999999999999}",
+            "`optimizer.seed` = -99999999999999999999 is beyond",
+        ),
+    ] {
+        place.train_refuses(&["config.toml", "--set", setting], &[told, range]);
+    }
+}

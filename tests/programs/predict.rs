@@ -93,6 +93,8 @@ fn rows_may_be_in_the_files_of_a_pattern() {
     for command in ["predict", "eval"] {
         let refusal = lab.train(&[command, "run", "--data", "other-*.csv"]).refusal();
         assert!(refusal.contains("no file is named other-*.csv; a pattern matches names of files"), "{refusal}");
+        let refusal = lab.train(&[command, "run", "--data", "part-1.csv", "part-2.csv"]).refusal();
+        assert!(refusal.contains("--data takes one path; put a pattern of names in quotes"), "{refusal}");
         let refusal = lab.train(&[command, "run", "--data", "part-*.csv"]).refusal();
         assert!(refusal.contains("part-3.csv, line 2, column `c`"), "{refusal}");
     }

@@ -56,6 +56,9 @@ pub fn better(words: &[String], error: &clap::Error) -> Option<String> {
             "--strict is of `--resume RUN` or of `--init-from PATH`; add one of them, or remove it".to_owned(),
         );
     }
+    if let Some(text) = several_paths(words, error) {
+        return Some(text);
+    }
     let (places, resumes) = (places(words), words.iter().any(|word| word.starts_with("--resume")));
     let first = places.first().copied();
     let commands: Vec<String> = Arguments::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
@@ -97,6 +100,19 @@ fn unknown(error: &clap::Error) -> Option<String> {
         Some(ContextValue::String(option)) if option.starts_with("--") => Some(option.clone()),
         _ => None,
     }
+}
+
+/// Handles several paths where one is taken, which a shell makes of a pattern without quotes.
+fn several_paths(words: &[String], error: &clap::Error) -> Option<String> {
+    if error.kind() != ErrorKind::UnknownArgument || unknown(error).is_some() {
+        return None;
+    }
+    let is_init = words.first().is_some_and(|word| word == "init");
+    let taker = if is_init { "init" } else { "--data" };
+    let at = words.iter().position(|word| word == taker)?;
+    let is_path = |place: usize| words.get(place).is_some_and(|word| !word.starts_with('-'));
+    let are_several = is_path(at + 1) && is_path(at + 2);
+    are_several.then(|| format!("{taker} takes one path; put a pattern of names in quotes: `{taker} 'part-*.csv'`"))
 }
 
 /// Returns the words that are neither options nor their values.

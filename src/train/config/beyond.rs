@@ -2,48 +2,53 @@
 
 use std::fmt;
 
-/// A whole number beyond 64 bits, and its key, if that is clear.
+use toml::de::{DeTable, DeValue};
+
+/// A whole number beyond 64 bits, and its dotted key.
 pub(super) struct Beyond {
-    key: Option<String>,
+    key: String,
     number: String,
 }
 
-/// Returns the number because of which `text` is no TOML; `None` if it is none for another reason.
-pub(super) fn beyond(text: &str, error: &toml::de::Error) -> Option<Beyond> {
-    // The messages of the standard library for numbers that are too large, and too small.
-    if !error.message().contains("to fit in target type") {
-        return None;
-    }
-    let span = error.span()?;
-    let (number, before) = (text.get(span.clone())?.to_owned(), text.get(..span.start)?);
-    Some(Beyond { key: before.rsplit_once('=').and_then(key), number })
+/// Returns the first such number in a text, if there is one, and the text is TOML otherwise.
+pub(super) fn beyond(text: &str) -> Option<Beyond> {
+    in_table(DeTable::parse(text).ok()?.get_ref(), "")
 }
 
-/// Returns the key before the last `=`, unless another table ends between that and the number.
-fn key((before, after): (&str, &str)) -> Option<String> {
-    let is_part = |c: char| c.is_alphanumeric() || "_-.\"'".contains(c);
-    let key = before.trim_end().rsplit(|c| !is_part(c)).next()?.trim_matches(['"', '\'']);
-    Some(key.to_owned()).filter(|key| !key.is_empty() && !after.contains(['}', '#']))
+fn in_table(table: &DeTable<'_>, key: &str) -> Option<Beyond> {
+    table.iter().find_map(|(name, value)| {
+        let name = name.get_ref();
+        let key = if key.is_empty() { name.to_string() } else { format!("{key}.{name}") };
+        in_value(value.get_ref(), &key)
+    })
+}
+
+fn in_value(value: &DeValue<'_>, key: &str) -> Option<Beyond> {
+    match value {
+        DeValue::Integer(number) if i64::from_str_radix(number.as_str(), number.radix()).is_err() => {
+            Some(Beyond { key: key.to_owned(), number: number.to_string() })
+        }
+        DeValue::Array(items) => {
+            let mut items = items.iter().enumerate();
+            items.find_map(|(place, item)| in_value(item.get_ref(), &format!("{key}[{place}]")))
+        }
+        DeValue::Table(table) => in_table(table, key),
+        _ => None,
+    }
 }
 
 impl Beyond {
-    /// Returns it with its key below that of a setting, which stands as `name` in the text.
-    pub fn below(self, setting: &str, name: &str) -> Self {
-        let key = match self.key {
-            Some(key) if key != name => format!("{setting}.{key}"),
-            _ => setting.to_owned(),
-        };
-        Self { key: Some(key), ..self }
+    /// Returns it with the key of a setting in place of the `name` that this has in the text.
+    pub fn of_setting(self, setting: &str, name: &str) -> Self {
+        let inner = self.key.strip_prefix(name).unwrap_or_default();
+        Self { key: format!("{setting}{inner}"), ..self }
     }
 }
 
 impl fmt::Display for Beyond {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(key) = &self.key {
-            write!(f, "`{key}` = ")?;
-        }
-        let (number, least, most) = (&self.number, i64::MIN, i64::MAX);
-        write!(f, "{number} is beyond the whole numbers of a configuration, which go from {least} to {most}")
+        let (Self { key, number }, least, most) = (self, i64::MIN, i64::MAX);
+        write!(f, "`{key}` = {number} is beyond the whole numbers of a configuration, which go from {least} to {most}")
     }
 }
 
@@ -53,21 +58,24 @@ mod tests {
 
     #[test]
     fn a_number_beyond_64_bits_is_told_with_its_key_and_the_range() {
-        let found = |text: &str| beyond(text, &text.parse::<toml::Table>().unwrap_err());
-        let told = |text: &str| found(text).unwrap().to_string();
+        let told = |text: &str| beyond(text).map(|found| found.to_string()).unwrap_or_default();
         let range = "is beyond the whole numbers of a configuration, which go from -9223372036854775808 to \
                      9223372036854775807";
         assert_eq!(told("seed = 9223372036854775808"), format!("`seed` = 9223372036854775808 {range}"));
-        assert_eq!(told("a = { b = -99999999999999999999 }"), format!("`b` = -99999999999999999999 {range}"));
-        assert_eq!(
-            told("[model]\nhidden = [1, 99999999999999999999]\n"),
-            format!("`hidden` = 99999999999999999999 {range}")
-        );
-        assert_eq!(told("a = [{ b = 1 }, 99999999999999999999]"), format!("99999999999999999999 {range}"));
-        let below = found("value = [99999999999999999999]").unwrap().below("model.hidden", "value");
-        assert!(below.to_string().starts_with("`model.hidden` = 9"));
-        let below = found("value = {seed = 99999999999999999999}").unwrap().below("train", "value");
-        assert!(below.to_string().starts_with("`train.seed` = 9"));
-        assert!(found("a = [").is_none());
+        let largest = "9".repeat(50);
+        for (text, key, number) in [
+            ("a = { b = -N }", "a.b", "-N"),
+            ("[model]\nwidth = 1\nhidden = [1, N]\n", "model.hidden[1]", "N"),
+            ("[[a]]\nb = 0x1\n[[a]]\nb.c = N", "a[1].b.c", "N"),
+        ] {
+            let number = number.replace('N', &largest);
+            assert_eq!(told(&text.replace('N', &largest)), format!("`{key}` = {number} {range}"));
+        }
+        let below = |text: &str| beyond(text).unwrap().of_setting("model", "value").key;
+        assert_eq!(below("value = [99999999999999999999]"), "model[0]");
+        assert_eq!(below("value = {seed = 99999999999999999999}"), "model.seed");
+        for text in ["a = [", "a = 9223372036854775807", "a = -9223372036854775808", "a = 1e99"] {
+            assert_eq!(told(text), "");
+        }
     }
 }

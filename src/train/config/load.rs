@@ -42,8 +42,8 @@ impl Setting {
         let line = format!("value = {value}");
         let parsed = match line.parse::<toml::Table>() {
             Ok(mut table) => table.remove("value"),
-            Err(error) => match beyond(&line, &error) {
-                Some(found) => return Err(wrong(&found.below(&key, "value").to_string())),
+            Err(_) => match beyond(&line) {
+                Some(found) => return Err(wrong(&found.of_setting(&key, "value").to_string())),
                 None => None,
             },
         };
@@ -180,7 +180,7 @@ pub(crate) fn from_file_filled(
     };
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let line = error.span().map(|span| line_of(&text, span.start));
-        let reason = match (beyond(&text, &error), error.message()) {
+        let reason = match (beyond(&text), error.message()) {
             (Some(found), _) => found.to_string(),
             (None, reason) if place_of(path) == ConfigPlace::Data => format!("{reason}; {}", for_data(path)),
             (None, reason) => reason.to_owned(),
