@@ -236,3 +236,25 @@ fn nth(index: i64, count: usize) -> Option<usize> {
     let position = if index < 0 { index.checked_add(i64::try_from(count).ok()?)? } else { index };
     usize::try_from(position).ok().filter(|&position| position < count)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_run_of_an_earlier_version_compares_numbers_among_missing_values_as_words() {
+        let config: DataConfig =
+            toml::from_str("path = 'a.csv'\nmissing = 'mean'\nmissing_values = ['-999']\nlabel = 'y'").unwrap();
+        let contains = |saved: Option<State>, text: &str| {
+            let options = TableOptions::of_run(&config, saved.as_ref()).unwrap();
+            let (values, labels) = (options.frame.missing_values.unwrap(), options.frame.missing_labels);
+            assert_eq!(values.contain(text), labels.contain(text));
+            values.contain(text)
+        };
+        let saved = |json| Some(State { json, ..State::default() });
+        assert!(contains(None, "-999.0") && contains(saved(json!({"missing_by_number": true})), "-999.0"));
+        assert!(!contains(saved(json!({})), "-999.0") && contains(saved(json!({})), "-999"));
+    }
+}
