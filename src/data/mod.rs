@@ -129,8 +129,9 @@ pub use error::{
 };
 pub use feed::Data;
 pub use file::Fingerprint;
+pub(crate) use files::files_at;
 #[cfg(feature = "cli")]
-pub(crate) use files::{files_at, places};
+pub(crate) use files::places;
 pub use fold::Fold;
 pub use folder::ImageFolder;
 pub(crate) use format::open_text;
