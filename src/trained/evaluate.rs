@@ -95,8 +95,9 @@ impl Trained {
     }
 
     /// Evaluates the model on all rows at `path`, which must have the format of the run's data, and may be a pattern of names
-    /// of files; columns of a table are found by their names. Classes, categories and statistics are those of the run. Also returns likely mistakes in
-    /// these rows.
+    /// of files; columns of a table are found by their names. Classes, categories and statistics are those of the run. Also
+    /// returns likely mistakes in these rows.
+    ///
     /// # Errors
     /// There are no such rows, or they are invalid; the error names the place.
     pub fn evaluate_on(&self, path: &Path) -> Result<(Evaluated, Vec<Notice>), TrainedError> {

@@ -30,9 +30,9 @@ pub struct TextScore {
 }
 
 impl Trained {
-    /// Judges the texts in the file at `path`, or in all files whose names match it as a pattern, one on each line: in JSON Lines records like those of a run of documents, of
-    /// which the answers alone are judged, or texts in quotes; otherwise each line is a text. The file is read as its
-    /// texts are needed.
+    /// Judges the texts in the file at `path`, or in all files whose names match it as a pattern, one on each line: in JSON
+    /// Lines records like those of a run of documents, of which the answers alone are judged, or texts in quotes; otherwise
+    /// each line is a text. A file is read as its texts are needed.
     ///
     /// A text that is longer than the context of the model is divided: each part is judged without those before it, as in
     /// an evaluation.

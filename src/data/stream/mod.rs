@@ -3,9 +3,9 @@
 //!
 //! 1. `listing.rs`: the shards that a configuration names. `shard.rs`: one of them, of which ranges are read.
 //! 2. `known.rs`: their identities, compared with those in a checkpoint.
-//! 3. `form.rs`: the joint for formats. `numbers.rs`: rows of numbers, in `safetensors.rs`, `npy.rs` and `npz.rs`. `tokens.rs`: rows of
-//!    tokens, in `text.rs` and `jsonl.rs`; `index.rs`: how many there are in each block, counted once; `cuts.rs`: where blocks
-//!    of text end.
+//! 3. `form.rs`: the joint for formats. `numbers.rs`: rows of numbers, in `safetensors.rs`, `npy.rs` and `npz.rs`.
+//!    `tokens.rs`: rows of tokens, in `text.rs` and `jsonl.rs`; `index.rs`: how many there are in each block, counted once;
+//!    `cuts.rs`: where blocks of text end.
 //! 4. `blocks.rs`: rows in blocks, which other threads read in advance, in bounded memory. `at_once.rs`: work on many shards;
 //!    `progress.rs`: how far it is.
 //!
