@@ -106,8 +106,8 @@ pub(super) struct FrameOptions {
 impl FrameOptions {
     /// Compares texts of missing values as words alone, as runs of earlier versions did.
     pub fn compare_words(&mut self) {
-        self.missing_labels = std::mem::take(&mut self.missing_labels).as_words();
-        self.missing_values = self.missing_values.take().map(MissingTexts::as_words);
+        self.missing_labels = std::mem::take(&mut self.missing_labels).into_words();
+        self.missing_values = self.missing_values.take().map(MissingTexts::into_words);
     }
 
     /// Refuses a value that cannot be a target.

@@ -31,7 +31,7 @@ impl MissingTexts {
     }
 
     /// Returns the same texts, of which also numbers are compared as words, as in runs of earlier versions.
-    pub fn as_words(self) -> Self {
+    pub fn into_words(self) -> Self {
         let is_plain =
             |text: &String| digits::number(text.as_bytes(), b'.').is_some_and(|(_, length)| length == text.len());
         Self { has_plain_word: self.words.iter().any(is_plain), numbers: Vec::new(), ..self }
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn earlier_versions_compared_numbers_as_words() {
-        let missing = texts(&["-999"], Decimal::Point).as_words();
+        let missing = texts(&["-999"], Decimal::Point).into_words();
         assert!(missing.contain("-999") && !missing.contain("-999.0") && missing.need_text());
     }
 }
