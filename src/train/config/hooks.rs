@@ -1,12 +1,12 @@
 //! `[hooks]`: commands that a run starts. They change no bit of it.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::as_text::written_as_text;
 use crate::duration::duration;
 use crate::train::TrainError;
 
@@ -102,12 +102,6 @@ impl TryFrom<String> for TimeLimit {
     }
 }
 
-impl From<TimeLimit> for String {
-    fn from(limit: TimeLimit) -> Self {
-        limit.to_string()
-    }
-}
-
 impl fmt::Display for TimeLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let milliseconds = self.0.as_millis();
@@ -119,15 +113,7 @@ impl fmt::Display for TimeLimit {
     }
 }
 
-impl JsonSchema for TimeLimit {
-    fn schema_name() -> Cow<'static, str> {
-        "TimeLimit".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": r"^[0-9.]+(e[0-9]+)?\s*(ms|s|m|min|h|d)\s*$"})
-    }
-}
+written_as_text!(TimeLimit, "TimeLimit", r"^[0-9.]+(e[0-9]+)?\s*(ms|s|m|min|h|d)\s*$");
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! The configuration of a run: its tables, how it is read, and what may change in it.
 
+mod as_text;
 mod averages;
 mod beyond;
 pub(crate) mod changes;

@@ -1,12 +1,11 @@
 //! A time that a process may take, written with its unit.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::as_text::written_as_text;
 use crate::duration::duration;
 
 /// The time that a process may take, written `"30 min"` or `"2h"`.
@@ -24,12 +23,6 @@ impl TryFrom<String> for TimeBudget {
     }
 }
 
-impl From<TimeBudget> for String {
-    fn from(time: TimeBudget) -> Self {
-        time.to_string()
-    }
-}
-
 /// In the largest unit of which it is a whole number.
 impl fmt::Display for TimeBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,15 +33,7 @@ impl fmt::Display for TimeBudget {
     }
 }
 
-impl JsonSchema for TimeBudget {
-    fn schema_name() -> Cow<'static, str> {
-        "TimeBudget".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": r"^\s*[0-9.]+\s*(ms|s|m|min|h|d)\s*$"})
-    }
-}
+written_as_text!(TimeBudget, "TimeBudget", r"^\s*[0-9.]+\s*(ms|s|m|min|h|d)\s*$");
 
 #[cfg(test)]
 mod tests {
