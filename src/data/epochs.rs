@@ -108,8 +108,13 @@ impl Epochs {
         (done.saturating_sub(began), end.saturating_sub(began))
     }
 
+    /// Returns the number of updates from which on all epochs have one length.
+    pub fn even_from(&self) -> u64 {
+        self.points.last().map_or(0, |point| point.0)
+    }
+
     /// Returns the number of updates that make `epochs`.
-    fn steps_of(&self, epochs: f64) -> u64 {
+    pub fn steps_of(&self, epochs: f64) -> u64 {
         let next = self.points.partition_point(|point| point.1 <= epochs);
         let Point(step, before) = self.points.get(next.saturating_sub(1)).copied().unwrap_or(Point(0, 0.0));
         let share = epochs - before;

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::data::Epochs;
 use crate::train::Interval;
+use crate::train::recurring::Recurring;
 
 /// Next steps of a run after a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -36,8 +37,7 @@ impl Course {
         let is_finished = total.is_some_and(|total| step >= total);
         let due = |table: &str| {
             let every: Interval = config[table]["every"].as_str()?.parse().ok()?;
-            // An interval counts every epoch as the updates that one has now.
-            let due = due(every, step, epochs.map(Epochs::steps_per_epoch))?;
+            let due = due(every, step, epochs)?;
             let is_within = match due {
                 Due::Step(step) => total.is_none_or(|total| step <= total),
                 Due::Minutes(_) => true,
@@ -62,11 +62,11 @@ fn validates(config: &Value) -> bool {
 }
 
 /// Returns the end of the current interval after `step` updates.
-fn due(every: Interval, step: u64, steps_per_epoch: Option<u64>) -> Option<Due> {
-    let next = |interval: u64| (step.checked_div(interval)? + 1).checked_mul(interval).map(Due::Step);
+fn due(every: Interval, step: u64, epochs: Option<&Epochs>) -> Option<Due> {
+    let unknown = Epochs::of_length(1);
     match every {
-        Interval::Steps(steps) => next(steps),
-        Interval::Epochs(epochs) => next(epochs.checked_mul(steps_per_epoch?)?),
+        Interval::Steps(_) => Recurring::of(every, 0, epochs.unwrap_or(&unknown))?.after(step).map(Due::Step),
+        Interval::Epochs(_) => Recurring::of(every, 0, epochs?)?.after(step).map(Due::Step),
         Interval::Minutes(minutes) => Some(Due::Minutes(minutes)),
         // A save at least every ten minutes; the validations of a run are recorded in steps.
         Interval::Auto => Some(Due::Minutes(10.0)),

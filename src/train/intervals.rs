@@ -10,7 +10,8 @@ use super::config::every::Interval;
 use super::config::figure::Metric;
 use super::config::{CheckpointConfig, Config, ValidationConfig};
 use super::metrics::Measured;
-use crate::data::Data;
+use super::recurring::Recurring;
+use crate::data::{Data, Epochs};
 use crate::figures::counted;
 
 /// Length of a run and of an epoch.
@@ -25,7 +26,7 @@ pub(super) struct Lengths {
 /// Updates after which a run validates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Validations {
-    every: u64,
+    regular: Recurring,
     /// The last update, if the model is also evaluated after it.
     end: Option<u64>,
 }
@@ -40,13 +41,14 @@ impl Validations {
 
     /// Determines the validations of `config`, and writes an automatic interval into it. One validation takes as long
     /// as `cost` updates.
-    pub fn settle(config: &mut ValidationConfig, lengths: Lengths, cost: f64) -> Self {
+    pub fn settle(config: &mut ValidationConfig, (total, epochs): (u64, &Epochs), cost: f64) -> Self {
         if config.every == Interval::Auto {
-            config.every = Self::fitting(lengths, cost);
+            config.every = Self::fitting(Lengths { total, epoch: epochs.steps_per_epoch() }, cost);
             config.at_end.get_or_insert(true);
         }
-        let every = config.every.in_steps(lengths.epoch).unwrap_or(lengths.epoch);
-        Self { every, end: config.at_end.unwrap_or(false).then_some(lengths.total) }
+        let regular = Recurring::of(config.every, 0, epochs).or_else(|| Recurring::of(Interval::Epochs(1), 0, epochs));
+        let regular = regular.unwrap_or_else(Recurring::each);
+        Self { regular, end: config.at_end.unwrap_or(false).then_some(total) }
     }
 
     /// Returns an interval for a run: whole epochs, unless the run has only a part of one, or few long ones.
@@ -64,24 +66,23 @@ impl Validations {
 
     /// Whether the model is evaluated after `done` updates.
     pub fn are_due(&self, done: u64) -> bool {
-        done.is_multiple_of(self.every) || self.end == Some(done)
+        self.regular.has(done) || self.end == Some(done)
     }
 
     /// Returns the number of validations after `done` updates, in a run of `total`.
     pub fn after(&self, done: u64, total: u64) -> u64 {
-        let regular = (total / self.every).saturating_sub(done / self.every);
-        let is_extra = self.end.is_some_and(|end| end > done && end <= total && !end.is_multiple_of(self.every));
-        regular + u64::from(is_extra)
+        let is_extra = self.end.is_some_and(|end| end > done && end <= total && !self.regular.has(end));
+        self.regular.between(done, total) + u64::from(is_extra)
     }
 
     /// Whether some are neither at the end of an epoch nor at that of the run.
     pub fn are_within(&self, Lengths { total, epoch }: Lengths) -> bool {
-        !self.every.is_multiple_of(epoch) && self.every < total
+        !self.regular.every().is_multiple_of(epoch) && self.regular.every() < total
     }
 
     /// Returns the number of updates at the next validation after `done`, in a run of `total`.
     pub fn next(&self, done: u64, total: u64) -> Option<u64> {
-        let regular = next_multiple(self.every, done).filter(|&next| next <= total);
+        let regular = self.regular.after(done).filter(|&next| next <= total);
         regular.or(self.end).filter(|&next| next > done && next <= total)
     }
 }
@@ -91,11 +92,6 @@ fn round_down(number: u64) -> u64 {
     let power = 10_u64.pow(number.checked_ilog10().unwrap_or_default());
     let leading = [5, 2, 1].into_iter().find(|leading| leading * power <= number);
     leading.unwrap_or(1) * power
-}
-
-/// Returns the first multiple of `every` above `done`.
-fn next_multiple(every: u64, done: u64) -> Option<u64> {
-    (done / every).checked_add(1)?.checked_mul(every)
 }
 
 /// Times of saves.
@@ -113,10 +109,10 @@ pub(super) struct Saves {
 
 #[derive(Clone, Copy, Debug)]
 enum Rhythm {
-    Steps(u64),
+    Updates(Recurring),
     Clock(Duration),
-    /// At the end of an epoch of this many updates or after a validation, if the cost is low, and by the clock.
-    Fitting(u64),
+    /// At the end of an epoch or after a validation, if the cost is low, and by the clock.
+    Fitting(Recurring),
 }
 
 impl Saves {
@@ -128,12 +124,13 @@ impl Saves {
     const SHARE: u32 = 100;
 
     /// Determines the saves of `config`; `best` is the metric of the rule for the best, if there is one.
-    pub fn new(config: &CheckpointConfig, best: Option<Metric>, kept: Option<u64>, lengths: Lengths) -> Self {
+    pub fn new(config: &CheckpointConfig, best: Option<Metric>, kept: Option<u64>, epochs: &Epochs) -> Self {
+        let each_epoch = || Recurring::of(Interval::Epochs(1), 0, epochs).unwrap_or_else(Recurring::each);
         let rhythm = match config.every {
             Interval::Minutes(minutes) => {
                 Rhythm::Clock(Duration::try_from_secs_f64(minutes * 60.0).unwrap_or(Duration::MAX))
             }
-            every => every.in_steps(lengths.epoch).map_or(Rhythm::Fitting(lengths.epoch), Rhythm::Steps),
+            every => Recurring::of(every, 0, epochs).map_or_else(|| Rhythm::Fitting(each_epoch()), Rhythm::Updates),
         };
         Self { rhythm, kept, best, began: Instant::now(), cost: Duration::ZERO }
     }
@@ -141,11 +138,11 @@ impl Saves {
     /// Whether the state is saved after `done` updates, with the metrics `measured`; the last save began at `last`.
     pub fn are_due(&self, done: u64, measured: &Measured, last: Instant) -> bool {
         let is_regular = match self.rhythm {
-            Rhythm::Steps(steps) => done.is_multiple_of(steps),
+            Rhythm::Updates(updates) => updates.has(done),
             Rhythm::Clock(interval) => last.elapsed() >= interval,
-            Rhythm::Fitting(epoch) => {
+            Rhythm::Fitting(ends) => {
                 let since = last.elapsed();
-                let is_good_moment = done.is_multiple_of(epoch) || measured.validation_loss.is_some();
+                let is_good_moment = ends.has(done) || measured.validation_loss.is_some();
                 since >= Self::LONGEST || (is_good_moment && since >= self.spacing(last))
             }
         };
@@ -158,8 +155,9 @@ impl Saves {
     /// if only the clock determines them. Of several rules the one with the most saves counts, because saves of several
     /// rules are usually the same.
     pub fn after(&self, done: u64, total: u64, validations: u64) -> Option<u64> {
-        let multiples = |every: u64| (total.saturating_sub(1) / every).saturating_sub(done / every);
-        let regular = if let Rhythm::Steps(steps) = self.rhythm { Some(multiples(steps)) } else { None };
+        let last = total.saturating_sub(1);
+        let multiples = |every: u64| (last / every).saturating_sub(done / every);
+        let regular = if let Rhythm::Updates(updates) = self.rhythm { Some(updates.between(done, last)) } else { None };
         let best = self.best.filter(|metric| metric.is_of_validation()).map(|_| validations);
         [regular, self.kept.map(multiples), best].into_iter().flatten().max()
     }
@@ -173,7 +171,7 @@ impl Saves {
     /// `None` if the clock determines none.
     pub fn by_clock(&self, run_seconds: f64, save_seconds: f64, moments: u64) -> Option<u64> {
         match self.rhythm {
-            Rhythm::Steps(_) => None,
+            Rhythm::Updates(_) => None,
             Rhythm::Clock(interval) => Some((run_seconds / interval.as_secs_f64()) as u64),
             Rhythm::Fitting(_) => {
                 let affordable = run_seconds / (save_seconds * f64::from(Self::APART));
@@ -189,9 +187,9 @@ impl Saves {
 }
 
 /// Determines the validations, if there are rows for them; an automatic interval in `config` is replaced by the result.
-pub(super) fn settle(config: &mut Config, data: &Data, lengths: Lengths) -> Option<Validations> {
+pub(super) fn settle(config: &mut Config, data: &Data, total: u64) -> Option<Validations> {
     let cost = validation_cost(data);
-    (cost > 0.0).then(|| Validations::settle(&mut config.validation, lengths, cost))
+    (cost > 0.0).then(|| Validations::settle(&mut config.validation, (total, &data.epochs()), cost))
 }
 
 /// Estimates the time of a validation as a multiple of the time of an update.
@@ -217,8 +215,8 @@ pub(super) fn describe(
     }
     let after_each = saves.best.is_some_and(Metric::is_of_validation);
     let mut text = match (saves.rhythm, checkpoint.every) {
-        (Rhythm::Fitting(epoch), _) => {
-            let minutes = Saves::LONGEST.as_secs() / 60;
+        (Rhythm::Fitting(ends), _) => {
+            let (epoch, minutes) = (ends.every(), Saves::LONGEST.as_secs() / 60);
             let (share, each) = (100 / Saves::APART, counted(epoch, "step"));
             let moments = match (epoch < lengths.total, validations.is_some() && !after_each) {
                 (true, true) => {
@@ -231,8 +229,8 @@ pub(super) fn describe(
             format!("saves every {minutes} minutes{moments}")
         }
         (Rhythm::Clock(_), every) => format!("saves every {every}"),
-        (Rhythm::Steps(steps), every) => {
-            let next = next_multiple(steps, done).filter(|&next| next < lengths.total);
+        (Rhythm::Updates(updates), every) => {
+            let next = updates.after(done).filter(|&next| next < lengths.total);
             let next = next.map_or(String::new(), |next| format!(", next at step {next}"));
             format!("saves {}{next}", interval(every, lengths.epoch))
         }
@@ -304,36 +302,40 @@ mod tests {
             total in 1_u64..10_000_000, epoch in 1_u64..1_000_000, cost in 0.0..1e4,
         ) {
             let mut config = ValidationConfig::default();
-            let lengths = Lengths { total, epoch };
-            let validations = Validations::settle(&mut config, lengths, cost);
+            let epochs = Epochs::of_length(epoch);
+            let validations = Validations::settle(&mut config, (total, &epochs), cost);
             assert!(config.every.in_steps(epoch).is_some() && config.at_end == Some(true));
             assert!(validations.are_due(total));
-            assert!(total / validations.every <= Validations::MOST.max(1));
+            assert!(total / validations.regular.every() <= Validations::MOST.max(1));
             // Once determined, the interval stays the same for any length.
-            let longer = Lengths { total: 2 * total, epoch };
-            assert_eq!(Validations::settle(&mut config, longer, cost).every, validations.every);
+            let longer = Validations::settle(&mut config, (2 * total, &epochs), cost);
+            assert_eq!(longer.regular, validations.regular);
         }
     }
 
     #[test]
     fn the_next_validation_is_the_next_multiple_or_the_end() {
-        let validations = Validations { every: 50, end: Some(120) };
+        let validations = |every, end| {
+            let regular = Recurring::of(Interval::Steps(every), 0, &Epochs::of_length(1)).unwrap();
+            Validations { regular, end }
+        };
+        let (seldom, validations) = (validations(500, None), validations(50, Some(120)));
         let next = [0, 49, 50, 99, 100, 119, 120].map(|done| validations.next(done, 120));
         assert_eq!(next, [Some(50), Some(50), Some(100), Some(100), Some(120), Some(120), None]);
-        assert_eq!(Validations { every: 500, end: None }.next(0, 499), None);
+        assert_eq!(seldom.next(0, 499), None);
     }
 
     #[test]
     fn an_explicit_interval_is_left_as_it_is() {
         let mut config = ValidationConfig { every: Interval::Epochs(1), ..ValidationConfig::default() };
         let before = config.clone();
-        let validations = Validations::settle(&mut config, Lengths { total: 10, epoch: 4 }, 1e9);
-        assert_eq!((config, validations), (before, Validations { every: 4, end: None }));
+        let validations = Validations::settle(&mut config, (10, &Epochs::of_length(4)), 1e9);
+        assert_eq!((config, validations.regular.every(), validations.end), (before, 4, None));
     }
 
     fn saves(every: Interval) -> Saves {
         let config = CheckpointConfig { every, ..CheckpointConfig::default() };
-        Saves::new(&config, None, None, Lengths { total: 100, epoch: 4 })
+        Saves::new(&config, None, None, &Epochs::of_length(4))
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod metrics;
 mod observe;
 mod prune;
 mod record;
+pub(crate) mod recurring;
 pub mod resume;
 mod run;
 pub(crate) mod run_dir;

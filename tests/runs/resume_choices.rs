@@ -82,6 +82,34 @@ fn another_batch_size_continues_with_the_next_row_is_recorded_and_has_one_result
     assert_eq!(state(&checkpoint(&back, 14))["samples"], 144);
 }
 
+/// As above: the second epoch ends after update 10 and the third after 17. Epochs of seven updates from the run's start on
+/// would end after 7 and 14.
+#[test]
+fn after_another_batch_size_times_in_epochs_are_the_ends_of_those_that_were_made() {
+    let lab = interrupted();
+    let settings = [
+        "data.batch_size=7",
+        "validation.every=1 epoch",
+        "train.freeze=[{ parameters = ['*'], from = '2 epochs' }]",
+        "ema={ start = '2 epochs' }",
+    ];
+    let arguments: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+    let told = lab.train(&[&["--resume", "run", "--until", "2 epochs"], &arguments[..]].concat()).well().stderr;
+    assert!(told.contains("stopped after step 10 of 17") && told.contains("next at step 10"), "{told}");
+    lab.train(&["--resume", "run", "--until", "3 epochs"]).well();
+    let run = lab.path("run");
+    assert_eq!(steps(&run), (0..=17).collect::<Vec<_>>());
+    let validated: Vec<usize> = (6..17).filter(|&line| log(&run)[line].get("val_loss").is_some()).collect();
+    assert_eq!(validated, [9, 16]);
+    let weights = |step: u64| fs::read(checkpoint(&run, step).join("model.safetensors")).unwrap();
+    assert!(weights(9) != weights(10) && weights(10) == weights(17), "they are frozen from update 10 on");
+    let has_begun = |step: u64| state(&checkpoint(&run, step)).to_string().contains("\"begun\":true");
+    assert_eq!([9, 10].map(has_begun), [false, true], "the average begins with it");
+    let shown = inspect(&lab, &["run/checkpoints/step-0000000012", "--json"]).well().stdout;
+    let course: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(course["course"]["next_validation"]["step"], 17);
+}
+
 // Where a run continues.
 
 #[test]

@@ -1,24 +1,24 @@
 //! Averages and freezings that never begin, because the run ends before, reported before its first step.
 
+use crate::data::Epochs;
 use crate::notice::Notice;
 use crate::train::config::{Config, Moment};
-use crate::train::intervals::Lengths;
 
-/// Returns warnings about the averages and the freezings that begin after the end of a run of these lengths.
-pub(in crate::train) fn notices(config: &Config, lengths: Lengths) -> Vec<Notice> {
-    let at = |moment: &Moment| moment.in_steps(lengths.total, lengths.epoch);
+/// Returns warnings about the averages and the freezings that begin after the end of a run of `total` updates with these
+/// epochs.
+pub(in crate::train) fn notices(config: &Config, total: u64, epochs: &Epochs) -> Vec<Notice> {
+    let at = |moment: &Moment| moment.in_steps(total, epochs);
     let (ema, swa) = (config.ema.as_ref().map(|ema| ema.start), config.swa.as_ref().map(|swa| swa.start));
     let averages = [("ema.start", ema), ("swa.start", swa)].into_iter();
     // An average of the weights after the last update has begun, if late.
-    let averages = averages
-        .filter_map(|(field, start)| Some((field.to_owned(), start.filter(|start| at(start) > lengths.total)?)));
+    let averages =
+        averages.filter_map(|(field, start)| Some((field.to_owned(), start.filter(|start| at(start) > total)?)));
     let averages = averages.map(|(field, start)| (field, start, "there will be no average"));
     let freezings = config.train.freeze.iter().enumerate().filter_map(|(index, freeze)| {
-        let from = freeze.from.filter(|from| at(from) >= lengths.total)?;
+        let from = freeze.from.filter(|from| at(from) >= total)?;
         Some((format!("train.freeze[{index}].from"), from, "nothing will be frozen by it"))
     });
     let told = averages.chain(freezings).map(|(field, moment, effect)| {
-        let total = lengths.total;
         Notice::Warning(format!(
             "{field} = \"{moment}\" is after the last of the run's {total} steps, so {effect}; give an earlier time, or \
              remove it"
@@ -37,7 +37,7 @@ mod tests {
         );
         let table: toml::Table = text.parse().unwrap();
         let config: Config = serde_json::from_value(serde_json::to_value(table).unwrap()).unwrap();
-        let told = notices(&config, Lengths { total: 40, epoch: 10 });
+        let told = notices(&config, 40, &Epochs::of_length(10));
         told.iter().map(ToString::to_string).collect()
     }
 

@@ -3,18 +3,20 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Component, Statistics, Update, average};
+use crate::data::Epochs;
 use crate::parameters::Parameters;
 use crate::state::{BegunCopies, State, StateError, Stateful};
+use crate::train::config::every::Interval;
 use crate::train::config::{BatchNormStatistics, EmaConfig, SwaConfig};
-use crate::train::intervals::Lengths;
+use crate::train::recurring::Recurring;
 
 /// An average of the weights of a run, and the running statistics that go with it.
 pub(super) struct Averaged {
     formula: Formula,
     /// The number of updates after which it begins.
     start: u64,
-    /// The updates between those after which it moves.
-    every: u64,
+    /// The updates after which it moves.
+    moves: Recurring,
     recomputes: bool,
     evaluates: bool,
     /// The tensors that move: weights, and statistics if these are averaged too.
@@ -60,27 +62,29 @@ impl Averaged {
     /// Creates the exponential average of `[ema]`.
     pub fn ema(
         config: &EmaConfig,
-        lengths: Lengths,
+        (total, epochs): (u64, &Epochs),
         parameters: &Parameters,
         buffers: &Parameters,
     ) -> Result<Self, StateError> {
         let formula = Formula::Exponential { decay: config.decay, warmup: config.warmup };
         let made = Self::new(formula, config.batch_norm, config.evaluate, parameters, buffers)?;
-        let start = config.start.in_steps(lengths.total, lengths.epoch);
-        let every = config.every.in_steps(lengths.epoch).unwrap_or(1);
-        Ok(Self { start, every, memory: Memory { begun: start == 0, ..Memory::default() }, ..made })
+        let start = config.start.in_steps(total, epochs);
+        let moves = Recurring::of(config.every, start, epochs).unwrap_or(made.moves);
+        Ok(Self { start, moves, memory: Memory { begun: start == 0, ..Memory::default() }, ..made })
     }
 
     /// Creates the equal mean of `[swa]`.
     pub fn swa(
         config: &SwaConfig,
-        lengths: Lengths,
+        (total, epochs): (u64, &Epochs),
         parameters: &Parameters,
         buffers: &Parameters,
     ) -> Result<Self, StateError> {
         let made = Self::new(Formula::EqualMean, config.batch_norm, config.evaluate, parameters, buffers)?;
-        let start = config.start.in_steps(lengths.total, lengths.epoch);
-        Ok(Self { start, every: config.every.in_steps(lengths.epoch).unwrap_or(lengths.epoch), ..made })
+        let start = config.start.in_steps(total, epochs);
+        let moves =
+            [config.every, Interval::Epochs(1)].into_iter().find_map(|every| Recurring::of(every, start, epochs));
+        Ok(Self { start, moves: moves.unwrap_or(made.moves), ..made })
     }
 
     fn new(
@@ -95,12 +99,13 @@ impl Averaged {
         let recomputes = statistics == BatchNormStatistics::Recompute && !buffers.is_empty();
         let all = if recomputes { moving.and(&average::begun(buffers)?) } else { moving.clone() };
         let memory = Memory::default();
-        Ok(Self { formula, start: 0, every: 1, recomputes, evaluates, moving, all, memory })
+        let moves = Recurring::each();
+        Ok(Self { formula, start: 0, moves, recomputes, evaluates, moving, all, memory })
     }
 
     /// Whether it moves after `done` updates.
     fn is_due(&self, done: u64) -> bool {
-        done >= self.start && (done - self.start).is_multiple_of(self.every)
+        done >= self.start && self.moves.has(done)
     }
 
     /// Begins with the trained weights, as the first of an equal mean.

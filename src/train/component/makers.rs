@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use super::averaged::Averaged;
 use super::{Component, make};
+use crate::data::Epochs;
 use crate::parameters::Parameters;
 use crate::train::TrainError;
 use crate::train::config::Config;
-use crate::train::intervals::Lengths;
 
 /// The built-in components, each with a table of its name in a configuration.
 pub(in crate::train) const BUILT_IN: [&str; 2] = ["ema", "swa"];
@@ -28,14 +28,14 @@ pub(crate) struct Makers<'a> {
     pub parameters: &'a Parameters,
     /// Everything else that the model remembers.
     pub buffers: &'a Parameters,
-    /// The length of the run, which decides when an average begins.
-    pub(in crate::train) lengths: Lengths,
+    /// The number of updates in the run, and its epochs, which decide when an average begins and moves.
+    pub(in crate::train) length: (u64, Epochs),
 }
 
 impl<'a> Makers<'a> {
     /// Makes those of a checkpoint, which only lend weights: the length of the run is of no use.
     pub fn of(config: &'a Config, parameters: &'a Parameters, buffers: &'a Parameters) -> Self {
-        Self { config, parameters, buffers, lengths: Lengths { total: 1, epoch: 1 } }
+        Self { config, parameters, buffers, length: (1, Epochs::of_length(1)) }
     }
 
     /// Returns the names of the run's components.
@@ -54,9 +54,10 @@ impl<'a> Makers<'a> {
 
     /// Makes the component called `name`.
     pub fn make(&self, name: &str) -> Result<Box<dyn Component>, TrainError> {
+        let length = (self.length.0, &self.length.1);
         let made = match (name, &self.config.ema, &self.config.swa) {
-            ("ema", Some(ema), _) => Averaged::ema(ema, self.lengths, self.parameters, self.buffers),
-            ("swa", _, Some(swa)) => Averaged::swa(swa, self.lengths, self.parameters, self.buffers),
+            ("ema", Some(ema), _) => Averaged::ema(ema, length, self.parameters, self.buffers),
+            ("swa", _, Some(swa)) => Averaged::swa(swa, length, self.parameters, self.buffers),
             _ => {
                 let settings = self.config.components.get(name).unwrap_or(&Value::Null);
                 return make(name, settings, self.parameters);

@@ -1,12 +1,13 @@
 //! Intervals: a number of steps, epochs or minutes, or automatic.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
+
+use super::as_text::written_as_text;
+use crate::data::Epochs;
 
 /// An interval, written `"500 steps"`, `"2 epochs"`, `"10 minutes"` or `"auto"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,6 +26,15 @@ pub enum Interval {
 }
 
 impl Interval {
+    /// Returns the number of updates after which this much of a run is made; `None` if it follows the clock or is
+    /// automatic.
+    pub(crate) fn from_beginning(self, epochs: &Epochs) -> Option<u64> {
+        match self {
+            Self::Epochs(count) => Some(epochs.steps_of(count as f64)),
+            other => other.in_steps(1),
+        }
+    }
+
     /// Returns the interval in updates; `None` if it follows the clock or is automatic.
     pub fn in_steps(self, steps_per_epoch: u64) -> Option<u64> {
         match self {
@@ -104,21 +114,7 @@ impl TryFrom<String> for Interval {
     }
 }
 
-impl From<Interval> for String {
-    fn from(every: Interval) -> Self {
-        every.to_string()
-    }
-}
-
-impl JsonSchema for Interval {
-    fn schema_name() -> Cow<'static, str> {
-        "Every".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": r"^\s*([0-9.]+(e[0-9]+)?\s+(step|epoch|minute)s?|auto)\s*$"})
-    }
-}
+written_as_text!(Interval, "Every", r"^\s*([0-9.]+(e[0-9]+)?\s+(step|epoch|minute)s?|auto)\s*$");
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,12 @@
 //! A point in a run: a number of steps or epochs, or a share of the run.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+
+use super::as_text::written_as_text;
+use crate::data::Epochs;
 
 /// A point in a run, written `"500 steps"`, `"10 epochs"` or `"75%"`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,11 +22,12 @@ pub enum Moment {
 }
 
 impl Moment {
-    /// Returns the number of updates made then, in a run of `total` updates. A share is rounded to the nearest update.
-    pub fn in_steps(self, total: u64, steps_per_epoch: u64) -> u64 {
+    /// Returns the number of updates made then, in a run of `total` updates with these epochs. A share is rounded to the
+    /// nearest update.
+    pub(crate) fn in_steps(self, total: u64, epochs: &Epochs) -> u64 {
         match self {
             Self::Steps(steps) => steps,
-            Self::Epochs(epochs) => epochs.saturating_mul(steps_per_epoch),
+            Self::Epochs(count) => epochs.steps_of(count as f64),
             Self::Percent(percent) => (total as f64 * percent / 100.0).round() as u64,
         }
     }
@@ -73,21 +75,7 @@ impl TryFrom<String> for Moment {
     }
 }
 
-impl From<Moment> for String {
-    fn from(moment: Moment) -> Self {
-        moment.to_string()
-    }
-}
-
-impl JsonSchema for Moment {
-    fn schema_name() -> Cow<'static, str> {
-        "Moment".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": r"^\s*([0-9]+\s+(step|epoch)s?|[0-9.]+\s*%)\s*$"})
-    }
-}
+written_as_text!(Moment, "Moment", r"^\s*([0-9]+\s+(step|epoch)s?|[0-9.]+\s*%)\s*$");
 
 #[cfg(test)]
 mod tests {
@@ -97,7 +85,7 @@ mod tests {
     fn points_in_a_run_are_read_and_written_and_counted_in_updates() {
         for (text, updates) in [("7 steps", 7), ("1 epoch", 10), ("0 steps", 0), ("75%", 30), ("12.5%", 5)] {
             let moment: Moment = text.parse().unwrap();
-            assert_eq!((moment.to_string().as_str(), moment.in_steps(40, 10)), (text, updates));
+            assert_eq!((moment.to_string().as_str(), moment.in_steps(40, &Epochs::of_length(10))), (text, updates));
         }
         for text in ["", "7", "7 minutes", "-1 steps", "101%", "nan%", "%", "1.5 epochs"] {
             assert!(text.parse::<Moment>().unwrap_err().contains("is not a point in a run"), "{text}");

@@ -169,6 +169,7 @@ fn rates(rates: &[f64]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Epochs;
     use crate::optim::StepHyperparams;
     use crate::train::config::every::Interval;
     use crate::train::config::{CheckpointConfig, ValidationConfig};
@@ -182,13 +183,13 @@ mod tests {
     }
 
     fn agenda(total: u64, epoch: u64, validate_every: u64) -> Agenda {
-        let lengths = Lengths { total, epoch };
+        let (lengths, epochs) = (Lengths { total, epoch }, Epochs::of_length(epoch));
         let mut config = ValidationConfig { every: Interval::Steps(validate_every), ..Default::default() };
         Agenda {
             lengths,
-            validations: Some(Validations::settle(&mut config, lengths, 1.0)),
+            validations: Some(Validations::settle(&mut config, (total, &epochs), 1.0)),
             validation_cost: 1.0,
-            saves: Saves::new(&CheckpointConfig::default(), None, None, lengths),
+            saves: Saves::new(&CheckpointConfig::default(), None, None, &epochs),
             save_wait: Default::default(),
         }
     }

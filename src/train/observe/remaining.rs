@@ -129,6 +129,7 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Epochs;
     use crate::train::config::every::Interval;
     use crate::train::config::{CheckpointConfig, ValidationConfig};
     use crate::train::intervals::{Lengths, Saves, Validations};
@@ -145,16 +146,16 @@ mod tests {
 
     impl Simulated {
         fn agenda(&self) -> Agenda {
-            let lengths = Lengths { total: self.total, epoch: 100 };
+            let (lengths, epochs) = (Lengths { total: self.total, epoch: 100 }, Epochs::of_length(100));
             let mut config = ValidationConfig { every: Interval::Steps(self.validate_every), ..Default::default() };
             let every = self.save_every.map_or(Interval::Minutes(10.0), Interval::Steps);
             let checkpoint = CheckpointConfig { every, ..Default::default() };
-            let mut saves = Saves::new(&checkpoint, None, None, lengths);
+            let mut saves = Saves::new(&checkpoint, None, None, &epochs);
             saves.cost = Duration::from_secs_f64(self.last_save);
             Agenda {
                 save_wait: Duration::from_secs_f64(self.save / 2.0),
                 lengths,
-                validations: Some(Validations::settle(&mut config, lengths, 1.0)),
+                validations: Some(Validations::settle(&mut config, (self.total, &epochs), 1.0)),
                 // Off by a fifth.
                 validation_cost: self.validation * 1.2,
                 saves,

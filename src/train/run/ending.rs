@@ -33,7 +33,7 @@ impl Run {
 
     /// Whether the run has come to the step up to which it was to train. All processes know it.
     pub(super) fn is_far_enough(&self) -> bool {
-        let until = self.until.and_then(|until| until.in_steps(self.session.steps_per_epoch()));
+        let until = self.until.and_then(|until| until.from_beginning(&self.session.data().epochs()));
         until.is_some_and(|until| self.session.step() >= until)
     }
 

@@ -6,10 +6,10 @@ use std::ops::Range;
 use globset::Glob;
 
 use super::Session;
+use crate::data::Epochs;
 use crate::parameters::Parameters;
 use crate::train::TrainError;
 use crate::train::config::{Config, FreezeConfig, Moment};
-use crate::train::intervals::Lengths;
 
 /// The parameters that are frozen, each with the updates in which it is.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl Freezing {
     ///
     /// # Errors
     /// A pattern matches no parameter, or a time is empty.
-    pub fn new(config: &Config, parameters: &Parameters, lengths: Lengths) -> Result<Self, TrainError> {
+    pub fn new(config: &Config, parameters: &Parameters, (total, epochs): (u64, &Epochs)) -> Result<Self, TrainError> {
         let wrong = |index: usize, key: &str, value: String, rule: String| TrainError::Field {
             field: format!("train.freeze[{index}].{key}"),
             value,
@@ -35,7 +35,7 @@ impl Freezing {
         }
         let mut all = Vec::new();
         for (index, FreezeConfig { parameters: patterns, from, until }) in config.train.freeze.iter().enumerate() {
-            let at = |moment: &Moment| moment.in_steps(lengths.total, lengths.epoch);
+            let at = |moment: &Moment| moment.in_steps(total, epochs);
             let span = from.as_ref().map_or(0, at)..until.as_ref().map_or(u64::MAX, at);
             if span.is_empty() {
                 let value = until.map(|until| until.to_string()).unwrap_or_default();

@@ -25,7 +25,7 @@ impl Session {
 
     /// Returns the times of saves.
     pub(in crate::train) fn saves(&self) -> Saves {
-        Saves::new(&self.config.checkpoint, self.best_by(), self.keep.every, self.lengths())
+        Saves::new(&self.config.checkpoint, self.best_by(), self.keep.every, &self.data.epochs())
     }
 
     /// Returns the validations and saves of the run. Training waited `save_wait` for the last save, which took `save_time`.

@@ -35,7 +35,7 @@ use super::config::figure::Metric;
 use super::config::{Config, SCHEDULES};
 use super::early_stopping::EarlyStopping;
 use super::given::Given;
-use super::intervals::{Lengths, Validations};
+use super::intervals::Validations;
 use super::metrics::{EpochMean, Measured};
 use super::record::StepRecord;
 use super::schedulers::Schedulers;
@@ -202,12 +202,13 @@ impl Session {
             optimizer.refuse_unmatched(&parameters).map_err(Into::into),
         )?);
         let steps_per_epoch = data.steps_per_epoch();
-        let lengths = Lengths { total: config.total_steps(&data), epoch: steps_per_epoch };
-        let validations = super::intervals::settle(&mut config, &data, lengths);
-        let length = RunLength { total_steps: Some(lengths.total), steps_per_epoch };
-        let freezing = Freezing::new(&config, &parameters, lengths)?;
+        let (total, epochs) = (config.total_steps(&data), data.epochs());
+        let validations = super::intervals::settle(&mut config, &data, total);
+        let length = RunLength { total_steps: Some(total), steps_per_epoch };
+        let freezing = Freezing::new(&config, &parameters, (total, &epochs))?;
         let schedulers = Schedulers::new(&config, &optimizer, length, batches::taken(&data))?;
-        let components = Makers { config: &config, parameters: &parameters, buffers: &buffers, lengths }.all()?;
+        let components =
+            Makers { config: &config, parameters: &parameters, buffers: &buffers, length: (total, epochs) }.all()?;
         let metric = schedulers.metric(&config, &data, loss.as_ref())?;
         let opposite = schedulers.refuse_opposite(metric, loss.has_accuracy());
         let deciding = [&SCHEDULES[..], &["train.metric"][..]].concat();

@@ -12,7 +12,7 @@ impl Session {
         let mut notices = self.data.notices();
         notices.extend(kernels::notice());
         notices.extend(self.resumed.clone());
-        notices.extend(idle::notices(&self.config, self.lengths()));
+        notices.extend(idle::notices(&self.config, self.total_steps(), &self.data.epochs()));
         notices.extend(self.untrained());
         // The rate of a rule that trains nothing is 0 on purpose.
         if self.optimizer.trains() {

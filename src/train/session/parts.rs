@@ -8,7 +8,6 @@ use crate::model::Precision;
 use crate::state::{State, StateError, Stateful};
 use crate::train::TrainError;
 use crate::train::component::{BUILT_IN, Makers, setting};
-use crate::train::intervals::Lengths;
 use crate::train::schedulers::Schedulers;
 
 /// The prefix of the part of a component.
@@ -127,7 +126,7 @@ impl Session {
             config: &self.config,
             parameters: &self.parameters,
             buffers: &self.buffers,
-            lengths: Lengths { total: self.total_steps(), epoch: self.steps_per_epoch() },
+            length: (self.total_steps(), self.data.epochs()),
         };
         for (name, part) in self.components.iter_mut().filter(|(name, _)| is_new(&setting(name))) {
             // Created from the current weights, not from the initial ones.
