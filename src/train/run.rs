@@ -271,8 +271,8 @@ impl Run {
         }
         record.next = self.session.rates();
         self.record(&record, gradients, sink);
-        if asked.save && self.keeper.is_some() {
-            self.control.save();
+        if let Some(asked) = asked.save.filter(|_| self.keeper.is_some()) {
+            self.control.save_for(asked);
         }
         self.save_when_due(sink)?;
         match self.end_after_step(asked).filter(|_| !is_last) {

@@ -26,6 +26,8 @@ struct Shared {
     needs_others: AtomicBool,
     /// Time of the last request.
     asked: Mutex<Option<Instant>>,
+    /// When the last save that was requested began.
+    granted: Mutex<Option<Instant>>,
     stake: Mutex<Option<Stake>>,
 }
 
@@ -39,10 +41,15 @@ impl Default for Shared {
             save: AtomicBool::default(),
             needs_others: AtomicBool::default(),
             asked: Mutex::default(),
+            granted: Mutex::default(),
             stake: Mutex::default(),
         }
     }
 }
+
+/// Signals within this time of the first are the same request: `timeout` sends one to its child and another to the
+/// group, a user presses Ctrl-C twice, and a launcher passes one on to process after process.
+pub(super) const SAME: Duration = Duration::from_secs(1);
 
 /// In place of the number of a signal: the time of the process is up.
 pub(in crate::train) const TIME_IS_UP: usize = usize::MAX;
@@ -72,8 +79,8 @@ pub enum Answer<'a> {
 pub(in crate::train) struct Requests {
     /// The signal that asked one of them to stop.
     pub stop: Option<usize>,
-    /// Whether one of them was asked to save.
-    pub save: bool,
+    /// When the last of them that was asked to save was asked.
+    pub save: Option<Instant>,
 }
 
 impl Control {
@@ -110,8 +117,21 @@ impl Control {
         self.shared.save.store(true, Ordering::Release);
     }
 
+    /// Asks the run to save because one of its processes was `asked` to, unless a save that was requested has just begun: all
+    /// processes hear a signal to the launcher, but perhaps not before the same step.
+    pub(in crate::train) fn save_for(&self, asked: Instant) {
+        let is_same = self.granted().is_some_and(|granted| asked < granted + SAME);
+        if !is_same {
+            self.save();
+        }
+    }
+
     fn asked(&self) -> MutexGuard<'_, Option<Instant>> {
         self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn granted(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.shared.granted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a request has waited for its maximal time: until then a validation may finish.
@@ -166,11 +186,36 @@ impl Control {
 
     /// Returns the requests to this process; one to save counts once.
     pub(in crate::train) fn take_requests(&self) -> Requests {
-        Requests { stop: self.stop_requested(), save: self.take_save_request() }
+        let is_asked = self.shared.save.swap(false, Ordering::Relaxed);
+        Requests { stop: self.stop_requested(), save: self.asked().filter(|_| is_asked) }
     }
 
-    /// Whether a save was requested since the last call.
+    /// Whether a save was requested since the last call, and so begins now.
     pub(crate) fn take_save_request(&self) -> bool {
-        self.shared.save.swap(false, Ordering::Relaxed)
+        let is_asked = self.shared.save.swap(false, Ordering::Relaxed);
+        if is_asked {
+            *self.granted() = Some(Instant::now());
+        }
+        is_asked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_that_a_launcher_passes_on_to_all_processes_saves_once() {
+        let (first, second) = (Control::new(), Control::new());
+        first.save();
+        first.save_for(first.take_requests().save.unwrap());
+        second.save();
+        assert!(first.take_save_request());
+        // The other process has heard it only in this step.
+        first.save_for(second.take_requests().save.unwrap());
+        assert!(!first.take_save_request());
+        assert_eq!(second.take_requests(), Requests::default(), "it counts once");
+        first.save_for(Instant::now() + SAME);
+        assert!(first.take_save_request(), "a later one is another request");
     }
 }

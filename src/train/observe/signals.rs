@@ -7,15 +7,11 @@ use std::time::{Duration, Instant};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
-use super::control::{Answer, Control};
+use super::control::{Answer, Control, SAME};
 use crate::threads;
 
 /// Shows an answer to the user.
 type Say = Arc<dyn Fn(Answer<'_>) + Send + Sync>;
-
-/// Signals within this time of the first are the same request: `timeout` sends one to its child and another to the
-/// group, and a user presses Ctrl-C twice.
-const SAME: Duration = Duration::from_secs(1);
 
 /// The exit code after a second signal has ended the process without a save.
 const NOT_SAVED: i32 = 1;

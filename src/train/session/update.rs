@@ -1,5 +1,7 @@
 //! A training step of a session: batch, gradients, update, and the end of an epoch or a validation.
 
+use std::time::{Duration, Instant};
+
 use candle_core::Tensor;
 
 use super::Session;
@@ -29,6 +31,17 @@ struct OfAll {
     asked: Requests,
     /// The batches that batch norms have seen, if there are several processes; in one, they are applied already.
     seen: Vec<Seen>,
+}
+
+/// Returns a number above 0 for a moment that another process has asked at.
+fn milliseconds_since(asked: Instant) -> u64 {
+    u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+/// Returns the moment for such a number, by the clock of this process.
+fn moment_before(milliseconds: u64) -> Option<Instant> {
+    let before = Duration::from_millis(milliseconds.checked_sub(1)?);
+    Some(Instant::now().checked_sub(before).unwrap_or_else(Instant::now))
 }
 
 impl Session {
@@ -130,7 +143,7 @@ impl Session {
             return Ok(OfAll { losses, ..OfAll::default() });
         }
         let own = control.take_requests();
-        let mut words = vec![own.stop.unwrap_or(0) as u64, u64::from(own.save), losses.len() as u64];
+        let mut words = vec![own.stop.unwrap_or(0) as u64, own.save.map_or(0, milliseconds_since), losses.len() as u64];
         words.extend(losses.iter().map(|loss| loss.to_bits()));
         self.write_seen(seen, &mut words)?;
         let mut all = OfAll::default();
@@ -141,7 +154,7 @@ impl Session {
             all.losses.extend(losses.iter().map(|&loss| f64::from_bits(loss)));
             all.seen.extend(self.read_seen(seen)?);
             all.asked.stop = all.asked.stop.or(Some(stop as usize).filter(|&signal| signal != 0));
-            all.asked.save |= save != 0;
+            all.asked.save = all.asked.save.max(moment_before(save));
         }
         Ok(all)
     }
