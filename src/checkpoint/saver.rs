@@ -6,6 +6,7 @@
 //! A tensor on a GPU is copied there between two steps, and the thread brings this copy to host memory.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use super::error::CheckpointError;
 use super::folder::Folder;
 use super::fs::{Disk, LocalDisk};
 use super::keep::{self, Retention};
-use super::save::{Saved, save_with};
+use super::save::{Saved, again, save_with};
 use super::shared::Staging;
 use super::snapshot::Snapshot;
 use super::written_by::WrittenBy;
@@ -46,6 +47,9 @@ pub struct Saver {
     /// The snapshot of the last save, whose memory is reused.
     earlier: Option<Snapshot>,
     in_flight: Option<Task<Ended>>,
+    /// The hidden directories of shared saves that may be left: one in which a process that is late makes a file cannot be
+    /// removed at that moment.
+    staged: Vec<PathBuf>,
     /// Duration of the last save in the background.
     took: Duration,
 }
@@ -57,7 +61,16 @@ impl Saver {
     /// Creates a saver for `folder` on the local disk that keeps all checkpoints.
     pub fn new(folder: Folder, written_by: WrittenBy) -> Self {
         let (disk, keep) = (Arc::new(LocalDisk), Retention::default());
-        Self { folder, disk, written_by, keep, earlier: None, in_flight: None, took: Duration::ZERO }
+        Self {
+            folder,
+            disk,
+            written_by,
+            keep,
+            earlier: None,
+            in_flight: None,
+            staged: Vec::new(),
+            took: Duration::ZERO,
+        }
     }
 
     /// Saves through `disk` instead, if the folder is on one.
@@ -103,13 +116,23 @@ impl Saver {
     /// # Errors
     /// The directory cannot be made.
     pub(crate) fn stage(
-        &self,
+        &mut self,
         step: u64,
         parts: Vec<String>,
         world: usize,
         hurries: Arc<AtomicBool>,
     ) -> Result<Staging, CheckpointError> {
-        Staging::create(Arc::clone(&self.disk), self.folder.path(), step, parts, world, hurries)
+        self.remove_staged();
+        let staging = Staging::create(Arc::clone(&self.disk), self.folder.path(), step, parts, world, hurries)?;
+        self.staged.push(self.folder.path().join(staging.name()));
+        Ok(staging)
+    }
+
+    /// Removes what is left of earlier shared saves. Call it only while no save is in flight.
+    pub(crate) fn remove_staged(&mut self) {
+        let disk = &self.disk;
+        // The next save tries again what fails, and at last a resume.
+        self.staged.retain(|path| path.exists() && again(|| disk.remove_dir_all(path)).is_err());
     }
 
     /// [`Saver::begin`], perhaps together with other processes.

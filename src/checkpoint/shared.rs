@@ -141,7 +141,7 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         if !self.is_taken {
-            // A later save does not use it, and a resume removes it.
+            // A process that is late may make a file in it meanwhile: then the next save removes it.
             let _ = self.disk.remove_dir_all(&self.path);
         }
         // Now, because a process that is late looks for the directory after its report.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::checkpoint::fs::{DiskFile, LocalDisk};
 use crate::checkpoint::save::{save, save_with};
-use crate::checkpoint::{Layout, Owned, WrittenBy};
+use crate::checkpoint::{Folder, Layout, Owned, Saver, WrittenBy};
 use crate::state::{Dtype, HostTensor, State};
 
 /// Tensors whose files have several pieces, one and a bit, and one.
@@ -190,6 +190,25 @@ fn a_save_that_does_not_begin_leaves_nothing() {
     assert!(fs::read_dir(temporary.path()).unwrap().count() == 2, "a directory and a report");
     drop(staging);
     assert!(fs::read_dir(temporary.path()).unwrap().next().is_none());
+}
+
+/// The directory could not be removed, because a process that was late made a file in it meanwhile.
+#[test]
+fn what_is_left_of_a_save_is_removed_by_the_next_one_and_at_the_end() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut saver = Saver::new(Folder::new(temporary.path()), written_by());
+    let mut stage = |step| {
+        let staging = saver.stage(step, shared(), 2, Arc::default()).unwrap();
+        let path = temporary.path().join(staging.name());
+        drop(staging);
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("model.safetensors"), "late").unwrap();
+        path
+    };
+    let (first, second) = (stage(7), stage(8));
+    assert!(!first.exists() && second.exists());
+    saver.remove_staged();
+    assert!(!second.exists());
 }
 
 /// The name comes from another process.

@@ -294,6 +294,7 @@ impl Keeper {
             self.save(session)?;
             self.tell_saved(sink);
         }
+        self.saver.remove_staged();
         self.log.conclude()
     }
 
