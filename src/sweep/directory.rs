@@ -1,26 +1,24 @@
-//! The directory of a sweep: its file, a configuration and a run directory for each trial, and the ledger.
+//! The directory of a sweep, or its URL: its file, a configuration and a run for each trial, and the ledger.
 //!
 //! All configurations are written, each complete, before the first trial starts, and `sweep.toml` last: from then on the
 //! sweep depends on no file outside the directory but the data, and an edited configuration does not change trials.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use super::error::SweepError;
+use super::place::{self, Place};
 use super::plan::{Plan, read_if_there};
 use super::points;
-use crate::atomic_file::AtomicFile;
 use crate::train::{Config, Setting, TrainError, from_file};
 use crate::{figures, shell, store};
 
-/// The directory of a sweep, which no other process sweeps meanwhile.
+/// The directory or URL of a sweep, which no other process sweeps meanwhile.
 #[derive(Debug)]
 pub struct Directory {
-    path: PathBuf,
-    _lock: File,
+    place: Place,
 }
 
 impl Directory {
@@ -33,98 +31,124 @@ impl Directory {
         let (plan, text) = Plan::read(file)?;
         let configs = configs(file, &plan)?;
         refuse_others(out, &plan)?;
-        let folder = out.join("configs");
-        for folder in [&folder, &out.join("trials")] {
-            fs::create_dir_all(folder).map_err(SweepError::write(folder, "be made"))?;
+        if !store::is_url(out) {
+            for folder in [out.join("configs"), out.join("trials")] {
+                fs::create_dir_all(&folder).map_err(SweepError::write(&folder, "be made"))?;
+            }
         }
-        let directory = Self::locked(out)?;
+        let directory = Self { place: Place::hold(out)? };
         for (number, config) in configs.iter().enumerate() {
             directory.write_config(number, &plan, config)?;
         }
-        let path = out.join("sweep.toml");
-        if fs::read_to_string(&path).is_ok_and(|old| old == text) {
-            return Ok((directory, plan));
+        if place::read(&out.join("sweep.toml"))?.is_none_or(|old| old != text) {
+            directory.put("sweep.toml", &text)?;
         }
-        put(&path, &text)?;
         Ok((directory, plan))
     }
 
-    /// Continues the sweep in the directory at `path`.
+    /// Continues the sweep in the directory, or at the URL, at `path`.
     ///
     /// # Errors
-    /// There is no sweep, another process sweeps there, or it cannot be read.
+    /// There is no sweep, another process sweeps there, it cannot be read, or its data is not here.
     pub fn resume(path: &Path) -> Result<(Self, Plan), SweepError> {
-        refuse_url(path)?;
         let plan = require_sweep(path)?;
-        Ok((Self::locked(path)?, plan))
+        let directory = Self { place: Place::hold(path)? };
+        directory.require_data()?;
+        Ok((directory, plan))
     }
 
-    fn locked(path: &Path) -> Result<Self, SweepError> {
-        let file = path.join("lock");
-        let failed = SweepError::write(&file, "be locked");
-        let lock = File::options().create(true).truncate(false).write(true).open(&file);
-        match lock.and_then(|lock| lock.try_lock().map(|()| lock).map_err(of_lock)) {
-            Ok(lock) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                let reason = "is swept by another process; wait for its end, or stop it".to_owned();
-                Err(SweepError::Directory { path: path.to_owned(), reason })
-            }
-            Err(error) => Err(failed(error)),
+    /// Refuses to continue where the data of a sweep at a URL is missing: its configurations name local files from the
+    /// working directory, and all trials would fail for good.
+    fn require_data(&self) -> Result<(), SweepError> {
+        if !store::is_url(self.path()) {
+            return Ok(());
         }
+        let path = from_file(&self.config(0), &[])?.data.path;
+        let is_pattern = path.to_string_lossy().contains(['*', '?', '[', '{']);
+        if path.as_os_str().is_empty() || store::is_url(&path) || is_pattern || path.exists() {
+            return Ok(());
+        }
+        let reason = "is not here: the configurations of a sweep at a URL name local files from the working directory; \
+                      continue it in a directory where they are";
+        Err(SweepError::Directory { path, reason: reason.to_owned() })
     }
 
-    /// Returns the directory.
+    /// Returns the directory or URL.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.place.path()
     }
 
     /// Returns the configuration of a trial.
     pub fn config(&self, trial: usize) -> PathBuf {
-        self.path.join(format!("configs/{trial:04}.toml"))
+        self.path().join(config_name(trial))
     }
 
     /// Returns the run directory of a trial.
     pub fn run(&self, trial: usize) -> PathBuf {
-        run_of(&self.path, trial)
+        run_of(self.path(), trial)
     }
 
-    /// Returns the file of what the processes of a trial say.
+    /// Returns the local file of what the processes of a trial say, to which they append.
     pub fn output(&self, trial: usize) -> PathBuf {
-        self.path.join(format!("trials/{trial:04}.txt"))
+        self.place.local(&output_name(trial))
     }
 
-    /// Returns the file of the trials' ends.
-    pub(super) fn ledger(&self) -> PathBuf {
-        ledger_of(&self.path)
+    /// Fetches what earlier processes of a trial at a URL have said. Nothing depends on it, so a failure is only told.
+    pub fn fetch_output(&self, trial: usize) {
+        self.tell(self.place.fetch(&output_name(trial)), "fetched", trial);
+    }
+
+    /// Uploads what the processes of a trial at a URL have said. Nothing depends on it, so a failure is only told.
+    pub fn keep_output(&self, trial: usize) {
+        self.tell(self.place.keep(&output_name(trial)), "uploaded", trial);
+    }
+
+    fn tell(&self, result: std::io::Result<()>, operation: &str, trial: usize) {
+        if let Err(error) = result {
+            let file = self.path().join(output_name(trial));
+            tracing::warn!("{}: cannot be {operation}: {error}", file.display());
+        }
+    }
+
+    /// Writes a file of the sweep, which is there whole or not at all.
+    pub(super) fn put(&self, name: &str, text: &str) -> Result<(), SweepError> {
+        self.place.put(name, text)
     }
 
     /// Writes the configuration of a trial, or sees that it is the one that is there.
     fn write_config(&self, number: usize, plan: &Plan, config: &Config) -> Result<(), SweepError> {
         let file = self.config(number);
-        let body = complete(config, &self.path.join("configs"))?;
+        let body = complete(config, &self.path().join("configs"))?;
         let text = format!("# Trial {number} of a sweep: {}\n{body}", told(plan, &parameters(plan, number)));
-        match fs::read_to_string(&file) {
-            Ok(old) if old == text => Ok(()),
-            Ok(_) => {
+        match place::read(&file)? {
+            Some(old) if old == text => Ok(()),
+            Some(_) => {
                 let reason = format!(
                     "is not what {} gives now, so that has changed since the sweep began: continue with the \
                      configurations of then, `train sweep --resume {}`, or choose another directory with --out",
                     shell::path(&plan.config),
-                    shell::path(&self.path)
+                    shell::path(self.path())
                 );
                 Err(SweepError::Directory { path: file, reason })
             }
-            Err(_) => put(&file, &text),
+            None => self.put(&config_name(number), &text),
         }
     }
 
     /// Writes `best.toml`, the configuration of a trial, with the line `why` above it.
     pub(super) fn write_best(&self, trial: usize, why: &str) -> Result<PathBuf, SweepError> {
         let config = from_file(&self.config(trial), &[])?;
-        let file = self.path.join("best.toml");
-        put(&file, &format!("# {why}\n{}", complete(&config, &self.path)?))?;
-        Ok(file)
+        self.put("best.toml", &format!("# {why}\n{}", complete(&config, self.path())?))?;
+        Ok(self.path().join("best.toml"))
     }
+}
+
+fn config_name(trial: usize) -> String {
+    format!("configs/{trial:04}.toml")
+}
+
+fn output_name(trial: usize) -> String {
+    format!("trials/{trial:04}.txt")
 }
 
 /// Returns the run directory of a trial in the sweep at `path`.
@@ -132,8 +156,10 @@ pub(super) fn run_of(path: &Path, trial: usize) -> PathBuf {
     path.join(format!("trials/{trial:04}"))
 }
 
-pub(super) fn ledger_of(path: &Path) -> PathBuf {
-    path.join("trials.jsonl")
+/// Whether a sweep is in the directory, or at the URL, at `path`. A store that does not answer has none.
+pub fn is_at(path: &Path) -> bool {
+    let has = |name: &str| store::is_file(&path.join(name)).unwrap_or(false);
+    has("sweep.toml") && has(&config_name(0))
 }
 
 /// Reads the plan of the sweep at `path`.
@@ -147,7 +173,6 @@ pub(super) fn require_sweep(path: &Path) -> Result<Plan, SweepError> {
 /// Refuses a directory that holds something other than this sweep.
 fn refuse_others(out: &Path, plan: &Plan) -> Result<(), SweepError> {
     let refuse = |reason: String| Err(SweepError::Directory { path: out.to_owned(), reason });
-    refuse_url(out)?;
     match read_if_there(&out.join("sweep.toml"))? {
         Some(old) if !old.continues_as(plan) => refuse(format!(
             "holds another sweep, with other parameters, metric, search or early ending: choose another directory with \
@@ -155,25 +180,9 @@ fn refuse_others(out: &Path, plan: &Plan) -> Result<(), SweepError> {
             shell::path(out)
         )),
         Some(_) => Ok(()),
-        None => {
-            let is_begun = out.join("configs").is_dir();
-            let is_empty = fs::read_dir(out).map_or(true, |mut entries| entries.next().is_none());
-            if is_begun || is_empty {
-                return Ok(());
-            }
-            refuse("holds other files; choose another directory with --out".to_owned())
-        }
+        None if place::is_free(out)? => Ok(()),
+        None => refuse("holds other files; choose another directory with --out".to_owned()),
     }
-}
-
-/// Refuses object storage, which has no locks, and no files that are appended to.
-fn refuse_url(path: &Path) -> Result<(), SweepError> {
-    if !store::is_url(path) {
-        return Ok(());
-    }
-    let reason = "is a URL, and a sweep is kept in a local directory: choose one with --out, and train the best \
-                  configuration at the URL afterwards, `train DIR/best.toml --out URL`";
-    Err(SweepError::Directory { path: path.to_owned(), reason: reason.to_owned() })
 }
 
 /// Returns the configuration of every trial.
@@ -257,21 +266,4 @@ fn complete(config: &Config, folder: &Path) -> Result<String, SweepError> {
         origin: folder.display().to_string(),
         reason: format!("a configuration cannot be written as TOML: {error}"),
     })
-}
-
-/// Writes a file that is there whole or not at all.
-pub(super) fn put(path: &Path, text: &str) -> Result<(), SweepError> {
-    let write = || {
-        let mut file = AtomicFile::create(path)?;
-        file.write_all(text.as_bytes())?;
-        file.finish()
-    };
-    write().map_err(SweepError::write(path, "be written"))
-}
-
-fn of_lock(error: TryLockError) -> std::io::Error {
-    match error {
-        TryLockError::WouldBlock => ErrorKind::WouldBlock.into(),
-        TryLockError::Error(error) => error,
-    }
 }

@@ -1,13 +1,13 @@
 //! Errors of a sweep, each with its remedy.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use crate::report::LogError;
 use crate::train::TrainError;
-use crate::{remedy, shell};
+use crate::{remedy, shell, store};
 
 /// Errors of a sweep.
 #[derive(Debug, Error)]
@@ -15,8 +15,8 @@ use crate::{remedy, shell};
 pub enum SweepError {
     /// The file of a sweep cannot be read.
     #[error(
-        "cannot read the sweep {}: {source}; {}", path.display(),
-        remedy::of(source).unwrap_or("give the path of a TOML file with `config`, `[search]` and `[parameters]`")
+        "cannot read the sweep {}: {source}{}", path.display(),
+        read_remedy(path, source)
     )]
     Read {
         /// The file.
@@ -47,7 +47,7 @@ pub enum SweepError {
     /// The configuration without the parameters is wrong.
     #[error(transparent)]
     Config(#[from] TrainError),
-    /// The directory holds something else.
+    /// The directory or URL holds something else.
     #[error("{} {reason}", path.display())]
     Directory {
         /// The directory, or a file in it.
@@ -56,7 +56,7 @@ pub enum SweepError {
         reason: String,
     },
     /// A file or folder of the sweep cannot be written.
-    #[error("{}: cannot {operation}: {source}{}", path.display(), remedy::after(source))]
+    #[error("{}: cannot {operation}: {source}{}", path.display(), after(path, source))]
     Write {
         /// The file or folder.
         path: PathBuf,
@@ -88,8 +88,21 @@ pub enum SweepError {
 
 impl SweepError {
     /// For `map_err`: a failed write to `path`.
-    pub(super) fn write(path: &std::path::Path, operation: &'static str) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn write(path: &Path, operation: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Write { path, operation, source }
     }
+}
+
+fn read_remedy(path: &Path, source: &io::Error) -> String {
+    if store::is_url(path) {
+        return store::remedy(source).to_owned();
+    }
+    let usual = "give the path of a TOML file with `config`, `[search]` and `[parameters]`";
+    format!("; {}", remedy::of(source).unwrap_or(usual))
+}
+
+/// Returns the remedy for an error at a path or URL, as it follows in a message.
+fn after(path: &Path, source: &io::Error) -> String {
+    if store::is_url(path) { store::remedy(source).to_owned() } else { remedy::after(source) }
 }

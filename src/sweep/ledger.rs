@@ -4,16 +4,17 @@
 //! that was killed and continued ends with the bytes of one that was not.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::error::SweepError;
-use crate::atomic_file::AtomicFile;
+use super::place;
 use crate::plain;
+
+/// The name of the file.
+pub(super) const NAME: &str = "trials.jsonl";
 
 /// How a trial has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,13 +67,10 @@ impl End {
     }
 }
 
-/// Reads the file; it is empty if there is none.
-pub(super) fn read(file: &Path) -> Result<BTreeMap<usize, Ended>, SweepError> {
-    let text = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(source) => return Err(SweepError::Write { path: file.to_owned(), operation: "be read", source }),
-    };
+/// Reads the file of the sweep at `sweep`; it is empty if there is none.
+pub(super) fn read(sweep: &Path) -> Result<BTreeMap<usize, Ended>, SweepError> {
+    let file = sweep.join(NAME);
+    let text = place::read(&file)?.unwrap_or_default();
     let line = |(index, line): (usize, &str)| {
         let ended: Ended = serde_json::from_str(line).map_err(|error| SweepError::File {
             origin: format!("{}, line {}", file.display(), index + 1),
@@ -86,26 +84,23 @@ pub(super) fn read(file: &Path) -> Result<BTreeMap<usize, Ended>, SweepError> {
     text.lines().enumerate().map(line).collect()
 }
 
-/// Replaces the file.
-pub(super) fn write<'a>(file: &Path, ended: impl Iterator<Item = &'a Ended>) -> Result<(), SweepError> {
-    let failed = |source| SweepError::Write { path: file.to_owned(), operation: "be written", source };
-    let mut out = AtomicFile::create(file).map_err(failed)?;
-    for ended in ended {
-        let line = serde_json::to_string(ended).map_err(|error| failed(error.into()))?;
-        writeln!(out, "{line}").map_err(failed)?;
-    }
-    out.finish().map_err(failed)
+/// Returns the text of the file.
+pub(super) fn text<'a>(ended: impl Iterator<Item = &'a Ended>) -> String {
+    // All fields can be written as JSON.
+    ended.map(|ended| serde_json::to_string(ended).unwrap_or_default() + "\n").collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
     fn ends_are_read_as_they_were_written_and_a_broken_line_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("trials.jsonl");
-        assert!(read(&file).unwrap().is_empty());
+        let file = folder.path().join(NAME);
+        assert!(read(folder.path()).unwrap().is_empty());
         let finished = Ended {
             trial: 3,
             parameters: Map::from_iter([("optimizer.lr".to_owned(), 0.1.into())]),
@@ -118,10 +113,10 @@ mod tests {
         };
         let failed =
             Ended { trial: 4, end: End::Failed, value: None, error: Some("why".to_owned()), ..finished.clone() };
-        write(&file, [&finished, &failed].into_iter()).unwrap();
-        assert_eq!(read(&file).unwrap().into_values().collect::<Vec<_>>(), [finished, failed]);
+        fs::write(&file, text([&finished, &failed].into_iter())).unwrap();
+        assert_eq!(read(folder.path()).unwrap().into_values().collect::<Vec<_>>(), [finished, failed]);
         fs::write(&file, "{\"trial\":1\n").unwrap();
-        let error = read(&file).unwrap_err().to_string();
+        let error = read(folder.path()).unwrap_err().to_string();
         assert!(error.contains("trials.jsonl, line 1: ") && error.contains("remove the line"), "{error}");
     }
 }

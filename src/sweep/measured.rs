@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::error::SweepError;
 use crate::checkpoint::Folder;
 use crate::report::{LogError, open_log};
-use crate::train::{Metric, Traces};
+use crate::train::{Metric, TrainError};
 
 /// The run of a trial, as far as it is saved and logged.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,19 +34,23 @@ struct Line {
 }
 
 impl Measured {
-    /// Reads the run in the directory `run`; `None` if there is no run yet.
+    /// Reads the run in the directory, or at the URL, `run`; `None` if there is no run yet.
     pub fn of(run: &Path, metric: Metric) -> Result<Option<Self>, SweepError> {
-        let Ok(newest) = Folder::new(run.join("checkpoints")).newest_outline() else { return Ok(None) };
+        let folder = Folder::new(run.join("checkpoints"));
+        // A store that does not answer is no missing run.
+        let is_begun = !folder.list().map_err(TrainError::from)?.is_empty();
+        let Some(newest) = is_begun.then(|| folder.newest_outline().ok()).flatten() else { return Ok(None) };
         let field = |name: &str| newest.checkpoint.field(name).and_then(Value::as_u64).unwrap_or_default();
         let (total, steps_per_epoch) = (field("total_steps"), field("steps_per_epoch").max(1));
-        // A validation after the last saved update may be pending: its line is then not in the log yet.
-        let steps = newest.checkpoint.step().min(Traces::of(run).logged);
-        let values = match open_log(run) {
-            Ok(log) => read(BufReader::new(log), metric, steps_per_epoch, steps)
+        let (logged, mut values) = match open_log(run) {
+            Ok(log) => read(BufReader::new(log), metric, steps_per_epoch)
                 .map_err(|source| LogError::Unread { path: run.to_owned(), source })?,
-            Err(LogError::NoLog { .. }) => Vec::new(),
+            Err(LogError::NoLog { .. }) => (0, Vec::new()),
             Err(error) => return Err(error.into()),
         };
+        // A validation after the last saved update may be pending: its line is then not in the log yet.
+        let steps = newest.checkpoint.step().min(logged);
+        values.retain(|(done, _)| *done <= steps);
         Ok(Some(Self { steps, total, steps_per_epoch, values }))
     }
 
@@ -70,30 +74,24 @@ fn key(metric: Metric) -> Option<String> {
     }
 }
 
-/// Reads the values in the first `steps` lines. A line that is no line of a log is skipped.
-fn read(
-    mut log: impl BufRead,
-    metric: Metric,
-    steps_per_epoch: u64,
-    steps: u64,
-) -> Result<Vec<(u64, f64)>, std::io::Error> {
+/// Reads the number of updates in a log, and the values, each after the number of updates. A line that is no line of a log is
+/// skipped.
+fn read(mut log: impl BufRead, metric: Metric, steps_per_epoch: u64) -> Result<(u64, Vec<(u64, f64)>), std::io::Error> {
     let key = key(metric);
     let quoted = key.as_ref().map(|key| format!("\"{key}\":"));
-    let (mut values, mut text, mut epoch) = (Vec::new(), Vec::new(), (0.0, 0_u64));
+    let (mut logged, mut values, mut text, mut epoch) = (0, Vec::new(), Vec::new(), (0.0, 0_u64));
     loop {
         text.clear();
         if log.read_until(b'\n', &mut text)? == 0 {
-            return Ok(values);
+            return Ok((logged, values));
         }
+        logged = updates(&text).unwrap_or(logged);
         // Most lines have no validation.
         if quoted.as_ref().is_some_and(|quoted| memchr::memmem::find(&text, quoted.as_bytes()).is_none()) {
             continue;
         }
         let Ok(line) = serde_json::from_slice::<Line>(&text) else { continue };
-        let done = line.step + 1;
-        if done > steps {
-            continue;
-        }
+        let done = line.step.saturating_add(1);
         let value = match &key {
             Some(key) => line.more.get(key).and_then(Value::as_f64),
             None => {
@@ -106,6 +104,13 @@ fn read(
     }
 }
 
+/// Returns the number of updates up to a line of a log, which begins with the step; `None` if the line is torn.
+fn updates(line: &[u8]) -> Option<u64> {
+    let rest = line.strip_suffix(b"\n")?.strip_prefix(b"{\"step\":")?;
+    let digits = rest.split(|byte| !byte.is_ascii_digit()).next()?;
+    std::str::from_utf8(digits).ok()?.parse::<u64>().ok()?.checked_add(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,7 +120,9 @@ mod tests {
         \"validation_f1\":0.25}\n{\"step\":4,\"lo";
 
     fn measured(metric: Metric, steps: u64) -> Measured {
-        let values = read(LOG.as_bytes(), metric, 2, steps).unwrap();
+        let (logged, mut values) = read(LOG.as_bytes(), metric, 2).unwrap();
+        assert_eq!(logged, 4, "the last line is torn");
+        values.retain(|(done, _)| *done <= steps);
         Measured { steps, total: 10, steps_per_epoch: 2, values }
     }
 

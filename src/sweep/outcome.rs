@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::directory::{self, Directory, ledger_of, metric_name, require_sweep, told};
+use super::directory::{self, Directory, metric_name, require_sweep, told};
 use super::error::SweepError;
 use super::ledger::{self, End, Ended};
 use super::plan::Plan;
@@ -17,7 +17,7 @@ use crate::figures::counted;
 /// The outcome of a sweep, perhaps before its end.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
-    /// The directory of the sweep.
+    /// The directory or URL of the sweep.
     pub path: PathBuf,
     /// The metric that judges the trials.
     pub metric: String,
@@ -32,7 +32,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Reads the outcome of the sweep in the directory at `path`.
+    /// Reads the outcome of the sweep in the directory, or at the URL, at `path`.
     ///
     /// # Errors
     /// There is no sweep, or it cannot be read.
@@ -43,7 +43,7 @@ impl Outcome {
             metric: metric_name(&plan),
             more_is_better: plan.metric.more_is_better(),
             trials: plan.trials(),
-            ended: ledger::read(&ledger_of(path))?.into_values().collect(),
+            ended: ledger::read(path)?.into_values().collect(),
             plan,
         })
     }
@@ -81,9 +81,9 @@ impl Outcome {
     /// # Errors
     /// One cannot be written.
     pub fn write(&self, directory: &Directory) -> Result<Option<PathBuf>, SweepError> {
-        directory::put(&self.path.join("trials.csv"), &self.to_csv())?;
+        directory.put("trials.csv", &self.to_csv())?;
         #[cfg(feature = "charts")]
-        directory::put(&self.path.join("sweep.svg"), &self.picture().to_svg())?;
+        directory.put("sweep.svg", &self.picture().to_svg())?;
         match (self.best(), self.best_line()) {
             (Some(best), Some(line)) => directory.write_best(best.trial, &line).map(Some),
             _ => Ok(None),

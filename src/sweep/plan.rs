@@ -1,7 +1,6 @@
 //! The file of a sweep: the configuration to vary, the parameters, the search, and the metric that judges the trials.
 
-use std::fs;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -13,7 +12,7 @@ use super::parameter::{self, Parameter, Values};
 use super::sobol;
 use crate::nearest::nearest;
 use crate::train::{Interval, Metric};
-use crate::{plain, regular};
+use crate::{plain, store};
 
 /// The largest number of trials: their directories are numbered with four digits.
 pub(super) const MOST_TRIALS: usize = 10_000;
@@ -117,11 +116,8 @@ impl Plan {
     /// The file cannot be read, is not TOML, or has a wrong value: with the file, the line where it is known, and the
     /// remedy.
     pub fn read(path: &Path) -> Result<(Self, String), SweepError> {
-        /// Many times the longest sweep.
-        const LIMIT: u64 = 1 << 20;
         let unread = |source| SweepError::Read { path: path.to_owned(), source };
-        let mut text = String::new();
-        regular::open(path).map_err(unread)?.take(LIMIT).read_to_string(&mut text).map_err(unread)?;
+        let text = store::read_to_string(path).map_err(unread)?;
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         let plan = Self::parse(&text, &folder).map_err(|(line, reason)| SweepError::File {
             origin: line.map_or_else(|| path.display().to_string(), |line| format!("{}, line {line}", path.display())),
@@ -262,9 +258,9 @@ fn in_plain_words(message: &str) -> String {
 
 /// Reads the sweep in a file that an earlier process wrote, or `None` if there is none.
 pub(super) fn read_if_there(path: &Path) -> Result<Option<Plan>, SweepError> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        _ => Plan::read(path).map(|(plan, _)| Some(plan)),
+    match Plan::read(path) {
+        Err(SweepError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+        found => found.map(|(plan, _)| Some(plan)),
     }
 }
 

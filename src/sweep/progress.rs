@@ -1,4 +1,4 @@
-//! How far the trials of a sweep are, and what each does next: a function of the ledger and of the runs on the disk, so
+//! How far the trials of a sweep are, and what each does next: a function of the ledger and of the runs, so
 //! that a kill at any moment loses nothing.
 
 use super::directory::{self, Directory};
@@ -46,7 +46,7 @@ impl Progress {
     /// # Errors
     /// The ledger or a log cannot be read, or a trial has no value of the metric.
     pub fn of(directory: &Directory, plan: Plan) -> Result<Self, SweepError> {
-        let mut ended = ledger::read(&directory.ledger())?;
+        let mut ended = ledger::read(directory.path())?;
         let trial = |number| {
             let ended = ended.remove(&number);
             let rungs = ended.as_ref().map(|ended| ended.rungs.clone()).unwrap_or_default();
@@ -173,7 +173,7 @@ impl Progress {
     /// # Errors
     /// It cannot be written.
     pub fn save(&self, directory: &Directory) -> Result<(), SweepError> {
-        ledger::write(&directory.ledger(), self.trials.iter().filter_map(|trial| trial.ended.as_ref()))
+        directory.put(ledger::NAME, &ledger::text(self.trials.iter().filter_map(|trial| trial.ended.as_ref())))
     }
 }
 

@@ -398,6 +398,56 @@ fn a_wrong_key_is_said_to_be_one_and_never_shown() {
     assert!(refusal.contains("known are s3://"), "{refusal}");
 }
 
+/// Three trials, of which one ends early.
+#[test]
+fn a_sweep_in_a_bucket_that_is_killed_and_continued_ends_as_a_local_one() {
+    const SWEEP: &str = "s3://bucket/sweeps/one";
+    let config = small(ADAMW, "cosine(12)", "checkpoint = { every = '50 steps' }")
+        .replace("epochs = 3", "steps = 400")
+        .replace("2 steps", "50 steps");
+    let Some(scene) = Scene::new(&config) else { return };
+    let sweep = "config = 'config.toml'\nsearch = { kind = 'random', trials = 3, seed = 1 }\n\
+                 early_ending = { first = '100 steps', factor = 2 }\n[parameters]\n\
+                 'optimizer.lr' = { low = 1e-4, high = 1e-1, scale = 'log' }\n";
+    fs::write(scene.folder.path().join("sweep.toml"), sweep).unwrap();
+    let whole = scene.train(&["sweep", "../sweep.toml", "--out", "../whole"]).well();
+    let kept = scene.server.root.join("bucket/sweeps/one");
+    let mut training = scene.spawn(&["sweep", "../sweep.toml", "--out", SWEEP]);
+    training.wait_until(|| steps(&kept.join("trials/0000")).len() > 1);
+    assert!(training.kill());
+    // The next machine has no state of this one.
+    let _ = fs::remove_dir_all(scene.scratch());
+    let elsewhere: Ended =
+        scene.train_command(&["sweep", "--resume", SWEEP]).current_dir(scene.folder.path()).output().unwrap().into();
+    assert!(elsewhere.refusal().contains("data.csv is not here"));
+    let resumed = scene.train(&["sweep", "--resume", SWEEP]).well();
+    assert_eq!(resumed.stdout, whole.stdout);
+    let best = format!("its configuration: {SWEEP}/best.toml; its run: {SWEEP}/trials/");
+    assert!(resumed.stderr.contains(&best), "{}", resumed.stderr);
+    let (local, read) = (scene.folder.path().join("whole"), |file: PathBuf| fs::read_to_string(file).unwrap());
+    for file in ["sweep.toml", "trials.jsonl", "trials.csv", "sweep.svg"] {
+        assert_eq!(read(local.join(file)), read(kept.join(file)), "{file}");
+    }
+    for number in 0..3 {
+        let run = format!("trials/{number:04}");
+        assert_eq!(log(&local.join(&run)), log(&kept.join(&run)), "{run}");
+        assert!(!read(kept.join(format!("{run}.txt"))).is_empty(), "{run}");
+    }
+    assert!(!kept.join("lock").exists(), "it is still held");
+    assert_eq!(fs::read_dir(scene.scratch()).map(Iterator::count).unwrap_or_default(), 0, "something is left here");
+    for words in [&["sweep", SWEEP][..], &[SWEEP]] {
+        assert_eq!(scene.inspect(words).well().stdout, whole.stdout);
+    }
+    let again = scene.train(&["sweep", "../sweep.toml", "--out", SWEEP]).well();
+    assert!(again.stderr.contains("3 of 3 trials have ended before"), "{}", again.stderr);
+    scene.train(&[&format!("{SWEEP}/best.toml"), "--out", "../best"]).well();
+    fs::write(scene.folder.path().join("sweep.toml"), sweep.replace("seed = 1", "seed = 2")).unwrap();
+    let refusal = scene.train(&["sweep", "../sweep.toml", "--out", SWEEP]).refusal();
+    assert!(refusal.contains(&format!("{SWEEP} holds another sweep")), "{refusal}");
+    let refusal = scene.train(&["sweep", "../sweep.toml", "--out", "s3://bucket/sweeps"]).refusal();
+    assert!(refusal.contains("s3://bucket/sweeps holds other files"), "{refusal}");
+}
+
 /// A separate small file system, unmounted with the test.
 struct Mount(PathBuf);
 

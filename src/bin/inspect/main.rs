@@ -172,7 +172,7 @@ impl Answer {
 
 /// Shows the trials of a sweep, the status of another trainer's run, a table of runs in a folder, or the status of one run.
 fn show(path: &Path, cli: &Cli) -> anyhow::Result<String> {
-    if sweep::is_sweep(path) {
+    if rekindle::sweep::is_at(path) {
         return sweep::told(path, cli.json);
     }
     if let Some(peer) = peer::open(path)? {

@@ -15,7 +15,7 @@ use crate::print;
 #[command(after_help = "Examples:\n  inspect sweep runs/sweep\n  inspect sweep runs/sweep -o trials.csv\n  \
                         inspect sweep runs/sweep -o sweep.png")]
 pub struct Sweep {
-    /// The directory of a sweep
+    /// The directory of a sweep, or its URL
     path: PathBuf,
     /// Print JSON, for programs
     #[arg(long)]
@@ -23,11 +23,6 @@ pub struct Sweep {
     /// Write the table to a .csv file, or the picture to a .svg or .png file
     #[arg(long, short, value_name = "FILE", conflicts_with = "json")]
     output: Option<PathBuf>,
-}
-
-/// Whether a sweep is in the directory at `path`.
-pub fn is_sweep(path: &Path) -> bool {
-    path.join("sweep.toml").is_file() && path.join("configs").is_dir()
 }
 
 /// Returns the table of the trials that have ended, or JSON.

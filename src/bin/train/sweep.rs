@@ -24,10 +24,10 @@ pub struct Sweep {
     /// The file of the sweep, a TOML file.
     #[arg(required_unless_present = "resume", conflicts_with = "resume")]
     sweep: Option<PathBuf>,
-    /// Continue the sweep in this directory, with the configurations of its beginning.
+    /// Continue the sweep in this directory or at this URL, with the configurations of its beginning.
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
-    /// Directory of the sweep; by default `runs/` and the name of the file.
+    /// Directory of the sweep, or a URL; by default `runs/` and the name of the file.
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
     /// How many trials run at once, which share the cores; by default as the file says.

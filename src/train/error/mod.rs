@@ -389,7 +389,7 @@ impl TrainError {
     }
 
     /// For `map_err`: a failed write to `path`.
-    pub(super) fn write(path: &Path, operation: &'static str) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn write(path: &Path, operation: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Write { path, operation, source }
     }

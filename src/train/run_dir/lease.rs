@@ -1,4 +1,4 @@
-//! The lock of a run in an object store.
+//! The lock of a run, or of a sweep, in an object store.
 //!
 //! An object store has no lock that is released when a process dies. Instead a lock object is created atomically, or
 //! replaced if unchanged, and renewed while the holder lives. Another process watches the object: if it does not change
@@ -29,7 +29,7 @@ const LIMIT: u64 = 4096;
 
 /// A run that this process holds until the value is dropped, or for the lease time after the process ends.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub(crate) struct Lease {
     held: Arc<Held>,
     stop: Option<Sender<()>>,
     renewing: Option<JoinHandle<()>>,
@@ -84,7 +84,7 @@ impl Lease {
     ///
     /// # Errors
     /// [`TrainError::InUse`] if the other process is alive; also if the store fails.
-    pub(super) fn take(store: &Arc<dyn Store>, run: &Path) -> Result<Self, TrainError> {
+    pub(crate) fn take(store: &Arc<dyn Store>, run: &Path) -> Result<Self, TrainError> {
         Self::take_for(store, run, length()?)
     }
 
@@ -128,7 +128,7 @@ impl Lease {
     }
 
     /// Returns a check whether this process still holds the run, by reading from the store.
-    pub(super) fn check(&self) -> impl Fn() -> io::Result<()> + Send + Sync + 'static {
+    pub(crate) fn check(&self) -> impl Fn() -> io::Result<()> + Send + Sync + 'static {
         let held = Arc::clone(&self.held);
         move || held.check()
     }
@@ -166,7 +166,7 @@ impl Held {
             Some((claim, _)) => claim.holder,
             None => "nobody (the lock was removed)".to_owned(),
         };
-        let message = format!("this process no longer holds the run: it is in use by {now_of}");
+        let message = format!("this process no longer holds the lock: it is in use by {now_of}");
         state.lost_to = Some(now_of);
         Err(io::Error::new(io::ErrorKind::ResourceBusy, message))
     }

@@ -3,13 +3,13 @@
 
 pub(super) mod directory;
 pub(super) mod held_disk;
-mod lease;
+pub(crate) mod lease;
 pub(crate) mod log;
 pub(super) mod log_order;
 mod mirror;
 pub(super) mod outcome;
 pub(crate) mod place;
-pub(super) mod scratch;
+pub(crate) mod scratch;
 mod segments;
 mod timing;
 pub(super) mod traces;

@@ -125,7 +125,7 @@ fn real(path: &Path) -> PathBuf {
 }
 
 /// Refuses a path that was probably meant to be a URL.
-fn refuse_one_slash(path: &Path) -> Result<(), TrainError> {
+pub(crate) fn refuse_one_slash(path: &Path) -> Result<(), TrainError> {
     match store::meant_url(path) {
         Some(url) => Err(TrainError::OneSlash { path: path.to_owned(), url }),
         None => Ok(()),

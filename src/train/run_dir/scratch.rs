@@ -1,4 +1,4 @@
-//! Directories on the local disk for runs in object stores. Their content can be lost at any moment.
+//! Directories on the local disk for runs and sweeps in object stores. Their content can be lost at any moment.
 
 use std::env;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::train::TrainError;
 const ATTEMPTS: u32 = 100;
 
 /// Creates a directory for the run at `url` and locks it; a locked one is left to its owner.
-pub(super) fn hold<T>(url: &Path, hold: impl Fn(&Path) -> Result<T, TrainError>) -> Result<T, TrainError> {
+pub(crate) fn hold<T>(url: &Path, hold: impl Fn(&Path) -> Result<T, TrainError>) -> Result<T, TrainError> {
     let name = blake3::hash(url.as_os_str().as_encoded_bytes()).to_hex();
     let base = base();
     let mut number = 1;

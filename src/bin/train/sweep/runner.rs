@@ -180,6 +180,7 @@ impl<'a> Runner<'a> {
             words.extend([self.directory.config(number).into(), "--out".into(), run.into()]);
         }
         words.extend(until.iter().flat_map(|until| [OsString::from("--until"), until.to_string().into()]));
+        self.directory.fetch_output(number);
         let output = self.directory.output(number);
         let opened = OpenOptions::new().create(true).append(true).open(&output);
         let streams = opened.and_then(|file| Ok((file.try_clone()?, file)));
@@ -201,6 +202,7 @@ impl<'a> Runner<'a> {
             if let Some(status) = child.process.ended()?
                 && let Some(child) = self.children.remove(&number)
             {
+                self.directory.keep_output(number);
                 self.take_in_one(number, &child, status, asked, console)?;
             }
         }
@@ -234,6 +236,11 @@ impl<'a> Runner<'a> {
             Verdict::Over(_) if asked.is_some() => return Ok(()),
             Verdict::Over(code) if REFUSED.contains(&code) => {
                 let error = self.last_words(number).unwrap_or_else(|| format!("ended with exit code {code}"));
+                // An earlier process of the trial, perhaps on another machine, is about to end.
+                if error.contains(" is in use by ") {
+                    self.wait_for_another(number, child, &error, console);
+                    return Ok(());
+                }
                 self.progress.fail(number, (End::Failed, None), error);
                 return self.tell_end(number, console);
             }
@@ -251,6 +258,22 @@ impl<'a> Runner<'a> {
         self.after_a_kill(number, child, &failure, &after, console)
     }
 
+    /// Tries a trial again after a pause, because another process trains it.
+    fn wait_for_another(&mut self, number: usize, child: &Child, error: &str, console: &mut Console) {
+        if !self.waits_for.contains(&number) {
+            self.waits_for.push(number);
+            console.message(&format!("trial {number} waits: {error}"));
+        }
+        self.attempts_at(number, &child.before).not_before = Instant::now() + PAUSE;
+        self.is_delayed = true;
+    }
+
+    /// Returns the attempts at a trial, whose run had the traces `before` the first of them.
+    fn attempts_at(&mut self, number: usize, before: &Traces) -> &mut Attempts {
+        let first = || Attempts { history: History::new(PAUSE, None, before), not_before: Instant::now() };
+        self.attempts.entry(number).or_insert_with(first)
+    }
+
     /// Starts a trial again whose process was killed, unless it gets no further.
     fn after_a_kill(
         &mut self,
@@ -260,8 +283,7 @@ impl<'a> Runner<'a> {
         after: &Traces,
         console: &mut Console,
     ) -> Result<()> {
-        let first = || Attempts { history: History::new(PAUSE, None, &child.before), not_before: Instant::now() };
-        let attempts = self.attempts.entry(number).or_insert_with(first);
+        let attempts = self.attempts_at(number, &child.before);
         let cause = failure.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
         let how = format!("{}{cause}", failure.how);
         match attempts.history.after(failure, after, child.began.elapsed()) {
