@@ -59,6 +59,7 @@ trait AnyRule: Debug + Send + Sync {
     fn has_evaluation_weights(&self) -> bool;
     fn needs_all_states(&self) -> bool;
     fn evaluation_weights(&self, weights: &Tensor, states: &[Var]) -> Result<Option<Tensor>>;
+    fn remark(&self, weight_decay: f64) -> Option<String>;
     fn trains(&self) -> bool;
     fn beta2(&self) -> Option<f64>;
     fn operations(&self, shape: &Shape) -> u64;
@@ -93,6 +94,10 @@ impl<T: UpdateRule> AnyRule for T {
 
     fn evaluation_weights(&self, weights: &Tensor, states: &[Var]) -> Result<Option<Tensor>> {
         UpdateRule::evaluation_weights(self, weights, states)
+    }
+
+    fn remark(&self, weight_decay: f64) -> Option<String> {
+        UpdateRule::remark(self, weight_decay)
     }
 
     fn trains(&self) -> bool {
@@ -165,6 +170,11 @@ impl Rule {
         self.rule.evaluation_weights(weights, states)
     }
 
+    /// Returns a remark on its settings.
+    pub(super) fn remark(&self, weight_decay: f64) -> Option<String> {
+        self.rule.remark(weight_decay)
+    }
+
     /// Whether it changes weights at all.
     pub(super) fn trains(&self) -> bool {
         self.rule.trains()
@@ -184,9 +194,33 @@ impl Rule {
         self.rule.update_group(group)
     }
 
+    /// Returns the names of its hyperparameters.
+    pub(super) fn fields(&self) -> &'static [&'static str] {
+        (self.definition.fields)()
+    }
+
+    /// Returns its hyperparameters by name; those that are not set are left out.
+    pub(super) fn table(&self) -> Map<String, Value> {
+        match self.rule.to_json() {
+            Ok(Value::Object(table)) => table,
+            _ => Map::new(),
+        }
+    }
+
+    /// Returns the rule with another value of one hyperparameter, if there is such a rule.
+    pub(super) fn with(&self, field: &str, value: Option<&Value>) -> Option<Self> {
+        let mut table = self.table();
+        match value {
+            Some(value) => table.insert(field.to_owned(), value.clone()),
+            None => table.remove(field),
+        };
+        let rule = (self.definition.read)(table).ok()?;
+        Some(Self { definition: self.definition, rule })
+    }
+
     /// Whether its table has the key `field`.
     pub(super) fn has_field(&self, field: &str) -> bool {
-        (self.definition.fields)().contains(&field)
+        self.fields().contains(&field)
     }
 
     /// Reads the rule called `kind` from the rest of its table; `others` are the other keys allowed there.

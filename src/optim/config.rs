@@ -94,6 +94,14 @@ impl OptimizerConfig {
         kinds
     }
 
+    /// Returns the rule's name of each of `count` groups, in the order of their rates: that of the parameters which no group
+    /// claims, if there are such, and those of the configuration.
+    pub(crate) fn kinds_of_groups(&self, count: usize) -> Vec<&'static str> {
+        let unclaimed = count.saturating_sub(self.groups.len());
+        let given = self.groups.iter().map(|group| group.rule.own().map_or(self.kind(), Rule::kind));
+        std::iter::repeat_n(self.kind(), unclaimed).chain(given).collect()
+    }
+
     /// Returns the names of the state tensors per parameter for the optimizer's own rule, over all of its groups.
     pub(super) fn states(&self) -> &'static [&'static str] {
         self.rule.states(self.largest_momentum())
@@ -119,6 +127,22 @@ impl OptimizerConfig {
         self.rules().find(|rule| rule.has_evaluation_weights()).map(Rule::kind)
     }
 
+    /// Returns the remarks of its rules on their settings, each with the table that they are about.
+    pub(crate) fn remarks(&self) -> Vec<String> {
+        let of_groups = self.groups.iter().filter_map(|group| match &group.rule {
+            GroupRule::Shared(overrides) => overrides.weight_decay,
+            GroupRule::Own(_) => None,
+        });
+        let shared = self.rule.remark(of_groups.fold(self.rule.base().weight_decay, f64::max));
+        let shared = shared.map(|remark| format!("`optimizer`: {remark}"));
+        let own = self.groups.iter().enumerate().filter_map(|(index, group)| {
+            let rule = group.rule.own()?;
+            let remark = rule.remark(rule.base().weight_decay)?;
+            Some(format!("`optimizer.groups[{index}]`: {remark}"))
+        });
+        shared.into_iter().chain(own).collect()
+    }
+
     fn rules(&self) -> impl Iterator<Item = &Rule> {
         std::iter::once(&self.rule).chain(self.groups.iter().filter_map(|group| group.rule.own()))
     }
@@ -138,7 +162,10 @@ impl OptimizerConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Adagrad, Adam, AdamVariant, AdamW, Decoupled, Frozen, NAdam, Overrides, RmsProp, Sgd, Variant};
+    use super::super::{
+        Adafactor, Adagrad, Adam, AdamVariant, AdamW, Decoupled, Frozen, Ftrl, Lamb, Lars, LarsVariant, MeanDtype,
+        NAdam, Overrides, RmsProp, Sgd, Variant,
+    };
     use super::*;
 
     fn read(toml: &str) -> Result<OptimizerConfig, String> {
@@ -186,6 +213,51 @@ mod tests {
         assert_eq!(told, "optimizer.alpha = 1: must be at least 0 and below 1");
         let told = refusal(Adagrad { initial_accumulator_value: f64::NAN, ..Adagrad::default() });
         assert_eq!(told, "optimizer.initial_accumulator_value = NaN: must be a finite number, at least 0");
+    }
+
+    #[test]
+    fn a_type_of_a_mean_is_for_the_rules_and_forms_that_have_it() {
+        let adam = Adam { mu_dtype: MeanDtype::Bf16, ..Adam::default() };
+        let told = refusal(adam.clone());
+        assert_eq!(told, "optimizer.mu_dtype = \"bf16\": needs `variant = \"optax\"`, without `amsgrad`");
+        let optax = Adam { variant: AdamVariant::Optax, ..adam };
+        OptimizerConfig::from(optax.clone()).validate().unwrap();
+        let told = refusal(Adam { betas: [0.999, 0.999], ..optax });
+        assert!(told.starts_with("optimizer.betas = 0.999: optax has the first beta in bf16"), "{told}");
+        let told = refusal(Adafactor { momentum_dtype: MeanDtype::Bf16, ..Adafactor::default() });
+        assert!(told.contains("optimizer.momentum_dtype = \"bf16\"") && told.contains("set `beta1`"), "{told}");
+    }
+
+    #[test]
+    fn a_rate_by_which_the_sums_of_ftrl_cannot_be_divided_is_refused() {
+        let told = refusal(Ftrl { lr: 1e-40, ..Ftrl::default() });
+        assert!(told.contains("lr") && told.contains("must be 0, or at least 1e-30"), "{told}");
+        for lr in [0.0, 1e-30] {
+            OptimizerConfig::from(Ftrl { lr, ..Ftrl::default() }).validate().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_rule_that_is_plain_without_decay_says_so() {
+        assert_eq!(OptimizerConfig::from(Sgd::default()).remarks(), Vec::<String>::new());
+        let told = OptimizerConfig::from(Lars::default()).remarks();
+        assert!(told[0].starts_with("`optimizer`: `lars` fits steps") && told[0].contains("plain `sgd`"), "{told:?}");
+        let lamb = Lamb { weight_decay: 0.0, ..Lamb::default() };
+        assert!(OptimizerConfig::from(lamb.clone()).remarks()[0].contains("plain `adam`"));
+        let told = grouped(Sgd::default(), Lars::default()).remarks();
+        assert!(told[0].starts_with("`optimizer.groups[0]`: `lars`"), "{told:?}");
+        let decays = Overrides { weight_decay: Some(0.1), ..Overrides::default() };
+        let fitted = [
+            Lars { weight_decay: 0.1, ..Lars::default() }.into(),
+            Lars { always_adapt: true, ..Lars::default() }.into(),
+            Lars { variant: LarsVariant::Optax, ..Lars::default() }.into(),
+            grouped(Lars::default(), decays),
+            Lamb::default().into(),
+            Lamb { always_adapt: true, ..lamb }.into(),
+        ];
+        for config in fitted {
+            assert!(config.remarks().is_empty(), "{config:?}");
+        }
     }
 
     /// Programs from before a setting existed read what does not use it.

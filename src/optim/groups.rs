@@ -58,7 +58,7 @@ impl Group {
     }
 
     /// Returns the dotted name of a hyperparameter of the group's rule.
-    fn field(&self, name: &str) -> String {
+    pub(super) fn field(&self, name: &str) -> String {
         self.own.map_or_else(|| format!("optimizer.{name}"), |index| format!("optimizer.groups[{index}].{name}"))
     }
 

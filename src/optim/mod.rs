@@ -46,7 +46,7 @@ pub use rule::{BaseHyperparams, Beta2, Momentum, StateForm, Step, Update, Update
 pub use rules::{
     AdEmaMix, AdaBelief, Adadelta, Adafactor, AdafactorVariant, Adagrad, Adam, AdamVariant, AdamW, Adamax, Adan,
     AdjustLr, Adopt, AdoptVariant, Asgd, Came, Cautious, Decoupled, Frozen, Ftrl, GrokFastAdamW, LaProp, Lamb,
-    LambVariant, Lars, LarsVariant, Lion, Mars, Muon, MuonVariant, NAdam, NovoGrad, Prodigy, RAdam, RAdamVariant,
-    Rectify, RmsProp, RmsPropVariant, Rprop, ScheduleFreeAdamW, ScheduleFreeSgd, Sgd, Shampoo, Soap, StableAdamW,
-    Variant, Yogi,
+    LambVariant, Lars, LarsVariant, Lion, Mars, MeanDtype, Muon, MuonVariant, NAdam, NovoGrad, Prodigy, RAdam,
+    RAdamVariant, Rectify, RmsProp, RmsPropVariant, Rprop, RpropVariant, ScheduleFreeAdamW, ScheduleFreeSgd,
+    ScheduleFreeVariant, Sgd, Shampoo, Soap, StableAdamW, Variant, Yogi,
 };

@@ -64,6 +64,12 @@ pub trait UpdateRule: Serialize + DeserializeOwned + Debug + Send + Sync + 'stat
         None
     }
 
+    /// Returns a remark on settings by which it computes another rule than its name says, if they are such; a run shows it
+    /// before its first step. `weight_decay` is the largest of all groups that share this rule.
+    fn remark(&self, _weight_decay: f64) -> Option<String> {
+        None
+    }
+
     /// Whether it changes weights at all. The gradients of parameters that it leaves alone count neither for the norm
     /// nor for clipping.
     fn trains(&self) -> bool {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::translate::{Lacking, Translated, translate};
-use crate::{NAMES, Problem, TOLERANCE, UPDATES, numbers};
+use crate::{NAMES, Problem, TOLERANCE, UPDATES, laid_out, numbers};
 
 /// After this update a run is saved and resumed.
 const CUT: usize = 20;
@@ -123,7 +123,8 @@ impl Distance {
                 continue;
             };
             for (name, expected) in all.iter().filter_map(|(name, value)| Some((name, list(value)?))) {
-                let found = numbers(parameters.and_then(|all| all.get(name)).unwrap().as_tensor());
+                let found = parameters.and_then(|all| all.get(name)).unwrap().as_tensor();
+                let found = numbers(&laid_out(found, problem.transposes));
                 self.weights = self.weights.max(apart(&found, &expected));
                 self.checks += 1;
             }
@@ -153,7 +154,10 @@ fn bits(problem: &Problem) -> BTreeMap<String, Vec<u8>> {
 /// Runs a case, whole and resumed.
 fn run(folder: &Path, case: &Case, translated: &Translated, config: &OptimizerConfig) -> Result<Distance, String> {
     let names = case.names();
-    let begin = || Problem { climbs: translated.climbs, ..Problem::of(folder, &names, config.clone()) };
+    let begin = || {
+        let problem = Problem::with(folder, &names, config.clone(), translated.transposes);
+        Problem { climbs: translated.climbs, ..problem }
+    };
     let (mut whole, mut resumed) = (begin(), begin());
     let mut distance = Distance::default();
     for number in 1..=UPDATES {

@@ -32,6 +32,11 @@ fn numbers(tensor: &Tensor) -> Vec<f64> {
     flat.into_iter().map(f64::from).collect()
 }
 
+/// Returns a matrix, transposed if asked; others as they are.
+fn laid_out(tensor: &Tensor, transposes: bool) -> Tensor {
+    if transposes && tensor.rank() == 2 { tensor.t().unwrap().contiguous().unwrap() } else { tensor.clone() }
+}
+
 /// The parameters, their optimizer, and the gradients of all updates.
 struct Problem {
     parameters: Parameters,
@@ -39,6 +44,8 @@ struct Problem {
     gradients: HashMap<String, Tensor>,
     /// Whether the gradients are those of the negative loss.
     climbs: bool,
+    /// Whether matrices have a row for each input, as in JAX, where ours have a column.
+    transposes: bool,
 }
 
 impl Problem {
@@ -48,12 +55,20 @@ impl Problem {
 
     /// The parameters of these names, from a folder.
     fn of(folder: &Path, names: &[impl AsRef<str>], config: OptimizerConfig) -> Self {
-        let start = tensors(&folder.join("start.safetensors"));
+        Self::with(folder, names, config, false)
+    }
+
+    fn with(folder: &Path, names: &[impl AsRef<str>], config: OptimizerConfig, transposes: bool) -> Self {
+        let tensors = |file: &str| {
+            let all = tensors(&folder.join(file)).into_iter();
+            all.map(|(name, tensor)| (name, laid_out(&tensor, transposes))).collect::<HashMap<_, _>>()
+        };
+        let start = tensors("start.safetensors");
         let var = |name: &str| (name.to_owned(), Var::from_tensor(&start[name]).unwrap());
         let parameters: Parameters = names.iter().map(|name| var(name.as_ref())).collect();
         let optimizer = Optimizer::new(&parameters, config).unwrap();
-        let gradients = tensors(&folder.join("gradients.safetensors"));
-        Self { parameters, optimizer, gradients, climbs: false }
+        let gradients = tensors("gradients.safetensors");
+        Self { parameters, optimizer, gradients, climbs: false, transposes }
     }
 
     /// Makes update `number`, counted from 1.
@@ -218,13 +233,15 @@ fn soap_does_not_depend_on_the_coordinates_of_a_side() {
 /// The momentum of these has the rates in it, so that it could move weights also without one.
 #[test]
 fn a_rate_of_zero_moves_no_weight_where_the_momentum_has_the_rate() {
-    for config in [json!({"kind": "laprop", "lr": LR, "weight_decay": 0.1}), json!({"kind": "ftrl", "lr": LR})] {
+    let ftrl = json!({"kind": "ftrl", "lr": LR});
+    // Below 1e-30 its sums would not be finite.
+    for (config, least) in [(json!({"kind": "laprop", "lr": LR, "weight_decay": 0.1}), 0.0), (ftrl, 1e-40)] {
         let mut problem = Problem::new(config.clone());
-        for (number, lr) in [(1, 0.0), (2, LR), (3, 0.0), (4, LR)] {
+        for (number, lr) in [(1, 0.0), (2, LR), (3, least), (4, LR)] {
             let before = problem.weights("W");
             problem.update(number, lr);
             let after = problem.weights("W");
-            assert_eq!(before == after, lr == 0.0, "{config} {number}");
+            assert_eq!(before == after, lr < LR, "{config} {number}");
             assert!(after.iter().all(|weight| weight.is_finite()), "{config} {number}");
         }
     }

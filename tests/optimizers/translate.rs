@@ -17,6 +17,8 @@ pub struct Translated {
     pub max_norm: Option<f64>,
     /// Whether the weights climb: the gradients of the negative loss are used.
     pub climbs: bool,
+    /// Whether matrices are transposed here.
+    pub transposes: bool,
     /// The largest difference of weights, and of state.
     pub tolerance: f64,
     pub state_tolerance: f64,
@@ -94,6 +96,16 @@ fn class(library: &str, class: &str) -> Option<Class> {
         ("timm", "Adafactor") => {
             found(json!({"kind": "adafactor", "variant": "timm"}), &[("decay_rate", "beta2_decay")])
         }
+        ("timm", "AdafactorBigVision") => found(
+            json!({"kind": "adafactor", "variant": "big_vision", "beta1": 0.9, "momentum_dtype": "bf16", "clip_threshold": 1e30}),
+            &[("decay_rate", "beta2_decay"), ("momentum", "beta1")],
+        ),
+        // The form of transformers, with a mean of steps.
+        ("pytorch-optimizer", "AdaFactor") => found(
+            json!({"kind": "adafactor", "variant": "transformers", "relative_step": true, "beta1": 0.9,
+                "momentum_dtype": "bf16"}),
+            &[("decay_rate", "beta2_decay")],
+        ),
         ("transformers", "Adafactor") => {
             let rule = json!({"kind": "adafactor", "variant": "transformers", "lr": 1.0, "relative_step": true});
             found(rule, &[("decay_rate", "beta2_decay")])
@@ -150,6 +162,18 @@ fn class(library: &str, class: &str) -> Option<Class> {
         ("optax", "optax.contrib.prodigy") => {
             found(json!({"kind": "prodigy", "use_bias_correction": true}), &[("estim_lr0", "d0")])
         }
+        ("optax", "optax.rprop") => found(json!({"kind": "rprop", "variant": "optax"}), NONE),
+        ("optax", "optax.contrib.muon") => found(
+            json!({"kind": "muon", "variant": "optax", "weight_decay": 0.0, "decay": "matrices", "eps": 1e-8,
+                "adamw_betas": [0.9, 0.999], "adamw_eps": 1e-8}),
+            &[("beta", "momentum")],
+        ),
+        ("optax", "optax.contrib.schedule_free_sgd") => {
+            found(json!({"kind": "schedule_free_sgd", "variant": "optax"}), &[("b1", "momentum")])
+        }
+        ("optax", "optax.contrib.schedule_free_adamw") => {
+            found(json!({"kind": "schedule_free_adamw", "variant": "optax"}), NONE)
+        }
         ("optax", "optax.contrib.ademamix") => found(json!({"kind": "ademamix"}), NONE),
         ("keras", "Adam") => found(json!({"kind": "adam", "variant": "keras", "eps": 1e-7}), OF_KERAS_RHO),
         ("keras", "AdamW") => {
@@ -194,9 +218,11 @@ pub fn translate(case: &Case) -> Result<(Translated, OptimizerConfig), Lacking> 
         return Err(Lacking(format!("there is no rule for `{name}` of {library}")));
     };
     let mut table = rule.as_object().cloned().unwrap_or_default();
-    let mut translated = Translated { max_norm: None, climbs: false, tolerance: TOLERANCE, state_tolerance: TOLERANCE };
+    let (tolerance, state_tolerance) = (TOLERANCE, TOLERANCE);
+    let mut translated = Translated { max_norm: None, climbs: false, transposes: false, tolerance, state_tolerance };
     match (library, name) {
         ("timm", "Lamb") => translated.max_norm = Some(1.0),
+        ("optax", "optax.contrib.muon") => translated.transposes = true,
         // It takes 1 - 0.999 in f32, which is 1.3e-5 of it too small.
         ("keras", "Nadam") => translated.state_tolerance = 1.5e-5,
         // Its first axes are the eigenvectors of a matrix that has not full rank, so a part of them can be any: two right
@@ -246,7 +272,6 @@ fn set(
         ("silent_sgd_phase", Value::Bool(silent)) => {
             drop(table.insert("rectify".to_owned(), json!(if *silent { "silent" } else { "sgd" })));
         }
-        ("slice_p", value) if value == 1 => {}
         ("caution", Value::Bool(true)) if !["Adan", "AdamWLegacy"].contains(&class) => {
             drop(table.insert("cautious".to_owned(), json!("timm")))
         }
@@ -264,7 +289,7 @@ fn set(
             table.insert("beta2_decay".to_owned(), json!(-value.as_f64().unwrap_or(f64::NAN)));
         }
         // timm factors sides that are larger than it.
-        ("min_dim_size_to_factor", value) if library == "timm" => {
+        ("min_dim_size_to_factor", value) if (library, class) == ("timm", "Adafactor") => {
             table.insert(argument.to_owned(), json!(value.as_u64().unwrap_or_default() + 1));
         }
         ("eps", Value::Array(eps)) if class == "Adafactor" => {
@@ -277,7 +302,11 @@ fn set(
         }
         ("lr" | "learning_rate", Value::Number(_)) => drop(table.insert("lr".to_owned(), value.clone())),
         (neutral, _) if NEUTRAL.contains(&neutral) => {}
-        ("maximize" | "slice_p" | "mu_dtype", _) => return lacking(),
+        ("mu_dtype", Value::String(name)) if name == "bfloat16" => {
+            drop(table.insert(argument.to_owned(), json!("bf16")))
+        }
+        ("pre_norm", Value::Bool(pre)) => translated.max_norm = pre.then_some(1.0),
+        ("maximize" | "mu_dtype", _) => return lacking(),
         (_, Value::Null) => {}
         (argument, value) => {
             let name = names.iter().find(|(theirs, _)| *theirs == argument).map_or(argument, |(_, ours)| ours);

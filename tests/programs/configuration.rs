@@ -763,6 +763,22 @@ fn a_check_warns_of_what_is_allowed_and_hardly_meant() {
         told.contains("1.000e30 at most") && told.contains("far outside the usual range of sgd, 1e-4 to 1"),
         "{told}"
     );
+    for (kind, lr, range) in [
+        ("lars", "30", ""),
+        ("lars", "1e4", "lars, 0.1 to 30"),
+        ("ftrl", "1.5", ""),
+        ("ftrl", "1e4", "ftrl, 1e-3 to 1"),
+    ] {
+        let optimizer = format!("optimizer={{ kind = '{kind}', lr = {lr} }}");
+        let told = warnings(&place, &plain, &[&optimizer]);
+        assert_eq!(told.contains("far outside the usual range of"), !range.is_empty(), "{told}");
+        assert!(told.contains(range), "{told}");
+    }
+    let group =
+        "optimizer={ kind = 'adamw', lr = 0.01, groups = [{ parameters = ['*.bias'], kind = 'lars', lr = 20.0 }] }";
+    assert_eq!(warnings(&place, &plain, &[group]), "");
+    let lars = ["check", "config.toml", "--set", "optimizer={ kind = 'lars', lr = 1.0 }"];
+    place.train(&lars).says(0, &["note: `optimizer`: `lars` fits steps", "plain `sgd`", "always_adapt = true"]);
     let told = warnings(&place, &plain, &["schedule=warmup(2) -> cosine(\"150%\")"]);
     assert!(told.contains("schedule.schedule.t_max is \"150%\", longer than the whole run"), "{told}");
     let constant: String = plain.lines().map(|line| format!("{line},3\n")).collect::<String>();

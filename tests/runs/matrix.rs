@@ -30,7 +30,7 @@ const NESTEROV: &str = "{ kind = 'sgd', lr = 0.05, momentum = 0.9, nesterov = tr
 const ADAM: &str = "{ kind = 'adam', lr = 0.05, weight_decay = 0.01 }";
 
 /// Other rules, and those of above as other frameworks compute them.
-pub const FOREIGN: [&str; 46] = [
+pub const FOREIGN: [&str; 49] = [
     "{ kind = 'sgd', lr = 0.05, momentum = 0.9, weight_decay = 1e-3, variant = 'keras' }",
     "{ kind = 'sgd', lr = 0.05, momentum = 0.9, weight_decay = 1e-3, decoupled = 'composer' }",
     "{ kind = 'adam', lr = 0.05, weight_decay = 0.01, amsgrad = true }",
@@ -61,6 +61,9 @@ pub const FOREIGN: [&str; 46] = [
     "{ kind = 'ademamix', lr = 0.01, t_alpha_beta3 = 10 }",
     "{ kind = 'adan', lr = 0.05, weight_decay = 0.01 }",
     "{ kind = 'prodigy', lr = 1.0, d0 = 1e-3 }",
+    "{ kind = 'prodigy', lr = 1.0, d0 = 1e-3, slice_p = 3 }",
+    "{ kind = 'adafactor', lr = 0.01, beta1 = 0.9, clip_threshold = 1e30, variant = 'big_vision' }",
+    "{ kind = 'rprop', lr = 0.01, variant = 'optax' }",
     "{ kind = 'mars', lr = 0.01 }",
     "{ kind = 'stable_adamw', lr = 0.01 }",
     "{ kind = 'soap', lr = 0.01, precondition_frequency = 3 }",

@@ -1,5 +1,6 @@
 //! The optimizer: parameters in groups, their state tensors, and the update.
 
+mod changed_form;
 mod saved;
 mod shared;
 #[cfg(test)]

@@ -163,7 +163,11 @@ impl Stateful for Optimizer {
         }
         self.check_groups(&saved)?;
         let states: Vec<_> = self.states().collect();
-        state.expect_tensors(states.iter().map(|(name, var)| (name.as_str(), host_dtype(var.dtype()), var.dims())))
+        let expected = states.iter().map(|(name, var)| (name.as_str(), host_dtype(var.dtype()), var.dims()));
+        // A tensor says less than the setting that it depends on.
+        state
+            .expect_tensors(expected)
+            .map_err(|error| self.changed_form(&state.json["hyperparameters"]).unwrap_or(error))
     }
 
     fn load(&mut self, state: &State) -> Result<(), StateError> {

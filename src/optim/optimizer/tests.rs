@@ -1,5 +1,6 @@
 //! Tests of the optimizer: updates, groups and refusals, and that a saved one continues bit for bit.
 
+mod changed;
 mod forms;
 mod kinds;
 

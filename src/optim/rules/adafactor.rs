@@ -6,11 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::formula::{Formula, Summed, square_of_weights, square_sum};
-use super::super::number::Number;
+use super::super::number::{Number, Whole};
 use super::super::{BaseHyperparams, OptimError, StateForm, Step, Update, UpdateRule};
-use super::factored::{self, Factors, Means};
+use super::factored::{Factors, Means};
 use super::moments::check_eps;
-use super::variants::is_default;
+use super::unfactored::{Direction, Move, MoveByMean, Squares, StepMean, Steps};
+use super::variants::{MeanDtype, is_default};
 use crate::cpu::{self, Element};
 
 /// Gradients by the root of their mean squares, of which matrices keep only the means of rows and columns: Shazeer and
@@ -37,12 +38,15 @@ pub struct Adafactor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub beta1: Option<f64>,
+    /// The type whose numbers the mean of steps has. Not by default `"bf16"`, as it is in AdaFactor of `pytorch-optimizer`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub momentum_dtype: MeanDtype,
     /// Decay of the weights, in the way of the package.
     #[serde(default)]
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
     /// Whether the rate is multiplied by the root mean square of the weights. In PyTorch's and Keras' forms it always is;
-    /// in that of `timm`, only with `relative_step`.
+    /// in that of `timm`, only with `relative_step`; in that of Big Vision it never is.
     #[serde(default = "yes")]
     pub scale_parameter: bool,
     /// Whether the rate is `min(0.01, 1 / sqrt(n))` in update number n, in the forms of `transformers` and `timm`.
@@ -51,8 +55,8 @@ pub struct Adafactor {
     /// Whether the relative rate grows from 0, as `1e-6 * n`.
     #[serde(default)]
     pub warmup_init: bool,
-    /// The smallest side of a matrix that is factored. By default all are, but from 17 on in the form of `timm`, and from
-    /// 128 on in that of `optax`.
+    /// The smallest side of a matrix that is factored. By default all are, but from 17 on in the form of `timm`, from 16
+    /// on in that of Big Vision, and from 128 on in that of `optax`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_dim_size_to_factor: Option<usize>,
     /// Whose form is computed, by default PyTorch's.
@@ -72,6 +76,10 @@ pub enum AdafactorVariant {
     Transformers,
     /// `timm`, class `Adafactor`: as `transformers`, but a given rate is not multiplied by the size of the weights.
     Timm,
+    /// Big Vision, in `timm` the class `AdafactorBigVision`: the given rate is used as it is, and the mean is of steps before
+    /// it. A new square has a share of at least 0.001. Its defaults are `beta1 = 0.9`, `momentum_dtype = "bf16"` and no
+    /// limit, `clip_threshold = 1e30`.
+    BigVision,
     /// `optax`: weights decay by `weight_decay` in each update, whatever the rate is.
     Optax,
     /// Keras: the rate is at most `1 / sqrt(n)`, and weights decay by the given rate before the step.
@@ -98,6 +106,7 @@ impl Default for Adafactor {
             eps: None,
             clip_threshold: default_clip_threshold(),
             beta1: None,
+            momentum_dtype: MeanDtype::default(),
             weight_decay: 0.0,
             scale_parameter: true,
             relative_step: false,
@@ -120,6 +129,9 @@ impl UpdateRule for Adafactor {
         let is_positive = self.clip_threshold > 0.0;
         OptimError::require("clip_threshold", self.clip_threshold, is_positive, "must be positive")?;
         self.beta1.map_or(Ok(()), |beta1| OptimError::require_share("beta1", beta1))?;
+        let has_mean = self.beta1.is_some() || self.momentum_dtype == MeanDtype::F32;
+        let rule = "is the type of the mean of steps; set `beta1`, which turns it on";
+        OptimError::require("momentum_dtype", self.momentum_dtype, has_mean, rule)?;
         let has_relative = matches!(self.variant, AdafactorVariant::Transformers | AdafactorVariant::Timm);
         let rule = "only `variant = \"transformers\"` and `\"timm\"` have it";
         OptimError::require("relative_step", self.relative_step, has_relative || !self.relative_step, rule)?;
@@ -161,6 +173,7 @@ impl Adafactor {
         let [.., rows, columns] = shape.dims() else { return None };
         let smallest = self.min_dim_size_to_factor.unwrap_or(match self.variant {
             AdafactorVariant::Timm => 17,
+            AdafactorVariant::BigVision => 16,
             AdafactorVariant::Optax => 128,
             _ => 1,
         });
@@ -186,15 +199,23 @@ impl Adafactor {
 
     /// Returns the share of a new square.
     fn share(&self, step: &Step) -> f64 {
-        ((step.updates_before + 1) as f64).powf(self.beta2_decay)
+        let share = ((step.updates_before + 1) as f64).powf(self.beta2_decay);
+        if self.variant == AdafactorVariant::BigVision { share.max(1.0 - 0.999) } else { share }
     }
 
     /// Returns how weights move, from the sums of squares of `count` steps before the rate, and of the weights.
-    fn by(&self, step: &Step, [moved, weights]: [f64; 2], count: usize) -> (f64, f64) {
+    fn by(&self, step: &Step, [moved, weights]: [f64; 2], count: usize) -> Steps {
         let count = count.max(1) as f64;
         let clip = ((moved / count).sqrt() / self.clip_threshold).max(1.0);
         let (rate, shrink) = self.rate(step, (weights / count).sqrt());
-        (rate / clip, shrink)
+        let of_steps = |kept: f64| {
+            let (taken, moved) = match self.variant {
+                AdafactorVariant::BigVision => (1.0 / clip, rate),
+                _ => (rate / clip, 1.0),
+            };
+            StepMean { kept, taken, moved, is_bf16: self.momentum_dtype == MeanDtype::Bf16 }
+        };
+        Steps { shrink, taken: rate / clip, mean: self.beta1.map(of_steps) }
     }
 
     /// Updates a parameter that is not factored.
@@ -204,15 +225,15 @@ impl Adafactor {
         let direction = Direction { least };
         let squares = Squares { added: self.added(), share: self.share(step), direction };
         let sums = squares.update_and_sum(tensors)?;
-        let (taken, shrink) = self.by(step, sums, tensors.shape().elem_count());
-        match self.beta1 {
-            Some(kept) => MoveByMean { direction, taken: taken * (1.0 - kept), kept, shrink }.update(tensors),
+        let Steps { shrink, taken, mean } = self.by(step, sums, tensors.shape().elem_count());
+        match mean {
+            Some(mean) => MoveByMean { direction, mean, shrink }.update(tensors),
             None => Move { direction, taken, shrink }.update(tensors),
         }
     }
 
     /// Updates a factored matrix on the CPU.
-    fn update_slices<T: Element>(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
+    fn update_slices<T: Element + Number>(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
         let (rows, columns) = tensors.shape().dims2()?;
         if rows * columns == 0 {
             return Ok(());
@@ -229,9 +250,7 @@ impl Adafactor {
         let largest = <T as WithDType>::from_f64(largest);
         let factors = Factors { rows: factors(rows)?, columns: factors(columns)?, largest };
         let sums = factors.squares(tensors)?;
-        let (taken, shrink) = self.by(step, sums, tensors.shape().elem_count());
-        let mean = self.beta1.map(|beta1| (tensors.states.len() - 1, beta1));
-        factors.update(tensors, &factored::Move { shrink, taken, mean })
+        factors.update(tensors, self.by(step, sums, tensors.shape().elem_count()))
     }
 
     /// Makes the same update with tensor operations.
@@ -246,14 +265,15 @@ impl Adafactor {
         let root = if self.is_torch() { mean.maximum(eps * eps)?.sqrt()? } else { mean.sqrt()? };
         let moved = (gradient / root)?;
         let sums = [square_sum(&moved)?, square_of_weights(tensors)?];
-        let (taken, shrink) = self.by(step, sums, tensors.shape().elem_count());
-        let mut moved = (moved * taken)?;
-        if let Some(beta1) = self.beta1 {
-            let index = tensors.states.len() - 1;
-            moved = ((tensors.state(index)? * beta1)? + (moved * (1.0 - beta1))?)?;
-            tensors.set_state(index, &moved)?;
-        }
-        tensors.set_weights(&((weights * shrink)? - moved)?)
+        let Steps { shrink, taken, mean } = self.by(step, sums, tensors.shape().elem_count());
+        let Some(mean) = mean else {
+            return tensors.set_weights(&((weights * shrink)? - (moved * taken)?)?);
+        };
+        let index = tensors.states.len() - 1;
+        let [before, direction] = [tensors.state(index)?, moved].map(|tensor| Whole::from(Ok(tensor)));
+        let after = mean.after(before, direction).tensor()?;
+        tensors.set_state(index, &after)?;
+        tensors.set_weights(&((weights * shrink)? - (after * mean.moved)?)?)
     }
 
     /// Updates the mean squares of rows and columns by those of a gradient. Returns them, the rows divided by their mean, so
@@ -286,6 +306,7 @@ impl Adafactor {
                 (scaled(lr.min(1.0 / n.sqrt()), size * shrink.abs()), shrink)
             }
             AdafactorVariant::Optax => (if_asked(lr), 1.0 - decay),
+            AdafactorVariant::BigVision => (lr, 1.0 - lr * decay),
             AdafactorVariant::Transformers | AdafactorVariant::Timm => {
                 let rate = match self.relative_step {
                     true => if_asked(lr * relative),
@@ -295,69 +316,5 @@ impl Adafactor {
                 (rate, 1.0 - rate * decay)
             }
         }
-    }
-}
-
-/// The direction of a step by its mean squares.
-#[derive(Clone, Copy)]
-struct Direction {
-    /// The smallest mean square that counts.
-    least: f64,
-}
-
-impl Direction {
-    #[inline(always)]
-    fn of<X: Number>(self, gradient: X, square: X) -> X {
-        gradient / square.within(self.least, f64::INFINITY).root()
-    }
-}
-
-/// The update of the mean squares. Its terms are the squares of the direction and of the weights.
-#[derive(Clone, Copy)]
-struct Squares {
-    added: f64,
-    share: f64,
-    direction: Direction,
-}
-
-impl Summed<2, 2> for Squares {
-    #[inline(always)]
-    fn apply<X: Number>(self, [weight, mean]: [X; 2], g: X) -> ([X; 2], [X; 2]) {
-        let mean = mean.mean_with(g.clone().square().plus(self.added), self.share);
-        let moved = self.direction.of(g, mean.clone());
-        ([weight.clone(), mean], [moved.square(), weight.square()])
-    }
-}
-
-/// The movement of the weights.
-#[derive(Clone, Copy)]
-struct Move {
-    direction: Direction,
-    taken: f64,
-    shrink: f64,
-}
-
-impl Formula<2> for Move {
-    #[inline(always)]
-    fn apply<X: Number>(self, [weight, square]: [X; 2], g: X) -> [X; 2] {
-        let moved = self.direction.of(g, square.clone()).times(self.taken);
-        [weight.times(self.shrink) - moved, square]
-    }
-}
-
-/// The movement of the weights by a mean of steps.
-#[derive(Clone, Copy)]
-struct MoveByMean {
-    direction: Direction,
-    taken: f64,
-    kept: f64,
-    shrink: f64,
-}
-
-impl Formula<3> for MoveByMean {
-    #[inline(always)]
-    fn apply<X: Number>(self, [weight, square, mean]: [X; 3], g: X) -> [X; 3] {
-        let mean = mean.times(self.kept) + self.direction.of(g, square.clone()).times(self.taken);
-        [weight.times(self.shrink) - mean.clone(), square, mean]
     }
 }

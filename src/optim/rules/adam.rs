@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
+use super::bf16_mean;
 use super::moments::{self, Moments, default_betas, default_eps};
-use super::variants::{AdamVariant, is_default};
+use super::variants::{AdamVariant, MeanDtype, is_default};
 
 /// Adam with weight decay added to the gradient, like `torch.optim.Adam`: Kingma and Ba, ICLR 2015, algorithm 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,12 +37,16 @@ pub struct Adam {
     /// that of `adamw`; optax corrects the moments by numbers of f32.
     #[serde(default, skip_serializing_if = "is_default")]
     pub variant: AdamVariant,
+    /// The type whose numbers the first moment has, as `mu_dtype` of optax. `"bf16"` is for its form, without `amsgrad`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub mu_dtype: MeanDtype,
 }
 
 impl Default for Adam {
     fn default() -> Self {
         let (betas, eps) = (default_betas(), default_eps());
-        Self { lr: 1e-3, betas, eps, weight_decay: 0.0, amsgrad: false, variant: AdamVariant::default() }
+        let (variant, mu_dtype) = (AdamVariant::default(), MeanDtype::default());
+        Self { lr: 1e-3, betas, eps, weight_decay: 0.0, amsgrad: false, variant, mu_dtype }
     }
 }
 
@@ -53,7 +58,8 @@ impl UpdateRule for Adam {
 
     fn check(&self) -> std::result::Result<(), OptimError> {
         moments::check(self.betas, self.eps)?;
-        self.variant.check(self.betas)
+        self.variant.check(self.betas)?;
+        bf16_mean::check(self.mu_dtype, self.betas[0], self.variant, self.amsgrad)
     }
 
     fn beta2(&self) -> Option<f64> {
@@ -65,10 +71,16 @@ impl UpdateRule for Adam {
     }
 
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        self.moments(step).update(tensors)
+        match self.mu_dtype {
+            MeanDtype::F32 => self.moments(step).update(tensors),
+            MeanDtype::Bf16 => bf16_mean::update(self.moments(step), tensors),
+        }
     }
 
     fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
+        if self.mu_dtype == MeanDtype::Bf16 {
+            return group.iter().try_for_each(|(tensors, step)| self.update(tensors, step));
+        }
         moments::update_group(group, |step| self.moments(step))
     }
 }

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::super::{BaseHyperparams, Momentum, OptimError, Step, Update, UpdateRule};
+use super::bf16_mean;
 use super::cautious;
 use super::moments::{self, Moments, default_betas, default_eps};
-use super::variants::{AdamVariant, Decoupled, is_default};
+use super::variants::{AdamVariant, Decoupled, MeanDtype, is_default};
 
 /// Adam with decoupled weight decay, like `torch.optim.AdamW`: Loshchilov and Hutter, ICLR 2019, algorithm 2.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +45,9 @@ pub struct AdamW {
     /// `timm`: Liang et al., "Cautious Optimizers" (2024). It has no AMSGrad, and the form of PyTorch.
     #[serde(default, skip_serializing_if = "is_default")]
     pub caution: bool,
+    /// The type whose numbers the first moment has, as `mu_dtype` of optax. `"bf16"` is for its form, without `amsgrad`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub mu_dtype: MeanDtype,
 }
 
 fn default_weight_decay() -> f64 {
@@ -61,6 +65,7 @@ impl Default for AdamW {
             amsgrad: false,
             variant: AdamVariant::default(),
             caution: false,
+            mu_dtype: MeanDtype::default(),
         }
     }
 }
@@ -74,6 +79,7 @@ impl UpdateRule for AdamW {
     fn check(&self) -> std::result::Result<(), OptimError> {
         moments::check(self.betas, self.eps)?;
         self.variant.check(self.betas)?;
+        bf16_mean::check(self.mu_dtype, self.betas[0], self.variant, self.amsgrad)?;
         let is_plain = !self.amsgrad && self.variant == AdamVariant::Pytorch;
         let rule = "is for the form of PyTorch without `amsgrad`";
         OptimError::require("caution", self.caution, is_plain || !self.caution, rule)
@@ -88,14 +94,16 @@ impl UpdateRule for AdamW {
     }
 
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        match self.caution {
-            true => cautious::update(self.moments(step), tensors),
-            false => self.moments(step).update(tensors),
+        let moments = self.moments(step);
+        match self.mu_dtype {
+            MeanDtype::Bf16 => bf16_mean::update(moments, tensors),
+            MeanDtype::F32 if self.caution => cautious::update(moments, tensors),
+            MeanDtype::F32 => moments.update(tensors),
         }
     }
 
     fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
-        if self.caution {
+        if self.caution || self.mu_dtype == MeanDtype::Bf16 {
             return group.iter().try_for_each(|(tensors, step)| self.update(tensors, step));
         }
         moments::update_group(group, |step| self.moments(step))

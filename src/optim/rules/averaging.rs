@@ -1,10 +1,12 @@
-//! The averages of schedule-free rules: Defazio et al., "The Road Less Scheduled" (NeurIPS 2024), in the form of the
-//! package `schedulefree`.
+//! The averages of schedule-free rules: Defazio et al., "The Road Less Scheduled" (NeurIPS 2024), in the forms of
+//! the packages `schedulefree` and `optax`.
 //!
 //! A rule has two sequences besides the average x that is evaluated: z, which takes plain steps, and y, between the two,
 //! at which gradients are computed. The parameter holds y.
 
 use candle_core::{Result, Shape, Tensor, Var};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::super::{OptimError, StateForm, Step, Update};
 
@@ -15,6 +17,21 @@ pub(super) struct Averaging {
     pub warmup_steps: u64,
     pub r: f64,
     pub weight_lr_power: f64,
+    pub variant: ScheduleFreeVariant,
+}
+
+/// The package whose form of a schedule-free rule is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ScheduleFreeVariant {
+    /// `schedulefree`.
+    #[default]
+    Schedulefree,
+    /// `optax`: a warm-up begins with a rate of 0 and is one update later, but an update counts in the average by the rate of
+    /// the next. AdamW corrects the second moment by numbers of f32. With a schedule beside the warm-up it is not that of
+    /// `optax`, which would ask it for the next rate too.
+    Optax,
 }
 
 /// The part of the averages that an update of one parameter needs.
@@ -51,9 +68,12 @@ impl Averaging {
     pub fn advance(self, tensors: &Update<'_>, step: &Step, index: usize) -> Result<Averaged> {
         let [updates, sum, largest]: [f64; 3] = tensors.numbers(index)?;
         let n = updates + 1.0;
-        let warmed = if self.warmup_steps > 0 { (n / self.warmup_steps as f64).min(1.0) } else { 1.0 };
-        let lr = step.lr * warmed;
-        let largest = largest.max(lr);
+        let warmed = |n: f64| if self.warmup_steps > 0 { (n / self.warmup_steps as f64).min(1.0) } else { 1.0 };
+        let lr = match self.variant {
+            ScheduleFreeVariant::Schedulefree => step.lr * warmed(n),
+            ScheduleFreeVariant::Optax => step.lr * warmed(updates),
+        };
+        let largest = largest.max(step.lr * warmed(n));
         let weight = n.powf(self.r) * largest.powf(self.weight_lr_power);
         let sum = sum + weight;
         let taken = if sum > 0.0 { weight / sum } else { 0.0 };

@@ -3,6 +3,8 @@
 use candle_core::{Result, WithDType};
 
 use super::super::Update;
+use super::super::number::Number;
+use super::unfactored::Steps;
 use crate::cpu::{Element, map_tasks, total, update_rows_and_sum, vectorized};
 
 /// Numbers at a time.
@@ -90,15 +92,7 @@ pub(super) struct Factors<T> {
     pub largest: T,
 }
 
-/// How the weights move: by `taken` times the gradient with its factors, or by a mean of such steps.
-pub(super) struct Move {
-    pub shrink: f64,
-    pub taken: f64,
-    /// The number of the mean among the states, and how much of it is kept.
-    pub mean: Option<(usize, f64)>,
-}
-
-impl<T: Element> Factors<T> {
+impl<T: Element + Number> Factors<T> {
     #[inline(always)]
     fn of(&self, of_row: T, of_column: T) -> T {
         let factor = of_row * of_column;
@@ -145,13 +139,13 @@ impl<T: Element> Factors<T> {
         update_rows_and_sum([tensors.parameter.as_tensor()], tensors.gradient, width, of_rows)
     }
 
-    /// Moves the weights.
-    pub fn update(&self, tensors: &Update<'_>, by: &Move) -> Result<()> {
+    /// Moves the weights by the gradient with its factors, or by a mean of such steps, which is the last of the states.
+    pub fn update(&self, tensors: &Update<'_>, by: Steps) -> Result<()> {
         let number = <T as WithDType>::from_f64;
         let (width, scale) = (self.columns.len(), number(tensors.gradient_scale));
         let (shrink, taken) = (number(by.shrink), number(by.taken));
         let parameter = tensors.parameter.as_tensor();
-        let Some((index, kept)) = by.mean else {
+        let Some(mean) = by.mean else {
             let of_rows = |first: usize, [weights]: [&mut [T]; 1], gradient: &[T]| {
                 vectorized(
                     #[inline(always)]
@@ -168,7 +162,7 @@ impl<T: Element> Factors<T> {
             };
             return update_rows_and_sum([parameter], tensors.gradient, width, of_rows).map(|[]| ());
         };
-        let (kept, taken) = (number(kept), number(by.taken * (1.0 - kept)));
+        let moved = number(mean.moved);
         let of_rows = |first: usize, [weights, means]: [&mut [T]; 2], gradient: &[T]| {
             vectorized(
                 #[inline(always)]
@@ -178,15 +172,15 @@ impl<T: Element> Factors<T> {
                     for (((weights, means), gradient), &of_row) in rows {
                         let numbers = weights.iter_mut().zip(means).zip(gradient).zip(&self.columns);
                         for (((w, m), &g), &of_column) in numbers {
-                            *m = *m * kept + (g * scale) * self.of(of_row, of_column) * taken;
-                            *w = *w * shrink - *m;
+                            *m = mean.after(*m, (g * scale) * self.of(of_row, of_column));
+                            *w = *w * shrink - *m * moved;
                         }
                     }
                     []
                 },
             )
         };
-        let tensors_of_update = [parameter, tensors.state_var(index)?.as_tensor()];
+        let tensors_of_update = [parameter, tensors.state_var(tensors.states.len() - 1)?.as_tensor()];
         update_rows_and_sum(tensors_of_update, tensors.gradient, width, of_rows).map(|[]| ())
     }
 }

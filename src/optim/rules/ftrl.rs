@@ -10,7 +10,7 @@ use super::super::number::Number;
 use super::super::{BaseHyperparams, OptimError, Step, Update, UpdateRule};
 
 /// Follow the regularized leader, like `keras.optimizers.Ftrl`: McMahan et al., KDD 2013, algorithm 1. With `l1` many weights
-/// are exactly 0. It is meant for sparse linear models. An update with a rate of 0 is left out.
+/// are exactly 0. It is meant for sparse linear models. An update with a rate of 0, or below 1e-30, is left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ftrl {
@@ -40,6 +40,9 @@ pub struct Ftrl {
     pub weight_decay: f64,
 }
 
+/// The smallest rate by which sums can be divided: they are finite for weights and roots of squares up to 1e8.
+const LEAST: f64 = 1e-30;
+
 fn default_initial_accumulator_value() -> f64 {
     0.1
 }
@@ -63,6 +66,8 @@ impl UpdateRule for Ftrl {
     }
 
     fn check(&self) -> std::result::Result<(), OptimError> {
+        let rule = "must be 0, or at least 1e-30: the sums of the rule are divided by it, and would not be finite";
+        OptimError::require("lr", self.lr, !(0.0 < self.lr && self.lr < LEAST), rule)?;
         for (name, value) in [("l1", self.l1), ("l2", self.l2), ("beta", self.beta)] {
             OptimError::require_at_least_0(name, value)?;
         }
@@ -76,7 +81,7 @@ impl UpdateRule for Ftrl {
     }
 
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
-        if step.lr == 0.0 {
+        if step.lr < LEAST {
             return Ok(());
         }
         let numbers = Numbers {

@@ -59,7 +59,7 @@ pub enum LambVariant {
     #[default]
     Timm,
     /// `pytorch-optimizer`: the second moment is not corrected, a weight's norm counts up to 10, and steps are always
-    /// fitted.
+    /// fitted. Its `pre_norm` is `train.clip_norm = 1.0` with `train.clip_eps = 1e-6`.
     PytorchOptimizer,
 }
 
@@ -109,6 +109,16 @@ impl UpdateRule for Lamb {
         STATES
     }
 
+    fn remark(&self, weight_decay: f64) -> Option<String> {
+        let has_no_decay = weight_decay == 0.0 || self.decoupled_weight_decay;
+        let is_plain = self.variant == LambVariant::Timm && has_no_decay && !self.always_adapt;
+        is_plain.then(|| {
+            "`lamb` fits steps to the size of weights only where these have a decay that is not decoupled, so it is plain \
+             `adam` here; set `weight_decay`, or `always_adapt = true`"
+                .to_owned()
+        })
+    }
+
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
         let betas = [step.momentum, self.betas[1]];
         let [first, second] = corrections(betas, step.updates_before);
@@ -125,10 +135,8 @@ impl UpdateRule for Lamb {
             decay: decay * shrink,
         };
         let taken = if self.grad_averaging { 1.0 - betas[0] } else { 1.0 };
-        let coupled = if is_timm { 0.0 } else { decay };
-        let direction = if is_timm { direction } else { Direction { decay: 0.0, ..direction } };
         let weight = shrink * square_of_weights(tensors)?.sqrt();
-        let [square] = Means { betas, taken, coupled, direction }.update_and_sum(tensors)?;
+        let [square] = Means { betas, taken, direction }.update_and_sum(tensors)?;
         let trust = self.trust(weight, square.sqrt(), decay);
         let lr = if is_timm { step.lr * trust } else { step.lr / first * trust };
         Move { direction, lr, shrink }.update(tensors)
@@ -172,14 +180,12 @@ impl Direction {
 struct Means {
     betas: [f64; 2],
     taken: f64,
-    coupled: f64,
     direction: Direction,
 }
 
 impl Summed<3, 1> for Means {
     #[inline(always)]
     fn apply<X: Number>(self, [weight, mean, square]: [X; 3], g: X) -> ([X; 3], [X; 1]) {
-        let g = g + weight.clone().times(self.coupled);
         let mean = mean.times(self.betas[0]) + g.clone().times(self.taken);
         let square = square.decayed_with(self.betas[1], g.square());
         let term = self.direction.of(weight.clone(), mean.clone(), square.clone()).square();

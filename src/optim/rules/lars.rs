@@ -101,6 +101,15 @@ impl UpdateRule for Lars {
         &["momentum_buffer"]
     }
 
+    fn remark(&self, weight_decay: f64) -> Option<String> {
+        let is_plain = self.variant == LarsVariant::Timm && weight_decay == 0.0 && !self.always_adapt;
+        is_plain.then(|| {
+            "`lars` fits steps to the size of weights only where these decay, so without `weight_decay` it is plain `sgd` \
+             with momentum; set `weight_decay`, or `always_adapt = true`"
+                .to_owned()
+        })
+    }
+
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
         let decay = step.weight_decay;
         let trust = match self.variant {

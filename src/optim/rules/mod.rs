@@ -9,24 +9,29 @@ use super::group_config::GroupRule;
 
 mod averaging;
 mod basis;
+mod bf16_mean;
 mod cautious;
 mod confident;
 mod factored;
 mod moments;
+mod muon_vectors;
 mod newton_schulz;
 mod paired;
+mod unfactored;
 mod variants;
 mod velocity;
 
 pub use adafactor::AdafactorVariant;
 pub use adopt::AdoptVariant;
+pub use averaging::ScheduleFreeVariant;
 pub use lamb::LambVariant;
 pub use lars::LarsVariant;
 pub use muon::{AdjustLr, MuonVariant};
 pub use radam::RAdamVariant;
 pub use rmsprop::RmsPropVariant;
+pub use rprop::RpropVariant;
 pub use schedule_free_adamw::Rectify;
-pub use variants::{AdamVariant, Cautious, Decoupled, Variant};
+pub use variants::{AdamVariant, Cautious, Decoupled, MeanDtype, Variant};
 
 /// Lists the files of the catalogue, the rule that each defines, and its name in a configuration.
 macro_rules! catalogue {

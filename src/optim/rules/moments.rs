@@ -64,7 +64,7 @@ pub(super) fn corrections<const N: usize>(betas: [f64; N], updates_before: u64) 
 
 /// Returns the same as optax computes it: beta, its power and the difference are each rounded to f32. At a beta of 0.999
 /// that is 2e-5 off in the first updates.
-fn corrections_in_f32(betas: [f64; 2], updates_before: u64) -> [f64; 2] {
+pub(super) fn corrections_in_f32(betas: [f64; 2], updates_before: u64) -> [f64; 2] {
     let n = (updates_before + 1) as f64;
     betas.map(|beta| {
         let power = f64::from(beta as f32).powf(n) as f32;
@@ -125,7 +125,7 @@ impl Moments {
 
     /// Returns a weight after its movement.
     #[inline(always)]
-    fn moved<X: Number>(self, weight: X, mean: X, square: X) -> X {
+    pub fn moved<X: Number>(self, weight: X, mean: X, square: X) -> X {
         let denominator = square.root().over(self.root_correction).plus(self.eps);
         weight.times(self.shrink) - (mean / denominator).times(self.step_size)
     }

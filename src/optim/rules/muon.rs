@@ -1,7 +1,7 @@
 //! Muon: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024), in the forms of
 //! `torch.optim.Muon` and of Keller Jordan's package `muon-optimizer`.
 
-use candle_core::{DType, Result, Shape};
+use candle_core::{DType, Result, Shape, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -10,9 +10,10 @@ use super::super::formula::Formula;
 use super::super::number::Number;
 use super::super::{BaseHyperparams, Momentum, OptimError, StateForm, Step, Update, UpdateRule};
 use super::basis::product_operations;
-use super::moments::{self, Moments, STATES};
+use super::moments::{self, STATES};
+use super::muon_vectors;
 use super::newton_schulz::{NewtonSchulz, rounded};
-use super::variants::{AdamVariant, Decoupled, is_default};
+use super::variants::{Decoupled, is_default};
 
 /// Momentum whose step for a matrix is made nearly orthogonal, by products in bf16: Jordan et al., 2024. Parameters of
 /// other than two dimensions have AdamW, and so should embeddings and the last layer: give them a group with
@@ -83,6 +84,18 @@ pub enum MuonVariant {
     /// have Adam in Keras' form. Its defaults are `adjust_lr = "match_rms_adamw"`, `weight_decay = 0.004`,
     /// `adamw_betas = [0.9, 0.999]` and `adamw_eps = 1e-7`.
     Keras,
+    /// That of `optax`, which rounds nothing and adds `eps` to the norm: the momentum is corrected as the first moment of
+    /// Adam is, and with `nesterov` AdamW looks ahead as well. Its defaults are `weight_decay = 0.0`,
+    /// `decay = "matrices"`, `eps = 1e-8`, `adamw_betas = [0.9, 0.999]` and `adamw_eps = 1e-8`. Its matrices have a row for
+    /// each input, and ours a column.
+    Optax,
+}
+
+impl MuonVariant {
+    /// Whether products and sums are rounded to bf16.
+    pub(super) fn rounds(self) -> bool {
+        !matches!(self, Self::Keras | Self::Optax)
+    }
 }
 
 /// By what the rate of a matrix is multiplied.
@@ -214,7 +227,7 @@ impl UpdateRule for Muon {
         match self.sides(tensors.shape()) {
             Some((rows, columns)) if rows > 0 && columns > 0 => self.update_matrix(tensors, step, rows, columns),
             Some(_) => Ok(()),
-            None => self.adamw(step).update(tensors),
+            None => muon_vectors::update(self, tensors, step),
         }
     }
 }
@@ -226,35 +239,30 @@ impl Muon {
         shape.dims2().ok().filter(|(rows, columns)| (*rows).min(*columns) >= least)
     }
 
-    /// Returns the update of a parameter that is no matrix.
-    fn adamw(&self, step: &Step) -> Moments {
-        let [beta1, beta2] = self.adamw_betas;
-        let step = Step { lr: step.lr * self.adamw_lr_ratio, momentum: beta1, ..*step };
-        let shrink = Decoupled::Rate.shrink(&step);
-        let of = |variant| Moments { shrink, ..Moments::new(&step, beta2, self.adamw_eps, false, variant) };
-        match self.variant {
-            // Its corrections are in f32, as those of optax, and of the rate.
-            MuonVariant::Keras => {
-                let moments = of(AdamVariant::Optax);
-                Moments { step_size: moments.step_size * moments.root_correction, root_correction: 1.0, ..moments }
+    /// Returns the direction of a matrix before it is made orthogonal, by the momentum with this gradient in it.
+    fn towards(&self, gradient: &Tensor, momentum: Tensor, step: &Step) -> Result<Tensor> {
+        let kept = step.momentum;
+        match (self.variant, self.nesterov) {
+            (MuonVariant::Optax, nesterov) => {
+                let correction = |after: u64| 1.0 - kept.powf((step.updates_before + after) as f64);
+                match nesterov {
+                    false => momentum / correction(1),
+                    true => (momentum * (kept / correction(2)))? + (gradient * ((1.0 - kept) / correction(1)))?,
+                }
             }
-            _ => of(AdamVariant::Pytorch),
+            (_, false) => Ok(momentum),
+            (MuonVariant::Keras, true) => gradient + (momentum * kept)?,
+            (_, true) => gradient + ((momentum - gradient)? * kept)?,
         }
     }
 
     fn update_matrix(&self, tensors: &Update<'_>, step: &Step, rows: usize, columns: usize) -> Result<()> {
-        let is_sum = self.variant == MuonVariant::Keras;
-        match is_sum {
-            true => Sum { kept: step.momentum }.update(tensors)?,
-            false => Mean { taken: 1.0 - step.momentum }.update(tensors)?,
+        match self.variant {
+            MuonVariant::Keras => Sum { kept: step.momentum }.update(tensors)?,
+            _ => Mean { taken: 1.0 - step.momentum }.update(tensors)?,
         }
-        let buffer = tensors.state(0)?;
         let gradient = tensors.gradient()?;
-        let towards = match self.nesterov {
-            false => buffer,
-            true if is_sum => (&gradient + (buffer * step.momentum)?)?,
-            true => (&gradient + ((buffer - &gradient)? * step.momentum)?)?,
-        };
+        let towards = self.towards(&gradient, tensors.state(0)?, step)?;
         let iteration = NewtonSchulz {
             coefficients: match self.variant {
                 MuonVariant::Timm => &QUINTIC[..],
@@ -267,8 +275,8 @@ impl Muon {
         let orthogonal = iteration.orthogonal(&towards.to_dtype(DType::F32)?, rows > columns)?;
         let factor = self.adjust_lr.factor(rows as f64, columns as f64);
         let (step_size, direction) = match self.variant {
-            MuonVariant::Pytorch | MuonVariant::Timm | MuonVariant::Keras => (step.lr * factor, orthogonal),
             MuonVariant::KellerJordan => (step.lr, rounded(&(orthogonal * factor)?)?),
+            _ => (step.lr * factor, orthogonal),
         };
         let direction = direction.to_dtype(gradient.dtype())?;
         let by_direction = Update { gradient: &direction, gradient_scale: 1.0, ..*tensors };

@@ -143,14 +143,14 @@ impl Momenta {
 /// The numbers of an update: the weights are multiplied by `shrink` and move against
 /// `(of_gradient * g + of_mean * mean) / (sqrt(square) / root_correction + eps)`.
 #[derive(Clone, Copy)]
-struct Numbers {
-    of_gradient: f64,
-    of_mean: f64,
-    root_correction: f64,
-    betas: [f64; 2],
-    eps: f64,
-    shrink: f64,
-    decay: f64,
+pub(super) struct Numbers {
+    pub of_gradient: f64,
+    pub of_mean: f64,
+    pub root_correction: f64,
+    pub betas: [f64; 2],
+    pub eps: f64,
+    pub shrink: f64,
+    pub decay: f64,
 }
 
 impl Formula<3> for Numbers {

@@ -28,7 +28,7 @@ impl NewtonSchulz<'_> {
         let norm = match self.variant {
             MuonVariant::Pytorch | MuonVariant::Timm => to_bf16(norm).max(to_bf16(self.eps)),
             MuonVariant::KellerJordan => to_bf16(to_bf16(norm) + self.eps),
-            MuonVariant::Keras => norm + self.eps,
+            MuonVariant::Keras | MuonVariant::Optax => norm + self.eps,
         };
         // Not by the reciprocal, which rounds in another way.
         let mut x = self.rounded(&x.broadcast_div(&Tensor::new(norm as f32, x.device())?)?)?;
@@ -40,16 +40,16 @@ impl NewtonSchulz<'_> {
     }
 
     fn rounded(&self, tensor: &Tensor) -> Result<Tensor> {
-        if self.variant == MuonVariant::Keras { Ok(tensor.clone()) } else { rounded(tensor) }
+        if self.variant.rounds() { rounded(tensor) } else { Ok(tensor.clone()) }
     }
 
     fn iterated(&self, x: &Tensor, [a, b, c]: [f64; 3]) -> Result<Tensor> {
         let square = self.rounded(&product_with_transpose(x)?)?;
         match self.variant {
-            MuonVariant::Pytorch | MuonVariant::Timm | MuonVariant::Keras => {
+            MuonVariant::Pytorch | MuonVariant::Timm | MuonVariant::Keras | MuonVariant::Optax => {
                 // It is symmetric, so this is its product with itself.
                 let fourth = product_with_transpose(&square)?;
-                let rounds = self.variant != MuonVariant::Keras;
+                let rounds = self.variant.rounds();
                 let polynomial = paired(Combined { of_x: b, of_y: c, rounds }, &square, &fourth)?;
                 paired(Combined { of_x: a, of_y: 1.0, rounds }, x, &linear_in_out(&polynomial, x, None)?)
             }

@@ -1,7 +1,7 @@
 //! Prodigy: Mishchenko and Defazio, "Prodigy: An Expeditiously Adaptive Parameter-Free Learner" (ICML 2024), algorithm 4,
 //! in the form of the package `prodigyopt`.
 
-use candle_core::{Result, Shape};
+use candle_core::{DType, Result, Shape, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,7 +14,7 @@ use super::variants::is_default;
 
 /// AdamW that estimates its rate from the distance to the first weights, like the package `prodigyopt`: Mishchenko and
 /// Defazio, ICML 2024, algorithm 4. The estimate is one for all parameters of a group; the learning rate, usually 1, and
-/// its schedule multiply it. An update with a rate of 0 before the first other one is not counted.
+/// its schedule multiply it. An update with a rate of 0 changes nothing and is not counted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Prodigy {
@@ -55,6 +55,19 @@ pub struct Prodigy {
     /// Whether the denominator of the estimate leaves out the rate, for a warm-up of it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub safeguard_warmup: bool,
+    /// The estimate is made from every number of a tensor whose place is a multiple of this, at least 1: the states `s` and
+    /// `p0` have only these. `prodigyopt` recommends 11 where memory is short.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1))]
+    pub slice_p: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(number: &usize) -> bool {
+    *number == 1
 }
 
 fn default_d0() -> f64 {
@@ -78,11 +91,14 @@ impl Default for Prodigy {
             growth_rate: None,
             use_bias_correction: false,
             safeguard_warmup: false,
+            slice_p: one(),
         }
     }
 }
 
-/// Place of the estimate among the states.
+/// Places among the states: of the sum of gradients, of the first weights, and of the estimate.
+const SUM: usize = 2;
+const START: usize = 3;
 const ESTIMATE: usize = 4;
 
 impl UpdateRule for Prodigy {
@@ -98,7 +114,8 @@ impl UpdateRule for Prodigy {
         OptimError::require("d0", self.d0, is_positive(self.d0), rule)?;
         OptimError::require("d_coef", self.d_coef, is_positive(self.d_coef), rule)?;
         let growth = self.growth_rate.unwrap_or(1.0);
-        OptimError::require("growth_rate", growth, growth >= 1.0 && growth.is_finite(), "must be at least 1")
+        OptimError::require("growth_rate", growth, growth >= 1.0 && growth.is_finite(), "must be at least 1")?;
+        OptimError::require("slice_p", self.slice_p, self.slice_p > 0, "must be at least 1")
     }
 
     fn states(&self, _momentum: f64) -> &'static [&'static str] {
@@ -106,8 +123,13 @@ impl UpdateRule for Prodigy {
     }
 
     fn state_forms(&self, _momentum: f64, shape: &Shape) -> Vec<StateForm> {
-        let like = ["exp_avg", "exp_avg_sq", "s", "p0"].map(|name| StateForm::new(name, shape.clone()));
-        like.into_iter().chain([StateForm::numbers("estimate", 4)]).collect()
+        let of_slice = match self.slice_p {
+            1 => shape.clone(),
+            every => Shape::from(shape.elem_count().div_ceil(every.max(1))),
+        };
+        let moments = ["exp_avg", "exp_avg_sq"].map(|name| StateForm::new(name, shape.clone()));
+        let of_slice = ["s", "p0"].map(|name| StateForm::new(name, of_slice.clone()));
+        moments.into_iter().chain(of_slice).chain([StateForm::numbers("estimate", 4)]).collect()
     }
 
     fn needs_all_states(&self) -> bool {
@@ -127,7 +149,7 @@ impl UpdateRule for Prodigy {
 impl Prodigy {
     /// Updates parameters that share their estimate, which each has in its state.
     fn update_parameters(&self, group: &[(&Update<'_>, &Step)]) -> Result<()> {
-        let Some((first, step)) = group.first() else { return Ok(()) };
+        let Some((first, step)) = group.first().filter(|(_, step)| step.lr > 0.0) else { return Ok(()) };
         let begun = Estimate::of(first.numbers(ESTIMATE)?);
         let is_first = begun.d == 0.0;
         let begun = if is_first { Estimate { d: self.d0, largest: self.d0, ..begun } } else { begun };
@@ -138,13 +160,19 @@ impl Prodigy {
         let means = Means { is_first, betas: self.betas, d: begun.d, beta3, into_s };
         let (mut along, mut size) = (0.0, 0.0);
         for (tensors, _) in group {
-            let [of_along, of_size] = means.update_and_sum(tensors)?;
+            let [of_along, of_size] = match self.slice_p {
+                1 => means.update_and_sum(tensors)?,
+                every => {
+                    Moments(means).update(tensors)?;
+                    means.update_slice(tensors, every)?
+                }
+            };
             along += of_along;
             size += of_size;
         }
         let estimate = match size == 0.0 {
             true => begun,
-            false => self.next(begun, begun.numerator * beta3 + share * rate * along, size, step.lr),
+            false => self.next(begun, begun.numerator * beta3 + share * rate * along, size),
         };
         for (tensors, step) in group {
             if size != 0.0 {
@@ -167,16 +195,14 @@ impl Prodigy {
     }
 
     /// Returns the estimate after an update.
-    fn next(&self, begun: Estimate, numerator: f64, denominator: f64, lr: f64) -> Estimate {
+    fn next(&self, begun: Estimate, numerator: f64, denominator: f64) -> Estimate {
         let Estimate { mut d, mut largest, updates, .. } = begun;
-        if lr > 0.0 {
-            let found = self.d_coef * numerator / denominator;
-            if d == self.d0 {
-                d = d.max(found);
-            }
-            largest = largest.max(found);
-            d = largest.min(d * self.growth_rate.unwrap_or(f64::INFINITY));
+        let found = self.d_coef * numerator / denominator;
+        if d == self.d0 {
+            d = d.max(found);
         }
+        largest = largest.max(found);
+        d = largest.min(d * self.growth_rate.unwrap_or(f64::INFINITY));
         Estimate { d, largest, numerator, updates: updates + 1.0 }
     }
 }
@@ -210,14 +236,52 @@ struct Means {
     into_s: f64,
 }
 
+impl Means {
+    #[inline(always)]
+    fn moments<X: Number>(self, mean: X, square: X, g: X) -> [X; 2] {
+        let [beta1, beta2] = self.betas;
+        let mean = mean.times(beta1) + g.clone().times(self.d * (1.0 - beta1));
+        [mean, square.times(beta2) + g.square().times(self.d * self.d * (1.0 - beta2))]
+    }
+
+    /// Updates the states of every `every`th number. Returns the terms of the estimate that are made from these.
+    fn update_slice(self, tensors: &Update<'_>, every: usize) -> Result<[f64; 2]> {
+        let [weights, g] = [tensors.weights()?, tensors.gradient()?];
+        if weights.elem_count() == 0 {
+            return Ok([0.0; 2]);
+        }
+        let places = Tensor::arange_step(0i64, weights.elem_count() as i64, every as i64, weights.device())?;
+        let slice = |of: &Tensor| of.flatten_all()?.index_select(&places, 0);
+        let [weights, g] = [slice(&weights)?, slice(&g)?];
+        if self.is_first {
+            tensors.set_state(START, &weights)?;
+        }
+        let along = (&g * (tensors.state(START)? - weights)?)?;
+        let s = ((tensors.state(SUM)? * self.beta3)? + (g * self.into_s)?)?;
+        tensors.set_state(SUM, &s)?;
+        let sum = |of: Tensor| of.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>();
+        Ok([sum(along)?, sum(s.abs()?)?])
+    }
+}
+
+/// The update of the moments alone.
+#[derive(Clone, Copy)]
+struct Moments(Means);
+
+impl Formula<3> for Moments {
+    #[inline(always)]
+    fn apply<X: Number>(self, [weight, mean, square]: [X; 3], g: X) -> [X; 3] {
+        let [mean, square] = self.0.moments(mean, square, g);
+        [weight, mean, square]
+    }
+}
+
 impl Summed<5, 2> for Means {
     #[inline(always)]
     fn apply<X: Number>(self, [weight, mean, square, s, start]: [X; 5], g: X) -> ([X; 5], [X; 2]) {
-        let [beta1, beta2] = self.betas;
         let start = if self.is_first { weight.clone() } else { start };
         let along = g.clone() * (start.clone() - weight.clone());
-        let mean = mean.times(beta1) + g.clone().times(self.d * (1.0 - beta1));
-        let square = square.times(beta2) + g.clone().square().times(self.d * self.d * (1.0 - beta2));
+        let [mean, square] = self.moments(mean, square, g.clone());
         let s = s.times(self.beta3) + g.times(self.into_s);
         let size = s.clone().size();
         ([weight, mean, square, s, start], [along, size])

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::super::formula::Formula;
 use super::super::number::Number;
 use super::super::{BaseHyperparams, OptimError, StateForm, Step, Update, UpdateRule};
-use super::averaging::{Averaged, Averaging};
-use super::moments::{self, corrections, default_betas, default_eps};
+use super::averaging::{Averaged, Averaging, ScheduleFreeVariant};
+use super::moments::{self, corrections, corrections_in_f32, default_betas, default_eps};
 use super::radam::rectification;
 use super::variants::is_default;
 
@@ -51,6 +51,9 @@ pub struct ScheduleFreeAdamW {
     /// for which they cannot be. Not by default.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rectify: Option<Rectify>,
+    /// The package whose form is computed, by default `schedulefree`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub variant: ScheduleFreeVariant,
 }
 
 /// The first updates of a rule with rectified rates.
@@ -79,14 +82,15 @@ impl Default for ScheduleFreeAdamW {
             r: 0.0,
             weight_lr_power: default_weight_lr_power(),
             rectify: None,
+            variant: ScheduleFreeVariant::default(),
         }
     }
 }
 
 impl ScheduleFreeAdamW {
     fn averaging(&self) -> Averaging {
-        let Self { betas: [beta, _], warmup_steps, r, weight_lr_power, .. } = *self;
-        Averaging { beta, warmup_steps, r, weight_lr_power }
+        let Self { betas: [beta, _], warmup_steps, r, weight_lr_power, variant, .. } = *self;
+        Averaging { beta, warmup_steps, r, weight_lr_power, variant }
     }
 
     /// Returns the factor of the rate, and whether the step is the gradient itself.
@@ -129,7 +133,10 @@ impl UpdateRule for ScheduleFreeAdamW {
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
         let (rate, is_plain) = self.rectified(step.updates_before);
         let averaged = self.averaging().advance(tensors, &Step { lr: step.lr * rate, ..*step }, 2)?;
-        let [_, correction] = corrections(self.betas, step.updates_before);
+        let [_, correction] = match self.variant {
+            ScheduleFreeVariant::Schedulefree => corrections(self.betas, step.updates_before),
+            ScheduleFreeVariant::Optax => corrections_in_f32(self.betas, step.updates_before),
+        };
         let (beta2, eps, decay) = (self.betas[1], self.eps, step.weight_decay);
         Numbers { averaged, beta2, root_factor: 1.0 / correction.sqrt(), eps, decay, is_plain }.update(tensors)
     }

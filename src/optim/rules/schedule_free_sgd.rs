@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::super::formula::Formula;
 use super::super::number::Number;
 use super::super::{BaseHyperparams, OptimError, StateForm, Step, Update, UpdateRule};
-use super::averaging::{Averaged, Averaging};
+use super::averaging::{Averaged, Averaging, ScheduleFreeVariant};
+use super::variants::is_default;
 
 /// Gradient descent whose weights are averaged in place of a schedule, like `SGDScheduleFree` of the package
 /// `schedulefree`: Defazio et al., NeurIPS 2024. Evaluations use the average; training is the same with or without them. A
@@ -38,6 +39,9 @@ pub struct ScheduleFreeSgd {
     #[serde(default = "default_weight_lr_power")]
     #[schemars(range(min = 0.0))]
     pub weight_lr_power: f64,
+    /// The package whose form is computed, by default `schedulefree`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub variant: ScheduleFreeVariant,
 }
 
 fn default_momentum() -> f64 {
@@ -57,14 +61,15 @@ impl Default for ScheduleFreeSgd {
             warmup_steps: 0,
             r: 0.0,
             weight_lr_power: default_weight_lr_power(),
+            variant: ScheduleFreeVariant::default(),
         }
     }
 }
 
 impl ScheduleFreeSgd {
     fn averaging(&self) -> Averaging {
-        let Self { momentum: beta, warmup_steps, r, weight_lr_power, .. } = *self;
-        Averaging { beta, warmup_steps, r, weight_lr_power }
+        let Self { momentum: beta, warmup_steps, r, weight_lr_power, variant, .. } = *self;
+        Averaging { beta, warmup_steps, r, weight_lr_power, variant }
     }
 }
 

@@ -100,6 +100,27 @@ impl Cautious {
     }
 }
 
+/// The type whose numbers a mean has. The state itself is in f32 with either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum MeanDtype {
+    /// f32, or the type of the computation.
+    #[default]
+    F32,
+    /// bf16: the mean is rounded after each update.
+    Bf16,
+}
+
+impl fmt::Display for MeanDtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "\"f32\"",
+            Self::Bf16 => "\"bf16\"",
+        })
+    }
+}
+
 /// By how much decoupled weight decay shrinks the weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -3,9 +3,9 @@
 use crate::optim::{
     AdEmaMix, AdaBelief, Adadelta, Adafactor, AdafactorVariant, Adagrad, Adam, AdamVariant, AdamW, Adamax, Adan, Adopt,
     AdoptVariant, Asgd, Came, Cautious, Decoupled, Frozen, Ftrl, GrokFastAdamW, GroupConfig, LaProp, Lamb, Lars,
-    LarsVariant, Lion, Mars, Muon, MuonVariant, NAdam, NovoGrad, OptimizerConfig, Prodigy, RAdam, RAdamVariant,
-    Rectify, RmsProp, RmsPropVariant, Rprop, ScheduleFreeAdamW, ScheduleFreeSgd, Sgd, Shampoo, Soap, StableAdamW,
-    Variant, Yogi,
+    LarsVariant, Lion, Mars, MeanDtype, Muon, MuonVariant, NAdam, NovoGrad, OptimizerConfig, Prodigy, RAdam,
+    RAdamVariant, Rectify, RmsProp, RmsPropVariant, Rprop, RpropVariant, ScheduleFreeAdamW, ScheduleFreeSgd,
+    ScheduleFreeVariant, Sgd, Shampoo, Soap, StableAdamW, Variant, Yogi,
 };
 
 /// Those whose updates have kernels on a GPU.
@@ -67,15 +67,27 @@ fn formulas() -> Vec<OptimizerConfig> {
         Lion { weight_decay: 0.02, ..Lion::default() }.into(),
         Lion { cautious: Some(Cautious::Timm), ..Lion::default() }.into(),
         adafactor.clone().into(),
-        Adafactor { beta1: Some(0.9), variant: AdafactorVariant::Optax, ..adafactor }.into(),
+        Adafactor { beta1: Some(0.9), variant: AdafactorVariant::Optax, ..adafactor.clone() }.into(),
+        Adafactor {
+            beta1: Some(0.9),
+            momentum_dtype: MeanDtype::Bf16,
+            min_dim_size_to_factor: Some(1),
+            variant: AdafactorVariant::BigVision,
+            ..adafactor
+        }
+        .into(),
         Muon::default().into(),
         Muon { variant: MuonVariant::Keras, ..Muon::default() }.into(),
+        Muon { variant: MuonVariant::Optax, ..Muon::default() }.into(),
+        Muon { variant: MuonVariant::Optax, nesterov: false, ..Muon::default() }.into(),
         ScheduleFreeAdamW { weight_decay: 0.02, warmup_steps: 3, ..ScheduleFreeAdamW::default() }.into(),
         ScheduleFreeAdamW { rectify: Some(Rectify::Sgd), ..ScheduleFreeAdamW::default() }.into(),
         ScheduleFreeSgd::default().into(),
+        ScheduleFreeSgd { variant: ScheduleFreeVariant::Optax, warmup_steps: 3, ..ScheduleFreeSgd::default() }.into(),
         Lamb::default().into(),
         Adadelta { weight_decay: 0.02, ..Adadelta::default() }.into(),
         Rprop::default().into(),
+        Rprop { variant: RpropVariant::Optax, weight_decay: 0.02, ..Rprop::default() }.into(),
         Asgd { t0: 3.0, ..Asgd::default() }.into(),
         adopt.clone().into(),
         Adopt { decoupled_weight_decay: true, variant: AdoptVariant::PytorchOptimizer, ..adopt }.into(),
@@ -83,6 +95,7 @@ fn formulas() -> Vec<OptimizerConfig> {
         Adan { weight_decay: 0.02, ..Adan::default() }.into(),
         Adan { no_prox: true, caution: true, ..Adan::default() }.into(),
         Prodigy { d0: 1e-3, ..Prodigy::default() }.into(),
+        Prodigy { d0: 1e-3, slice_p: 3, ..Prodigy::default() }.into(),
         Mars { weight_decay: 0.02, ..Mars::default() }.into(),
         StableAdamW::default().into(),
         Soap { precondition_frequency: 2, ..Soap::default() }.into(),
@@ -106,5 +119,12 @@ pub(super) fn every_kind() -> Vec<OptimizerConfig> {
         AdamW { variant: AdamVariant::Optax, ..AdamW::default() }.into(),
         AdamW { decoupled: Decoupled::Composer, ..AdamW::default() }.into(),
     ];
-    with_kernels().into_iter().chain(variants).chain(without_kernels()).chain(formulas()).collect()
+    let in_bf16 = AdamW { variant: AdamVariant::Optax, mu_dtype: MeanDtype::Bf16, ..AdamW::default() };
+    with_kernels()
+        .into_iter()
+        .chain(variants)
+        .chain(without_kernels())
+        .chain([in_bf16.into()])
+        .chain(formulas())
+        .collect()
 }
