@@ -11,6 +11,7 @@ mod lightning;
 mod lora;
 mod onnx;
 mod optimizer;
+mod optimizer_classes;
 pub(super) mod order;
 mod python;
 mod recipe;

@@ -3,130 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::error::ExportError;
+use super::optimizer_classes::{CLASSES, Class, Otherwise, UNSET};
 use super::python;
 use super::source::{Source, SourceGroup, stored};
 use crate::peers::wrapped::{CODE, wrapped_to};
 use crate::peers::write::{Item, Stored};
 use crate::state::Dtype;
-
-/// A class of `torch.optim` for a rule of ours.
-struct Class {
-    /// Our rule.
-    kind: &'static str,
-    /// The class.
-    name: &'static str,
-    /// Settings that are numbers or truth values: PyTorch's name, ours, and the value where ours has none.
-    settings: &'static [(&'static str, &'static str, Otherwise)],
-    /// Further keys of a group, which are off.
-    off: &'static [&'static str],
-    /// Names of the state tensors of a parameter.
-    states: &'static [&'static str],
-    /// Whether updates are counted for each parameter.
-    counts: bool,
-}
-
-/// A value for a setting that our rule does not have.
-#[derive(Clone, Copy)]
-enum Otherwise {
-    Int(i64),
-    Number(f64),
-    Is(bool),
-}
-
-use Otherwise::{Int, Is, Number};
-
-/// Settings that have no counterpart in ours, and are off in every class.
-const OFF: &[&str] = &["maximize", "capturable", "differentiable"];
-
-/// Settings of PyTorch's speed, which are chosen by it.
-const UNSET: &[&str] = &["foreach", "fused"];
-
-const CLASSES: &[Class] = &[
-    Class {
-        kind: "sgd",
-        name: "SGD",
-        settings: &[("dampening", "dampening", Int(0)), ("nesterov", "nesterov", Is(false))],
-        off: &["maximize", "differentiable"],
-        states: &["momentum_buffer"],
-        counts: false,
-    },
-    Class {
-        kind: "adam",
-        name: "Adam",
-        settings: &[
-            ("eps", "eps", Number(1e-8)),
-            ("amsgrad", "amsgrad", Is(false)),
-            ("decoupled_weight_decay", "", Is(false)),
-        ],
-        off: OFF,
-        states: &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"],
-        counts: true,
-    },
-    Class {
-        kind: "adamw",
-        name: "AdamW",
-        settings: &[
-            ("eps", "eps", Number(1e-8)),
-            ("amsgrad", "amsgrad", Is(false)),
-            ("decoupled_weight_decay", "", Is(true)),
-        ],
-        off: OFF,
-        states: &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"],
-        counts: true,
-    },
-    Class {
-        kind: "nadam",
-        name: "NAdam",
-        settings: &[
-            ("eps", "eps", Number(1e-8)),
-            ("momentum_decay", "momentum_decay", Number(4e-3)),
-            ("decoupled_weight_decay", "decoupled_weight_decay", Is(false)),
-        ],
-        off: OFF,
-        states: &["exp_avg", "exp_avg_sq"],
-        counts: true,
-    },
-    Class {
-        kind: "radam",
-        name: "RAdam",
-        settings: &[("eps", "eps", Number(1e-8)), ("decoupled_weight_decay", "decoupled_weight_decay", Is(false))],
-        off: OFF,
-        states: &["exp_avg", "exp_avg_sq"],
-        counts: true,
-    },
-    Class {
-        kind: "adamax",
-        name: "Adamax",
-        settings: &[("eps", "eps", Number(1e-8))],
-        off: OFF,
-        states: &["exp_avg", "exp_inf"],
-        counts: true,
-    },
-    Class {
-        kind: "rmsprop",
-        name: "RMSprop",
-        settings: &[
-            ("alpha", "alpha", Number(0.99)),
-            ("eps", "eps", Number(1e-8)),
-            ("centered", "centered", Is(false)),
-        ],
-        off: OFF,
-        states: &["square_avg", "momentum_buffer", "grad_avg"],
-        counts: true,
-    },
-    Class {
-        kind: "adagrad",
-        name: "Adagrad",
-        settings: &[
-            ("lr_decay", "lr_decay", Number(0.0)),
-            ("eps", "eps", Number(1e-10)),
-            ("initial_accumulator_value", "initial_accumulator_value", Int(0)),
-        ],
-        off: &["maximize", "differentiable"],
-        states: &["sum"],
-        counts: true,
-    },
-];
 
 /// Settings of ours that are read elsewhere, or say the same in every class.
 const HANDLED: &[&str] = &["kind", "parameters", "groups", "decay", "lr", "weight_decay", "momentum", "beta1", "betas"];
@@ -168,7 +50,13 @@ pub(super) fn optimizer<'a>(
 ) -> Result<TorchOptimizer<'a>, ExportError> {
     let class = CLASSES.iter().find(|class| class.kind == source.kind).ok_or_else(|| {
         let known: Vec<&str> = CLASSES.iter().map(|class| class.kind).collect();
-        let reason = format!("this export has no such optimizer of PyTorch; it has {}", known.join(", "));
+        let reason = match source.kind.as_str() {
+            "muon" => {
+                "torch.optim.Muon updates matrices alone, so that a run of it needs two optimizers there".to_owned()
+            }
+            _ => format!("PyTorch has no such optimizer; it has {}", known.join(", ")),
+        };
+        let reason = format!("{reason}; --to safetensors writes the weights alone");
         ExportError::refused(format!("optimizer.kind = {:?}", source.kind), reason)
     })?;
     let (mut saved, mut states, mut code, mut id) = (Vec::new(), Vec::new(), Vec::new(), 0);
@@ -210,8 +98,27 @@ fn parameter_state<'a>(class: &Class, source: &Source<'a>, group: &SourceGroup<'
     if class.kind == "nadam" {
         entries.push(("mu_product", mu_product(source, group)));
     }
+    if class.kind == "asgd" {
+        entries.extend(averaging(source, group, name));
+    }
     entries.extend(tensors.map(|(state, tensor)| (state, Item::Tensor(stored(tensor)))));
     (!entries.is_empty()).then(|| Item::dict(entries))
+}
+
+/// Returns the rate of ASGD's next update, and the share of the next weights in their average, in f32 as PyTorch keeps them.
+fn averaging(source: &Source<'_>, group: &SourceGroup<'_>, name: &str) -> Vec<(&'static str, Item<'static>)> {
+    let start = setting(source, group, "t0").and_then(Value::as_f64).unwrap_or(1e6);
+    let share = 1.0 / (source.updates as f64 - start).max(1.0);
+    let rate = source
+        .state(name, "eta")
+        .and_then(|eta| eta.bytes.as_slice().first_chunk().map(|bytes| f64::from_le_bytes(*bytes)));
+    let rate = rate.map(|rate| ("eta", scalar(rate as f32)));
+    rate.into_iter().chain([("mu", scalar(share as f32))]).collect()
+}
+
+/// Returns a tensor of one number without dimensions.
+fn scalar(number: f32) -> Item<'static> {
+    Item::Tensor(Stored { dtype: Dtype::F32, shape: Vec::new(), bytes: number.to_le_bytes().to_vec().into() })
 }
 
 /// Returns the product of NAdam's momenta over all updates, in f32 as PyTorch multiplies it.
@@ -222,8 +129,7 @@ fn mu_product(source: &Source<'_>, group: &SourceGroup<'_>) -> Item<'static> {
         let mu = beta1 * (1.0 - 0.5 * 0.96f64.powf(step as f64 * decay));
         (f64::from(product) * mu) as f32
     });
-    let bytes = product.to_le_bytes().to_vec().into();
-    Item::Tensor(Stored { dtype: Dtype::F32, shape: Vec::new(), bytes })
+    scalar(product)
 }
 
 fn setting<'a>(source: &Source<'a>, group: &SourceGroup<'a>, key: &str) -> Option<&'a Value> {
@@ -238,6 +144,7 @@ enum Set {
     Number(f64),
     Is(bool),
     Pair(f64, f64),
+    Eps(Option<f64>, f64),
 }
 
 impl From<Set> for Item<'_> {
@@ -248,6 +155,7 @@ impl From<Set> for Item<'_> {
             Set::Number(value) => Self::Float(value),
             Set::Is(value) => Self::Bool(value),
             Set::Pair(first, second) => Self::Tuple(vec![Self::Float(first), Self::Float(second)]),
+            Set::Eps(first, second) => Self::Tuple(vec![first.map_or(Self::None, Self::Float), Self::Float(second)]),
         }
     }
 }
@@ -271,14 +179,26 @@ fn settings(
     }
     for (name, ours, default) in class.settings {
         let set = setting(source, group, ours);
+        let pair = set.and_then(|set| Some((set.get(0)?.as_f64()?, set.get(1)?.as_f64()?)));
         let value = match *default {
-            Int(value) => set.and_then(Value::as_f64).map_or(Set::Int(value), Set::Number),
-            Number(value) => Set::Number(set.and_then(Value::as_f64).unwrap_or(value)),
-            Is(value) => Set::Is(set.and_then(Value::as_bool).unwrap_or(value)),
+            Otherwise::Int(value) => set.and_then(Value::as_f64).map_or(Set::Int(value), Set::Number),
+            Otherwise::Number(value) => Set::Number(set.and_then(Value::as_f64).unwrap_or(value)),
+            Otherwise::Is(value) => Set::Is(set.and_then(Value::as_bool).unwrap_or(value)),
+            Otherwise::Pair(first, second) => {
+                let (first, second) = pair.unwrap_or((first, second));
+                Set::Pair(first, second)
+            }
+            Otherwise::Eps(second) => {
+                pair.map_or(Set::Eps(None, second), |(first, second)| Set::Eps(Some(first), second))
+            }
         };
         found.push(((*name).to_owned(), value));
     }
-    found.push(("weight_decay".to_owned(), Set::Number(group.weight_decay)));
+    if class.decays {
+        found.push(("weight_decay".to_owned(), Set::Number(group.weight_decay)));
+    } else if group.weight_decay != 0.0 {
+        return Err(lacking(class, "weight_decay", &group.weight_decay.into()));
+    }
     found.extend(class.off.iter().map(|name| ((*name).to_owned(), Set::Is(false))));
     let is_fused = matches!(class.kind, "sgd" | "adam" | "adamw" | "adagrad");
     let unset = UNSET.iter().filter(|name| **name != "fused" || is_fused);
@@ -288,16 +208,18 @@ fn settings(
 
 /// Refuses a setting of ours that the class does not have, unless it is off.
 fn refuse_others(class: &Class, settings: &Map<String, Value>) -> Result<(), ExportError> {
-    let is_known = |key: &str| HANDLED.contains(&key) || class.settings.iter().any(|(_, ours, _)| *ours == key);
+    let is_handled = |key: &str| HANDLED.contains(&key) || class.idle.contains(&key);
+    let is_known = |key: &str| is_handled(key) || class.settings.iter().any(|(_, ours, _)| *ours == key);
     let is_off = |value: &Value| value.is_null() || value == &Value::Bool(false);
     match settings.iter().find(|(key, value)| !is_known(key) && !is_off(value)) {
         None => Ok(()),
-        Some((key, value)) => {
-            let reason =
-                format!("torch.optim.{} has no such setting; --to safetensors writes the weights alone", class.name);
-            Err(ExportError::refused(format!("optimizer.{key} = {value}"), reason))
-        }
+        Some((key, value)) => Err(lacking(class, key, value)),
     }
+}
+
+fn lacking(class: &Class, key: &str, value: &Value) -> ExportError {
+    let reason = format!("torch.optim.{} has no such setting; --to safetensors writes the weights alone", class.name);
+    ExportError::refused(format!("optimizer.{key} = {value}"), reason)
 }
 
 /// Returns the code of a group: the names of its parameters and its settings, with its base rate.
@@ -309,6 +231,10 @@ fn group_code(group: &SourceGroup<'_>, base: Option<f64>, settings: &[(String, S
         Set::Int(value) => Some(value.to_string()),
         Set::Number(value) => Some(python::number(*value)),
         Set::Pair(first, second) => Some(format!("({}, {})", python::number(*first), python::number(*second))),
+        Set::Eps(first, second) => {
+            let first = first.map_or_else(|| "None".to_owned(), python::number);
+            Some(format!("({first}, {})", python::number(*second)))
+        }
     };
     let shown = settings.iter().filter(|(key, _)| key != "decoupled_weight_decay");
     let shown = shown.map(|(key, set)| match base {
