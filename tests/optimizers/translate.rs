@@ -225,6 +225,8 @@ pub fn translate(case: &Case) -> Result<(Translated, OptimizerConfig), Lacking> 
         ("optax", "optax.contrib.muon") => translated.transposes = true,
         // It takes 1 - 0.999 in f32, which is 1.3e-5 of it too small.
         ("keras", "Nadam") => translated.state_tolerance = 1.5e-5,
+        // The moments have the estimate and its square in them, and the package adds the sums of it in f32.
+        ("prodigyopt", _) => translated.state_tolerance = 1e-5,
         // Its first axes are the eigenvectors of a matrix that has not full rank, so a part of them can be any: two right
         // programs come to differ by 4 %.
         (_, "SOAP") => (translated.tolerance, translated.state_tolerance) = (0.06, f64::INFINITY),
