@@ -79,14 +79,13 @@ unsafe fn placed(around: *mut u8, align: usize) -> *mut u8 {
 
 #[cfg(test)]
 mod tests {
-    use std::alloc::{alloc, alloc_zeroed, dealloc, realloc};
-    use std::slice;
-
-    use super::*;
-
     /// With the program's allocator, from small blocks to large ones and back.
     #[test]
     fn a_block_of_any_size_and_alignment_is_aligned_and_keeps_its_content_where_it_moves() {
+        // Here, because the benches that include this file leave functions of tests out.
+        use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, realloc};
+        use std::slice;
+
         let sizes = [1000, 70_000, 3_000_000, 65_536, 5_000_000, 4096];
         for align in [1, 8, 16, 32, 64, 128, 4096, 1 << 16] {
             let layout = |size| Layout::from_size_align(size, align).unwrap();

@@ -28,7 +28,7 @@ pub enum Interval {
 impl Interval {
     /// Returns the number of updates after which this much of a run is made; `None` if it follows the clock or is
     /// automatic.
-    pub(crate) fn from_beginning(self, epochs: &Epochs) -> Option<u64> {
+    pub(crate) fn steps_from_start(self, epochs: &Epochs) -> Option<u64> {
         match self {
             Self::Epochs(count) => Some(epochs.steps_of(count as f64)),
             other => other.in_steps(1),

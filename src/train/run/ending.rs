@@ -33,7 +33,7 @@ impl Run {
 
     /// Whether the run has come to the step up to which it was to train. All processes know it.
     pub(super) fn is_far_enough(&self) -> bool {
-        let until = self.until.and_then(|until| until.from_beginning(&self.session.data().epochs()));
+        let until = self.until.and_then(|until| until.steps_from_start(&self.session.data().epochs()));
         until.is_some_and(|until| self.session.step() >= until)
     }
 
