@@ -64,8 +64,8 @@ mod integers;
 mod labels;
 mod lists;
 mod looks;
-#[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "a text file has no such numbers"))]
 mod missing;
+#[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "a text file has no such numbers"))]
 mod moments;
 mod options;
 mod order;

@@ -64,7 +64,7 @@ fn a_model_of_pairs_answers_and_ends() {
         let told = lab.train(&["predict", "run", "--data", "a.jsonl", "--json"]).well().stdout;
         let scores: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert!(scores.len() == 120 && scores.iter().all(|score| score["tokens"] == 2), "{told}");
-        fs::write(lab.path("b.jsonl"), "\n\"as it is\"\n").unwrap();
+        fs::write(lab.path("b.jsonl"), "\n\"1d?\"\n").unwrap();
         let told = lab.train(&["predict", "run", "--data", "[ab].jsonl", "--json"]).well().stdout;
         assert_eq!(told.lines().count(), 121, "{told}");
         #[cfg(feature = "parquet")]
