@@ -29,7 +29,7 @@
 //! | `charts` | charts as SVG and PNG, in [`report::chart`] |
 //! | `images` | images as data: PNG, JPEG, WebP, BMP, GIF |
 //! | `cli` | the programs `train` and `inspect`, [`train::Console`], and [`serve`], runs in the browser |
-//! | `peers` | other trainers' checkpoints: read, continued and written back, in [`peers`] |
+//! | `peers` | other trainers' checkpoints: read, continued and written back, in [`peers`]; [`proof`], which compares them too |
 //! | `parquet` | tables in Parquet files |
 //! | `object-store` | checkpoints and runs at `s3://`, `gs://` and `az://` |
 //! | `cuda` | NVIDIA GPUs, with kernels that are compiled in the build (docs/cuda.md) |
@@ -37,8 +37,8 @@
 //! | `nccl` | with `mpi`, gradients that go from GPU to GPU (docs/scaling.md) |
 //! | `cudnn`, `metal`, `mkl`, `accelerate` | those of Candle; the first one only serves code of your own |
 #![deny(missing_docs)]
-// Some shared code is used by the trainer alone. The default build reports code that nothing uses.
-#![cfg_attr(not(feature = "trainer"), allow(dead_code, unused_imports))]
+// Some shared code is used by some features alone. The default build reports code that nothing uses.
+#![cfg_attr(not(all(feature = "charts", feature = "peers")), allow(dead_code, unused_imports))]
 
 mod aligned;
 mod atomic_file;
@@ -83,7 +83,7 @@ pub mod parameters;
 pub mod peers;
 #[doc(hidden)]
 pub mod plain;
-#[cfg(feature = "trainer")]
+#[cfg(feature = "peers")]
 pub mod proof;
 #[cfg(feature = "trainer")]
 mod protobuf;

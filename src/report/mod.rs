@@ -30,6 +30,7 @@ pub use check::{Check, ClassCheck, DataCheck, LengthCheck, ModelCheck, NoticeChe
 pub use course::{Course, Due};
 pub use follow::{Change, Follower, LogLine};
 pub use kept::{KeptCheckpoint, KeptStatus};
+#[cfg(feature = "peers")]
 pub(crate) use layers::text as layers_text;
 pub use layers::{Layer, layers};
 pub(crate) use log::open as open_log;
