@@ -1,5 +1,7 @@
 //! Parameters of a group that one launch on a GPU updates together.
 
+use std::collections::BTreeMap;
+
 use candle_core::{Result, Tensor};
 
 use super::{Step, Update};
@@ -14,15 +16,19 @@ pub(super) fn update_together<'a>(
     launch: impl Fn(&Together<'_>) -> Result<()>,
     update: impl Fn(&Update<'_>, &Step) -> Result<()>,
 ) -> Result<()> {
-    let mut launches = Vec::new();
+    // Parameters that were frozen for a while have had fewer updates, and have other numbers.
+    let mut launches = BTreeMap::<u64, Vec<_>>::new();
     for member in group {
         let (tensors, step) = member;
         match tensors.place() {
-            Some(place) => Group::add(&mut launches, place, tensors.parameter, member),
+            Some(place) => {
+                let alike = launches.entry(step.updates_before).or_default();
+                Group::add(alike, place, tensors.parameter, member);
+            }
             None => update(tensors, step)?,
         }
     }
-    launches.into_iter().try_for_each(|group| launch(&Together(group)))
+    launches.into_values().flatten().try_for_each(|group| launch(&Together(group)))
 }
 
 impl Update<'_> {

@@ -55,6 +55,12 @@ const CASES: &[Case] = &[
     case("rprop", "kind = \"rprop\"\nlr = 0.01\netas = [0.6, 1.3]", "constant()"),
     case("asgd", "kind = \"asgd\"\nlr = 0.05\nt0 = 5.0\nlambd = 0.01\nweight_decay = 0.01", "exponential(0.95)"),
     case("adafactor", "kind = \"adafactor\"\nlr = 0.05\nweight_decay = 0.1\nclip_threshold = 2.0", "cosine(30)"),
+    // Some parameters have had fewer updates than others.
+    case(
+        "thawed",
+        "kind = \"nadam\"\nlr = 0.01\n[[train.freeze]]\nparameters = [\"0.*\"]\nuntil = \"3 steps\"",
+        "constant()",
+    ),
     case("one_cycle", "kind = \"sgd\"\nlr = 0.05\nmomentum = 0.9", "one_cycle(30, momentum=[0.85, 0.95])"),
     case(
         "one_cycle_beta",
@@ -204,6 +210,7 @@ fn a_taken_place_and_what_pytorch_does_not_have_are_refused_and_nothing_is_writt
             "constant()",
             "optimizer.variant = \"keras\": torch.optim.Adam",
         ),
+        ("kind = \"adafactor\"\nlr = 0.01\nbeta1 = 0.9", "constant()", "optimizer.beta1 = 0.9: torch.optim.Adafactor"),
         (
             "kind = \"rprop\"\nlr = 0.01\nweight_decay = 0.1",
             "constant()",
@@ -237,6 +244,20 @@ fn a_taken_place_and_what_pytorch_does_not_have_are_refused_and_nothing_is_writt
     fs::write(place.path("out.pt"), "mine").unwrap();
     place.inspect_refuses(2, &["export", "sgd", "--to", "torch", "-o", "out.pt"], &["out.pt exists", "-o"]);
     place.inspect_refuses(2, &["export", "sgd", "--to", "transformers", "-o", "out.pt"], &["out.pt exists"]);
+}
+
+#[test]
+fn what_a_run_does_to_its_gradients_is_told() {
+    let train =
+        "[train.gradient_noise]\neta = 0.1\ngamma = 0.55\n[[train.freeze]]\nparameters = [\"2.*\"]\nuntil = \"1 step\"";
+    let groups = "[[optimizer.groups]]\nparameters = [\"0.*\"]\nlr = 0.1\nclip_norm = 0.5";
+    let optimizer = format!("kind = \"adamw\"\nlr = 0.01\n{groups}\n{train}");
+    let place = trained(&[&case("run", Box::leak(optimizer.into_boxed_str()), "constant()")]);
+    for (to, out) in [("torch", "out.pt"), ("lightning", "out.ckpt")] {
+        let told = place.inspect(&["export", "run", "--to", to, "-o", out]);
+        let said = ["optimizer.groups[0] to a norm of 0.5", "the noise on gradients", "which parameters are frozen"];
+        assert!(said.iter().all(|said| told.out.contains(said)), "{}{}", told.out, told.err);
+    }
 }
 
 /// Runs the lines of each export, and ten updates after them, in one process of Python.

@@ -29,10 +29,14 @@ fn matrix_and_vector() -> Parameters {
 
 /// Half the sum of the fourth powers: gradients that depend on the weights.
 fn train(optimizer: &mut Optimizer, parameters: &Parameters, updates: usize) {
+    train_clipped(optimizer, parameters, updates, 3.0);
+}
+
+fn train_clipped(optimizer: &mut Optimizer, parameters: &Parameters, updates: usize, most: f64) {
     for _ in 0..updates {
         let power = |(_, var): (&str, &Var)| var.powf(4.0).unwrap().sum_all().unwrap();
         let loss = parameters.iter().map(power).reduce(|a, b| (a + b).unwrap()).unwrap();
-        let gradients = Gradients::from_loss(&loss, parameters).unwrap().clip(3.0).unwrap();
+        let gradients = Gradients::from_loss(&loss, parameters).unwrap().clip(most).unwrap();
         let lrs = vec![0.02; optimizer.groups().len()];
         optimizer.update(&gradients, &lrs).unwrap();
     }
@@ -87,6 +91,25 @@ fn an_update_can_be_given_its_momentum_and_weight_decay() {
     assert_eq!(own, weights_after(0.1.into()));
     assert_ne!(own, weights_after(StepHyperparams { momentum: Some(0.5), ..0.1.into() }));
     assert_ne!(own, weights_after(StepHyperparams { weight_decay: Some(0.5), ..0.1.into() }));
+}
+
+/// But for `prodigy`, whose estimate is one for all parameters.
+#[test]
+fn a_parameter_that_was_frozen_at_first_is_updated_as_one_that_begins_then() {
+    let configs = every_kind().into_iter().filter(|config| config.groups.is_empty() && config.kind() != "prodigy");
+    for (config, late) in configs.flat_map(|config| ["a", "b"].map(|late| (config.clone(), late))) {
+        let both = matrix_and_vector();
+        let mut optimizer = Optimizer::new(&both, config.clone()).unwrap();
+        optimizer.freeze(|name| name == late);
+        train_clipped(&mut optimizer, &both, 3, 1e9);
+        optimizer.freeze(|_| false);
+        train_clipped(&mut optimizer, &both, 4, 1e9);
+        let alone = [(late.to_owned(), matrix_and_vector().get(late).unwrap().clone())].into_iter().collect();
+        let mut begun = Optimizer::new(&alone, config.clone()).unwrap();
+        train_clipped(&mut begun, &alone, 4, 1e9);
+        let weights = |of: &Parameters| of.get(late).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(weights(&both), weights(&alone), "{late}: {config:?}");
+    }
 }
 
 #[test]

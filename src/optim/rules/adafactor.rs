@@ -139,6 +139,15 @@ impl UpdateRule for Adafactor {
         OptimError::require("warmup_init", self.warmup_init, self.relative_step || !self.warmup_init, rule)
     }
 
+    fn remark(&self, _: f64) -> Option<String> {
+        let always = matches!(self.variant, AdafactorVariant::Pytorch | AdafactorVariant::Keras);
+        (always && !self.scale_parameter).then(|| {
+            "`scale_parameter = false` changes nothing in the forms of PyTorch and Keras, which always multiply the rate by \
+             the size of the weights; choose another `variant`, or remove it"
+                .to_owned()
+        })
+    }
+
     fn states(&self, _momentum: f64) -> &'static [&'static str] {
         if self.beta1.is_some() { &["row_var", "col_var", "exp_avg"] } else { &["row_var", "col_var"] }
     }

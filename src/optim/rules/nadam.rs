@@ -1,5 +1,7 @@
 //! NAdam: Dozat, "Incorporating Nesterov Momentum into Adam" (ICLR 2016 workshop), in the form of `torch.optim.NAdam`.
 
+use std::collections::BTreeMap;
+
 use candle_core::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -77,9 +79,12 @@ impl UpdateRule for NAdam {
 
     /// The momenta are those of all parameters of a group, so their product is computed once.
     fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
-        let Some((_, first)) = group.first() else { return Ok(()) };
-        let momenta = self.momenta(first.updates_before);
-        group.iter().try_for_each(|(tensors, step)| momenta.update(self, tensors, step))
+        // One for all, but for parameters that were frozen for a while and have had fewer updates.
+        let mut known = BTreeMap::new();
+        group.iter().try_for_each(|(tensors, step)| {
+            let momenta = known.entry(step.updates_before).or_insert_with(|| self.momenta(step.updates_before));
+            momenta.update(self, tensors, step)
+        })
     }
 }
 

@@ -86,11 +86,12 @@ impl UpdateRule for RAdam {
     }
 
     fn update_group(&self, group: &[(Update<'_>, Step)]) -> Result<()> {
-        let Some((_, first)) = group.first() else { return Ok(()) };
-        match self.rectification(first.updates_before) {
-            Some(factor) => moments::update_group(group, |step| self.moments(step, factor)),
-            None => group.iter().try_for_each(|(tensors, step)| self.update(tensors, step)),
+        // Parameters that were frozen for a while have had fewer updates.
+        let factor = |step: &Step| self.rectification(step.updates_before);
+        if group.iter().all(|(_, step)| factor(step).is_some()) {
+            return moments::update_group(group, |step| self.moments(step, factor(step).unwrap_or(1.0)));
         }
+        group.iter().try_for_each(|(tensors, step)| self.update(tensors, step))
     }
 }
 

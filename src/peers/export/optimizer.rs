@@ -11,7 +11,7 @@ use crate::peers::write::{Item, Stored};
 use crate::state::Dtype;
 
 /// Settings of ours that are read elsewhere, or say the same in every class.
-const HANDLED: &[&str] = &["kind", "parameters", "groups", "decay", "lr", "weight_decay", "momentum", "beta1", "betas"];
+const HANDLED: &[&str] = &["kind", "parameters", "groups", "decay", "lr", "weight_decay", "momentum", "betas"];
 
 /// The rates of a group of PyTorch.
 #[derive(Clone, Debug, Default)]
@@ -87,16 +87,17 @@ pub(super) fn optimizer<'a>(
 
 /// Returns the state of a parameter; `None` where it has none yet, or never has any.
 fn parameter_state<'a>(class: &Class, source: &Source<'a>, group: &SourceGroup<'a>, name: &str) -> Option<Item<'a>> {
-    if source.updates == 0 {
+    let updates = source.updates_of(name);
+    if updates == 0 {
         return None;
     }
     let tensors = class.states.iter().filter_map(|state| Some((*state, source.state(name, state)?)));
     let mut entries: Vec<(&str, Item<'a>)> = Vec::new();
     if class.counts {
-        entries.push(("step", Item::step(source.updates)));
+        entries.push(("step", Item::step(updates)));
     }
     if class.kind == "nadam" {
-        entries.push(("mu_product", mu_product(source, group)));
+        entries.push(("mu_product", mu_product(source, group, updates)));
     }
     if class.kind == "asgd" {
         entries.extend(averaging(source, group, name));
@@ -108,7 +109,7 @@ fn parameter_state<'a>(class: &Class, source: &Source<'a>, group: &SourceGroup<'
 /// Returns the rate of ASGD's next update, and the share of the next weights in their average, in f32 as PyTorch keeps them.
 fn averaging(source: &Source<'_>, group: &SourceGroup<'_>, name: &str) -> Vec<(&'static str, Item<'static>)> {
     let start = setting(source, group, "t0").and_then(Value::as_f64).unwrap_or(1e6);
-    let share = 1.0 / (source.updates as f64 - start).max(1.0);
+    let share = 1.0 / (source.updates_of(name) as f64 - start).max(1.0);
     let rate = source
         .state(name, "eta")
         .and_then(|eta| eta.bytes.as_slice().first_chunk().map(|bytes| f64::from_le_bytes(*bytes)));
@@ -121,11 +122,11 @@ fn scalar(number: f32) -> Item<'static> {
     Item::Tensor(Stored { dtype: Dtype::F32, shape: Vec::new(), bytes: number.to_le_bytes().to_vec().into() })
 }
 
-/// Returns the product of NAdam's momenta over all updates, in f32 as PyTorch multiplies it.
-fn mu_product(source: &Source<'_>, group: &SourceGroup<'_>) -> Item<'static> {
+/// Returns the product of NAdam's momenta over all `updates`, in f32 as PyTorch multiplies it.
+fn mu_product(source: &Source<'_>, group: &SourceGroup<'_>, updates: u64) -> Item<'static> {
     let number = |key: &str, default| setting(source, group, key).and_then(Value::as_f64).unwrap_or(default);
     let (beta1, decay) = (group.momentum.unwrap_or(0.9), number("momentum_decay", 4e-3));
-    let product = (1..=source.updates).fold(1.0f32, |product, step| {
+    let product = (1..=updates).fold(1.0f32, |product, step| {
         let mu = beta1 * (1.0 - 0.5 * 0.96f64.powf(step as f64 * decay));
         (f64::from(product) * mu) as f32
     });

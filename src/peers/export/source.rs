@@ -21,6 +21,8 @@ pub(in crate::peers) struct Source<'a> {
     pub weights: Vec<(&'a str, &'a HostTensor)>,
     /// Updates made.
     pub updates: u64,
+    /// Those that parameters have missed, because they were frozen.
+    missed: BTreeMap<String, u64>,
     /// Updates of the whole run.
     pub total: Option<u64>,
     /// Its epochs by updates.
@@ -57,6 +59,8 @@ pub(in crate::peers) struct SourceGroup<'a> {
 struct Saved {
     kind: String,
     updates: u64,
+    #[serde(default)]
+    missed: BTreeMap<String, u64>,
     groups: Vec<SavedGroup>,
 }
 
@@ -90,6 +94,7 @@ impl<'a> Source<'a> {
             checkpoint,
             weights,
             updates: saved.updates,
+            missed: saved.missed,
             total: number("total_steps"),
             run_epochs: Epochs::of_checkpoint(|name| checkpoint.field(name)).unwrap_or_else(|| Epochs::of_length(1)),
             kind: saved.kind,
@@ -130,6 +135,11 @@ impl<'a> Source<'a> {
     /// Returns the state tensor `state` of a parameter.
     pub fn state(&self, parameter: &str, state: &str) -> Option<&'a HostTensor> {
         self.checkpoint.state("optimizer")?.tensors.get(&format!("{parameter}.{state}"))
+    }
+
+    /// Returns the updates that a parameter has had.
+    pub fn updates_of(&self, parameter: &str) -> u64 {
+        self.updates - self.missed.get(parameter).copied().unwrap_or(0).min(self.updates)
     }
 
     /// Returns a weight.

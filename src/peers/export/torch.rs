@@ -1,5 +1,7 @@
 //! A checkpoint of a PyTorch script: one file with the states of model, optimizer and scheduler.
 
+use serde_json::Value;
+
 use super::error::ExportError;
 use super::recipe;
 use super::schedule::TorchSchedule;
@@ -76,6 +78,36 @@ pub(super) fn notes(source: &Source<'_>, schedule: &TorchSchedule) -> Vec<String
     if let Some(micro) = source.config("/train/accumulate").as_u64().filter(|micro| *micro > 1) {
         notes.push(format!("an update is of {micro} micro-batches here, which no file of PyTorch says"));
     }
+    notes.extend(gradients(source));
     notes.push("left: the place in the data, which no file of PyTorch has; its order is another there".to_owned());
     notes
+}
+
+/// Returns remarks on what a run does to its gradients, apart from the clipping of their norm, and on what it freezes.
+pub(super) fn gradients(source: &Source<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(value) = source.config("/train/clip_value").as_f64() {
+        let value = python::number(value);
+        let call = format!("torch.nn.utils.clip_grad_value_(model.parameters(), {value})");
+        found.push(format!(
+            "left: the clipping of single values, which no file of PyTorch has; before each update: {call}"
+        ));
+    }
+    let groups = source.hyperparameters.get("groups").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for (index, group) in groups.iter().enumerate() {
+        if let Some(norm) = group["clip_norm"].as_f64() {
+            let norm = python::number(norm);
+            found.push(format!(
+                "left: the clipping of optimizer.groups[{index}] to a norm of {norm}; before each update: \
+                 torch.nn.utils.clip_grad_norm_ of its parameters"
+            ));
+        }
+    }
+    if source.config("/train/gradient_noise").is_object() {
+        found.push("left: the noise on gradients, which no file of PyTorch has".to_owned());
+    }
+    if source.config("/train/freeze").as_array().is_some_and(|frozen| !frozen.is_empty()) {
+        found.push("left: which parameters are frozen; set `requires_grad` there".to_owned());
+    }
+    found
 }

@@ -8,6 +8,7 @@ use super::hugging_face;
 use super::python::{self, Form};
 use super::recipe;
 use super::source::{Source, SourceGroup};
+use super::torch;
 use super::writing::Writing;
 use crate::peers::wrapped::{CODE, wrapped_to};
 
@@ -57,6 +58,7 @@ pub(super) fn write(source: &Source<'_>, parts: &Parts<'_>, writing: &mut Writin
         "the Trainer takes logging_steps, eval_steps and save_steps from trainer_state.json, each 500, its default"
             .to_owned(),
     );
+    writing.notes.extend(torch::gradients(source));
     let left = "left: the place in the data; the Trainer skips the batches made, in the order that its seed gives";
     writing.notes.push(left.to_owned());
     Ok(())

@@ -47,6 +47,10 @@ pub(super) fn rule(optimizer: &Optimizer, base_lrs: &[Option<f64>]) -> Result<Up
             "optimizer",
             "its class cannot be told by the settings and states in the file, so its arithmetic is not known",
         )),
+        "ASGD" | "Adafactor" => Err(Refusal::cannot(
+            format!("optimizer {}", optimizer.class),
+            "its states are written for PyTorch and not read; the run can be continued from the weights alone",
+        )),
         _ => Err(unknown(optimizer, "; the run can be continued with another one from the weights alone")),
     }
 }
