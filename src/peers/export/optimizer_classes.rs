@@ -39,16 +39,19 @@ const OFF: &[&str] = &["maximize", "capturable", "differentiable"];
 /// Settings of PyTorch's speed, which are chosen by it.
 pub(super) const UNSET: &[&str] = &["foreach", "fused"];
 
+/// The settings of most classes.
+const USUAL: Class =
+    Class { kind: "", name: "", settings: &[], idle: &[], off: OFF, states: &[], decays: true, counts: true };
+
 pub(super) const CLASSES: &[Class] = &[
     Class {
         kind: "sgd",
         name: "SGD",
         settings: &[("dampening", "dampening", Int(0)), ("nesterov", "nesterov", Is(false))],
-        idle: &[],
         off: &["maximize", "differentiable"],
         states: &["momentum_buffer"],
-        decays: true,
         counts: false,
+        ..USUAL
     },
     Class {
         kind: "adam",
@@ -58,11 +61,8 @@ pub(super) const CLASSES: &[Class] = &[
             ("amsgrad", "amsgrad", Is(false)),
             ("decoupled_weight_decay", "", Is(false)),
         ],
-        idle: &[],
-        off: OFF,
         states: &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"],
-        decays: true,
-        counts: true,
+        ..USUAL
     },
     Class {
         kind: "adamw",
@@ -72,11 +72,8 @@ pub(super) const CLASSES: &[Class] = &[
             ("amsgrad", "amsgrad", Is(false)),
             ("decoupled_weight_decay", "", Is(true)),
         ],
-        idle: &[],
-        off: OFF,
         states: &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"],
-        decays: true,
-        counts: true,
+        ..USUAL
     },
     Class {
         kind: "nadam",
@@ -86,31 +83,22 @@ pub(super) const CLASSES: &[Class] = &[
             ("momentum_decay", "momentum_decay", Number(4e-3)),
             ("decoupled_weight_decay", "decoupled_weight_decay", Is(false)),
         ],
-        idle: &[],
-        off: OFF,
         states: &["exp_avg", "exp_avg_sq"],
-        decays: true,
-        counts: true,
+        ..USUAL
     },
     Class {
         kind: "radam",
         name: "RAdam",
         settings: &[("eps", "eps", Number(1e-8)), ("decoupled_weight_decay", "decoupled_weight_decay", Is(false))],
-        idle: &[],
-        off: OFF,
         states: &["exp_avg", "exp_avg_sq"],
-        decays: true,
-        counts: true,
+        ..USUAL
     },
     Class {
         kind: "adamax",
         name: "Adamax",
         settings: &[("eps", "eps", Number(1e-8))],
-        idle: &[],
-        off: OFF,
         states: &["exp_avg", "exp_inf"],
-        decays: true,
-        counts: true,
+        ..USUAL
     },
     Class {
         kind: "rmsprop",
@@ -120,11 +108,8 @@ pub(super) const CLASSES: &[Class] = &[
             ("eps", "eps", Number(1e-8)),
             ("centered", "centered", Is(false)),
         ],
-        idle: &[],
-        off: OFF,
         states: &["square_avg", "momentum_buffer", "grad_avg"],
-        decays: true,
-        counts: true,
+        ..USUAL
     },
     Class {
         kind: "adagrad",
@@ -134,41 +119,31 @@ pub(super) const CLASSES: &[Class] = &[
             ("eps", "eps", Number(1e-10)),
             ("initial_accumulator_value", "initial_accumulator_value", Int(0)),
         ],
-        idle: &[],
         off: &["maximize", "differentiable"],
         states: &["sum"],
-        decays: true,
-        counts: true,
+        ..USUAL
     },
     Class {
         kind: "adadelta",
         name: "Adadelta",
         settings: &[("rho", "rho", Number(0.9)), ("eps", "eps", Number(1e-6))],
-        idle: &[],
-        off: OFF,
         states: &["square_avg", "acc_delta"],
-        decays: true,
-        counts: true,
+        ..USUAL
     },
     Class {
         kind: "rprop",
         name: "Rprop",
         settings: &[("etas", "etas", Pair(0.5, 1.2)), ("step_sizes", "step_sizes", Pair(1e-6, 50.0))],
-        idle: &[],
-        off: OFF,
         states: &["prev", "step_size"],
         decays: false,
-        counts: true,
+        ..USUAL
     },
     Class {
         kind: "asgd",
         name: "ASGD",
         settings: &[("lambd", "lambd", Number(1e-4)), ("alpha", "alpha", Number(0.75)), ("t0", "t0", Number(1e6))],
-        idle: &[],
-        off: OFF,
         states: &["ax"],
-        decays: true,
-        counts: true,
+        ..USUAL
     },
     Class {
         kind: "adafactor",
@@ -182,7 +157,6 @@ pub(super) const CLASSES: &[Class] = &[
         idle: &["scale_parameter"],
         off: &["maximize"],
         states: &["row_var", "col_var", "variance"],
-        decays: true,
-        counts: true,
+        ..USUAL
     },
 ];
