@@ -41,7 +41,7 @@ macro_rules! show {
             let float = $Float::from_bits(bits);
             let number = float.to_f32();
             println!(
-                "  {bits:02x}: {number}, finite {}, infinite {}, NaN {}, {:?}, equal to itself {}, written again {:02x}",
+                " {bits:02x}: {number}, finite {}, infinite {}, NaN {}, {:?}, equal to itself {}, written again {:02x}",
                 float.is_finite(),
                 float.is_infinite(),
                 float.is_nan(),
@@ -63,22 +63,22 @@ fn main() {
 RUST
 cat > "$work/expected" <<'TEXT'
 F8E4M3: MAX 416, INFINITY 448
-  00: 0, finite true, infinite false, NaN false, Subnormal, equal to itself true, written again 00
-  38: 1, finite true, infinite false, NaN false, Normal, equal to itself true, written again 38
-  7d: 416, finite true, infinite false, NaN false, Normal, equal to itself true, written again 7d
-  7e: 448, finite false, infinite true, NaN false, Infinite, equal to itself true, written again 7e
-  7f: NaN, finite false, infinite false, NaN true, Subnormal, equal to itself false, written again 7f
+ 00: 0, finite true, infinite false, NaN false, Subnormal, equal to itself true, written again 00
+ 38: 1, finite true, infinite false, NaN false, Normal, equal to itself true, written again 38
+ 7d: 416, finite true, infinite false, NaN false, Normal, equal to itself true, written again 7d
+ 7e: 448, finite false, infinite true, NaN false, Infinite, equal to itself true, written again 7e
+ 7f: NaN, finite false, infinite false, NaN true, Subnormal, equal to itself false, written again 7f
   largest of 1 and NaN 1, of NaN and 1 NaN
   from infinity 448
 F8E5M2: MAX 49152, INFINITY 57344
-  00: 0, finite true, infinite false, NaN false, Subnormal, equal to itself true, written again 00
-  3c: 1, finite true, infinite false, NaN false, Normal, equal to itself true, written again 3c
-  7a: 49152, finite true, infinite false, NaN false, Normal, equal to itself true, written again 7a
-  7b: 57344, finite false, infinite true, NaN false, Infinite, equal to itself true, written again 7b
-  7c: inf, finite true, infinite false, NaN false, Normal, equal to itself true, written again 7b
-  7d: NaN, finite true, infinite false, NaN false, Normal, equal to itself true, written again 7f
-  7e: NaN, finite false, infinite false, NaN true, Subnormal, equal to itself false, written again 7f
-  7f: NaN, finite true, infinite false, NaN false, Normal, equal to itself true, written again 7f
+ 00: 0, finite true, infinite false, NaN false, Subnormal, equal to itself true, written again 00
+ 3c: 1, finite true, infinite false, NaN false, Normal, equal to itself true, written again 3c
+ 7a: 49152, finite true, infinite false, NaN false, Normal, equal to itself true, written again 7a
+ 7b: 57344, finite false, infinite true, NaN false, Infinite, equal to itself true, written again 7b
+ 7c: inf, finite true, infinite false, NaN false, Normal, equal to itself true, written again 7b
+ 7d: NaN, finite true, infinite false, NaN false, Normal, equal to itself true, written again 7f
+ 7e: NaN, finite false, infinite false, NaN true, Subnormal, equal to itself false, written again 7f
+ 7f: NaN, finite true, infinite false, NaN false, Normal, equal to itself true, written again 7f
   largest of 1 and NaN 1, of NaN and 1 NaN
   from infinity 57344
 TEXT
