@@ -9,7 +9,7 @@
 #           -1 for -2 is 1e15, while 1 for 2 is 0.5. CROSS_ENTROPY limits the output from below only, so that 1 for 1
 #           is 0 times minus infinity, NaN; a logistic output is exactly 1 from 37 on. BINARY, which counts misses,
 #           takes 0.7 for 1 and 0.3 for 0 as misses: its limits are a quarter away from either end.
-# Why it matters: these measure training, tests and the fitness in evolution. Training goes on while the error is above
+# Why it matters: these measure training, tests and the fitness in evolution. Training lasts while the error is above
 #           the target, and NaN is not: the run ends at that moment as if the target were reached, whatever the rest.
 set -euo pipefail
 work=$(mktemp -d)
