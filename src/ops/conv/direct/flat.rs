@@ -1,13 +1,11 @@
-//! The convolution of planes of f32: eight outputs at up to 48 places at a time, whose sums stay in registers.
+//! The convolution of planes of f32: some outputs at up to three vectors of places at a time, whose sums stay in registers.
 
-use std::arch::x86_64::*;
+use std::arch::x86_64::{__m256, __m512};
 use std::ops::Range;
 
-use super::planes::{LANES, Places, Planes};
+use super::planes::{Places, Planes};
+use super::vector::{Registers, Vector};
 use crate::cpu::with_scratch;
-
-/// Outputs that are computed together.
-pub(super) const OUTPUTS: usize = 8;
 
 /// Vectors that are in the planes together.
 pub(super) const GROUP: usize = 1;
@@ -15,25 +13,32 @@ pub(super) const GROUP: usize = 1;
 /// Numbers of the planes that are visited for all outputs before the next ones: they fit into a core's cache.
 const VISITED: usize = 1 << 16;
 
-/// Weights in the order in which they are used: blocks of eight outputs, in each all taps, for each the weights of the
+/// Weights in the order in which they are used: blocks of outputs, in each all taps, for each the weights of the
 /// outputs. There are zeros for outputs beyond the last.
 pub(super) struct Packed {
     weights: Vec<f32>,
     taps: usize,
     outputs: usize,
+    registers: Registers,
 }
 
 impl Packed {
-    /// Packs weights of these outputs and taps, of which `at` returns the index.
-    pub fn new(weight: &[f32], outputs: usize, taps: usize, at: impl Fn(usize, usize) -> usize) -> Self {
-        let mut weights = vec![0.0; outputs.next_multiple_of(OUTPUTS) * taps];
-        for (block, weights) in weights.chunks_exact_mut(OUTPUTS * taps).enumerate() {
-            for output in block * OUTPUTS..outputs.min((block + 1) * OUTPUTS) {
-                let weights = weights[output % OUTPUTS..].iter_mut().step_by(OUTPUTS);
+    /// Packs weights of these outputs and taps, of which `at` returns the index, for a computation in `registers`.
+    pub fn new(
+        weight: &[f32],
+        [outputs, taps]: [usize; 2],
+        registers: Registers,
+        at: impl Fn(usize, usize) -> usize,
+    ) -> Self {
+        let each = registers.outputs();
+        let mut weights = vec![0.0; outputs.next_multiple_of(each) * taps];
+        for (block, weights) in weights.chunks_exact_mut(each * taps).enumerate() {
+            for output in block * each..outputs.min((block + 1) * each) {
+                let weights = weights[output % each..].iter_mut().step_by(each);
                 weights.enumerate().for_each(|(tap, to)| *to = weight[at(output, tap)]);
             }
         }
-        Self { weights, taps, outputs }
+        Self { weights, taps, outputs, registers }
     }
 }
 
@@ -60,56 +65,92 @@ impl Finish<'_> {
 impl Convolution {
     /// Creates a convolution; `turned` as for [`Planes::offsets`].
     pub fn new(planes: Planes, weights: Packed, turned: bool) -> Self {
-        let (offsets, places) = (planes.offsets(turned), planes.places());
-        let farthest = offsets.iter().max().map_or(0, |farthest| farthest + places.len() * LANES);
+        let lanes = weights.registers.lanes();
+        let (offsets, places) = (planes.offsets(turned), planes.places(lanes));
+        let farthest = offsets.iter().max().map_or(0, |farthest| farthest + places.len() * lanes);
         assert!(offsets.len() == weights.taps && farthest <= planes.total(), "places beyond the planes");
         Self { planes, weights, offsets, places }
     }
 
-    /// Returns all blocks of eight outputs.
+    /// Returns the outputs of a block.
+    pub fn block(&self) -> usize {
+        self.weights.registers.outputs()
+    }
+
+    /// Returns all blocks of outputs.
     pub fn blocks(&self) -> Range<usize> {
-        0..self.weights.outputs.div_ceil(OUTPUTS)
+        0..self.weights.outputs.div_ceil(self.block())
     }
 
     /// Returns how many numbers the results of these blocks have.
     pub fn len_of(&self, blocks: &Range<usize>) -> usize {
-        let outputs = (blocks.end * OUTPUTS).min(self.weights.outputs).saturating_sub(blocks.start * OUTPUTS);
-        outputs * self.planes.positions()
+        let end = (blocks.end * self.block()).min(self.weights.outputs);
+        end.saturating_sub(blocks.start * self.block()) * self.planes.positions()
     }
 
-    /// Convolves an image for these blocks of eight outputs, and writes their positions to `y`.
+    /// Convolves an image for these blocks of outputs, and writes their positions to `y`.
     ///
     /// # Safety
-    /// The processor has AVX-512, and there is room for the positions of the blocks' outputs at `y`.
+    /// The processor has the registers, and there is room for the positions of the blocks' outputs at `y`.
     pub unsafe fn of_image(&self, x: &[f32], blocks: Range<usize>, finish: Finish<'_>, y: *mut f32) {
         with_scratch(self.planes.total(), |planes| {
             // SAFETY: as promised by the caller.
             unsafe {
-                self.planes.fill_from(x, planes);
-                self.of_planes(planes, blocks, finish, y);
+                match self.weights.registers {
+                    Registers::Avx512 => self.in_avx512(x, planes, blocks, finish, y),
+                    Registers::Avx2 => self.in_avx2(x, planes, blocks, finish, y),
+                }
             }
         });
     }
 
     #[target_feature(enable = "avx512f")]
-    unsafe fn of_planes(&self, planes: &[f32], blocks: Range<usize>, finish: Finish<'_>, y: *mut f32) {
-        assert!(blocks.end <= self.blocks().end, "blocks beyond the last");
+    unsafe fn in_avx512(&self, x: &[f32], planes: &mut [f32], blocks: Range<usize>, finish: Finish<'_>, y: *mut f32) {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            self.planes.fill_from::<__m512>(x, planes);
+            self.of_planes::<__m512, 8>(planes, blocks, finish, y);
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn in_avx2(&self, x: &[f32], planes: &mut [f32], blocks: Range<usize>, finish: Finish<'_>, y: *mut f32) {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            self.planes.fill_from::<__m256>(x, planes);
+            self.of_planes::<__m256, 4>(planes, blocks, finish, y);
+        }
+    }
+
+    /// Convolves planes for blocks of `O` outputs.
+    ///
+    /// # Safety
+    /// As [`Convolution::of_image`]; the caller enables the instructions for `V`.
+    #[inline(always)]
+    unsafe fn of_planes<V: Vector, const O: usize>(
+        &self,
+        planes: &[f32],
+        blocks: Range<usize>,
+        finish: Finish<'_>,
+        y: *mut f32,
+    ) {
+        assert!(O == self.block() && blocks.end <= self.blocks().end, "blocks beyond the last");
         assert!(finish.bias.is_none_or(|bias| bias.len() == self.weights.outputs), "a bias of another length");
-        let each = (VISITED / self.planes.channels / LANES).max(3);
+        let each = (VISITED / self.planes.channels / V::LANES).max(3);
         for chunk in (0..self.places.len()).step_by(each) {
             let end = self.places.len().min(chunk + each);
             for block in blocks.clone() {
                 // SAFETY: as promised by the caller.
-                let y = unsafe { y.add((block - blocks.start) * OUTPUTS * self.planes.positions()) };
+                let y = unsafe { y.add((block - blocks.start) * O * self.planes.positions()) };
                 let mut first = chunk;
                 while first < end {
                     // SAFETY: the vectors are those of places; the rest as promised by the caller.
                     unsafe {
                         first += match end - first {
-                            1 => self.vectors::<1>(planes, block, first, finish, y),
+                            1 => self.vectors::<V, O, 1>(planes, block, first, finish, y),
                             // Twice two take less time than three and one.
-                            2 | 4 => self.vectors::<2>(planes, block, first, finish, y),
-                            _ => self.vectors::<3>(planes, block, first, finish, y),
+                            2 | 4 => self.vectors::<V, O, 2>(planes, block, first, finish, y),
+                            _ => self.vectors::<V, O, 3>(planes, block, first, finish, y),
                         }
                     }
                 }
@@ -117,13 +158,12 @@ impl Convolution {
         }
     }
 
-    /// Convolves `V` vectors of places from number `first`, and returns `V`.
+    /// Convolves `N` vectors of places from number `first`, and returns `N`.
     ///
     /// # Safety
-    /// As [`Convolution::of_image`]; the vectors are those of places.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    unsafe fn vectors<const V: usize>(
+    /// As [`Convolution::of_planes`]; the vectors are those of places, and are computed in their order.
+    #[inline(always)]
+    unsafe fn vectors<V: Vector, const O: usize, const N: usize>(
         &self,
         planes: &[f32],
         block: usize,
@@ -131,37 +171,45 @@ impl Convolution {
         finish: Finish<'_>,
         y: *mut f32,
     ) -> usize {
-        let mut sums = [[_mm512_setzero_ps(); V]; OUTPUTS];
-        let planes = planes[first * LANES..].as_ptr();
-        let weights = self.weights.weights[block * self.weights.taps * OUTPUTS..].chunks_exact(OUTPUTS);
+        // SAFETY: the caller enables the instructions.
+        let zero = unsafe { V::zero() };
+        let mut sums = [[zero; N]; O];
+        let planes = planes[first * V::LANES..].as_ptr();
+        let weights = self.weights.weights[block * self.weights.taps * O..].as_chunks::<O>().0;
         for (&offset, weights) in self.offsets.iter().zip(weights) {
-            // SAFETY: as `new` asserts, all places are within the planes from every offset.
-            let x: [__m512; V] = std::array::from_fn(|v| unsafe { _mm512_loadu_ps(planes.add(offset + v * LANES)) });
+            let mut x = [zero; N];
+            for (v, x) in x.iter_mut().enumerate() {
+                // SAFETY: as `new` asserts, all places are within the planes from every offset.
+                *x = unsafe { V::load(planes.add(offset + v * V::LANES)) };
+            }
             for (sums, &weight) in sums.iter_mut().zip(weights) {
-                let weight = _mm512_set1_ps(weight);
-                for (sum, x) in sums.iter_mut().zip(x) {
-                    *sum = _mm512_fmadd_ps(weight, x, *sum);
-                }
-            }
-        }
-        let outputs = (self.weights.outputs - block * OUTPUTS).min(OUTPUTS);
-        for (output, sums) in sums.into_iter().enumerate().take(outputs) {
-            let bias = finish.bias.map(|bias| _mm512_set1_ps(bias[block * OUTPUTS + output]));
-            for (mut sum, places) in sums.into_iter().zip(&self.places[first..]) {
-                sum = bias.map_or(sum, |bias| _mm512_add_ps(sum, bias));
-                if finish.relu {
-                    // NaN stays.
-                    sum = _mm512_max_ps(_mm512_setzero_ps(), sum);
-                }
-                let dense = _mm512_maskz_compress_ps(places.mask, sum);
-                let mask = ((1u32 << places.mask.count_ones()) - 1) as u16;
-                // SAFETY: the positions are within the result, for which there is room.
+                // SAFETY: the caller enables the instructions.
                 unsafe {
-                    let y = y.add(output * self.planes.positions() + places.position);
-                    _mm512_mask_storeu_ps(y, mask, dense);
+                    let weight = V::splat(weight);
+                    for (sum, x) in sums.iter_mut().zip(x) {
+                        *sum = weight.mul_add(x, *sum);
+                    }
                 }
             }
         }
-        V
+        let (outputs, positions) = ((self.weights.outputs - block * O).min(O), self.planes.positions());
+        for (output, sums) in sums.into_iter().enumerate().take(outputs) {
+            let bias = finish.bias.map(|bias| bias[block * O + output]);
+            for (mut sum, places) in sums.into_iter().zip(&self.places[first..]) {
+                // SAFETY: the positions are within the result, for which there is room; those after them in an output are
+                // written later.
+                unsafe {
+                    if let Some(bias) = bias {
+                        sum = sum.add(V::splat(bias));
+                    }
+                    if finish.relu {
+                        sum = sum.relu();
+                    }
+                    let room = positions - places.position;
+                    sum.store_masked(places.mask, room, y.add(output * positions + places.position));
+                }
+            }
+        }
+        N
     }
 }

@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use super::flat::Finish;
 use super::kernel::{Kernel, Sizes};
 use super::planes::Form;
+use super::vector::Registers;
 use crate::cpu::{vectorized, with_scratch};
 use crate::ops::bf16::Stored;
 use crate::ops::conv::geometry::Geometry;
@@ -63,9 +64,10 @@ impl InputGradient {
         (0..2).all(|side| (0..geometry.options.stride).all(|pixel| can_be(side, pixel)))
     }
 
-    pub fn new<T: Stored>(geometry: &Geometry, weight: &[T]) -> Self {
+    pub fn new<T: Stored>(geometry: &Geometry, registers: Registers, weight: &[T]) -> Self {
         let ([channels, _, width], stride) = (geometry.input, geometry.options.stride);
-        let parts = (0..stride * stride).map(|part| Part::new(geometry, weight, [part / stride, part % stride]));
+        let parts =
+            (0..stride * stride).map(|part| Part::new(geometry, registers, weight, [part / stride, part % stride]));
         Self { channels, width, stride, parts: parts.collect() }
     }
 
@@ -123,7 +125,7 @@ impl InputGradient {
 
 impl Part {
     /// Of pixels from this row and column.
-    fn new<T: Stored>(geometry: &Geometry, weight: &[T], pixel: [usize; 2]) -> Self {
+    fn new<T: Stored>(geometry: &Geometry, registers: Registers, weight: &[T], pixel: [usize; 2]) -> Self {
         let ([channels, ..], [outputs, height, width]) = (geometry.input, geometry.output);
         let sides = [0, 1].map(|side| Side::of(geometry, side, pixel[side]));
         let [rows, columns] = sides;
@@ -139,7 +141,7 @@ impl Part {
             ((output * channels + input) * geometry.kernel[0] + y) * across + x
         };
         let sizes = Sizes { channels: outputs, outputs: channels };
-        Self { kernel: Some(Kernel::new(form, sizes, weight, true, at)), sides: counts }
+        Self { kernel: Some(Kernel::new(form, registers, sizes, weight, true, at)), sides: counts }
     }
 
     /// Writes the gradient of these pixels of an image.

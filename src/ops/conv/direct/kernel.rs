@@ -9,6 +9,7 @@ use half::bf16;
 use super::flat::{self, Convolution, Finish, Packed};
 use super::paired::{self, PairedConvolution};
 use super::planes::{Form, Planes};
+use super::vector::Registers;
 use super::widened::Widened;
 use crate::cpu::product::{Instructions, instructions};
 use crate::cpu::widen;
@@ -31,9 +32,10 @@ pub(super) struct Sizes {
 
 impl Kernel {
     /// Creates a convolution with the weights at the index that `at` returns of an output, a channel and a place of the
-    /// kernel, which is `turned` by half a turn.
+    /// kernel, which is `turned` by half a turn. `registers` are those for f32.
     pub fn new<T: Stored>(
         form: Form,
+        registers: Registers,
         Sizes { channels, outputs }: Sizes,
         weight: &[T],
         turned: bool,
@@ -42,7 +44,7 @@ impl Kernel {
         let kernel = form.kernel[0] * form.kernel[1];
         let in_f32 = |weight: &[f32]| {
             let at = |output: usize, tap: usize| at(output, tap / kernel, tap % kernel);
-            let weights = Packed::new(weight, outputs, channels * kernel, at);
+            let weights = Packed::new(weight, [outputs, channels * kernel], registers, at);
             Convolution::new(Planes::new(channels, form, flat::GROUP), weights, turned)
         };
         match T::DTYPE {
@@ -57,7 +59,7 @@ impl Kernel {
     /// Returns the outputs of a block.
     pub fn block(&self) -> usize {
         match self {
-            Self::F32(_) | Self::Widened(_) => flat::OUTPUTS,
+            Self::F32(convolution) | Self::Widened(Widened(convolution)) => convolution.block(),
             Self::Bf16(_) => paired::OUTPUTS,
         }
     }
@@ -65,9 +67,8 @@ impl Kernel {
     /// Returns all blocks.
     pub fn blocks(&self) -> Range<usize> {
         match self {
-            Self::F32(convolution) => convolution.blocks(),
+            Self::F32(convolution) | Self::Widened(Widened(convolution)) => convolution.blocks(),
             Self::Bf16(convolution) => convolution.blocks(),
-            Self::Widened(Widened(convolution)) => convolution.blocks(),
         }
     }
 

@@ -1,5 +1,5 @@
-//! Convolutions that move by one or two places, without unrolled images, on x86-64 processors: in f32 with AVX-512, in
-//! bf16 with the matrix unit AMX, or in f32 where a processor without it multiplies f32 faster than bf16.
+//! Convolutions that move by one or two places, without unrolled images, on x86-64 processors: in f32 with AVX-512 or
+//! AVX2, in bf16 with the matrix unit AMX, or in f32 where a processor without it multiplies f32 faster than bf16.
 //!
 //! Every product of a weight with a number of the padding is a real one, as in the reference: an infinite weight gives
 //! NaN there.
@@ -14,6 +14,7 @@ mod planes;
 mod tests;
 mod tiles;
 mod turn;
+mod vector;
 mod weight;
 mod widened;
 
@@ -34,7 +35,8 @@ use flat::Finish;
 use input::InputGradient;
 use kernel::{Kernel, Sizes};
 use paired_weight::PairedWeightGradient;
-use planes::{Form, LANES, Planes};
+use planes::{Form, Planes};
+use vector::Registers;
 use weight::WeightGradient;
 use widened::Widened;
 
@@ -44,12 +46,15 @@ const TASKS: usize = 16;
 impl Geometry {
     /// Whether the convolution is computed by this module.
     pub fn is_direct(&self, dtype: DType) -> bool {
-        // Images of a few pixels fill a small part of a vector.
-        self.can_be_direct(dtype) && Planes::new(1, self.form(), 1).vectors() * LANES <= 4 * self.positions()
+        self.registers(dtype).is_some_and(|registers| {
+            let lanes = registers.lanes();
+            // Images of a few pixels fill a small part of a vector.
+            Planes::new(1, self.form(), 1).vectors(lanes) * lanes <= 4 * self.positions()
+        })
     }
 
-    /// Whether the convolution has the form for this module, and the processor its instructions.
-    fn can_be_direct(&self, dtype: DType) -> bool {
+    /// Returns the registers for f32, if the convolution has the form for this module, and the processor its instructions.
+    fn registers(&self, dtype: DType) -> Option<Registers> {
         let Conv2d { stride, padding, groups, .. } = self.options;
         let has_form = stride <= 2 && groups == 1 && self.kernel.iter().all(|&side| padding < side);
         let has_form = has_form && InputGradient::has_form(self);
@@ -58,12 +63,12 @@ impl Geometry {
             Some(Instructions::Fma) => true,
             Some(Instructions::Dots) | None => false,
         };
-        has_form
-            && match dtype {
-                DType::F32 => is_x86_feature_detected!("avx512f"),
-                DType::BF16 => can_be_bf16(),
-                _ => false,
-            }
+        let can_be = match dtype {
+            DType::F32 => true,
+            DType::BF16 => can_be_bf16(),
+            _ => false,
+        };
+        Registers::here().filter(|_| has_form && can_be)
     }
 
     fn form(&self) -> Form {
@@ -76,11 +81,11 @@ impl Geometry {
 
 /// Convolves a batch. Images are computed in pieces where there are few.
 pub(super) fn convolve<T: Stored>(geometry: &Geometry, x: &[T], weight: &[T], bias: Option<&[T::Sum]>) -> Vec<T> {
-    assert!(geometry.can_be_direct(T::DTYPE), "a convolution of another form");
+    let Some(registers) = geometry.registers(T::DTYPE) else { unreachable!("a convolution of another form") };
     let sizes = Sizes { channels: geometry.input[0], outputs: geometry.output[0] };
     let places = geometry.kernel[0] * geometry.kernel[1];
     let at = |output: usize, channel: usize, place: usize| (output * sizes.channels + channel) * places + place;
-    let kernel = Kernel::new(geometry.form(), sizes, weight, false, at);
+    let kernel = Kernel::new(geometry.form(), registers, sizes, weight, false, at);
     let finish = Finish { bias: bias.map(cast_slice), relu: geometry.options.relu };
     let blocks = kernel.blocks().end;
     let each = blocks.div_ceil(TASKS.div_ceil(geometry.batch.max(1)));
@@ -117,18 +122,18 @@ impl Gradients {
     /// `None` if numbers are not finite that have products with zeros here, but none where images are unrolled: the
     /// weights, if the gradient of pixels near the edge is computed; in bf16, pixels beside the rows of the result.
     pub fn new<T: Stored>(geometry: &Geometry, x: &[T], weight: &[T], needed: Needed) -> Option<Self> {
-        assert!(geometry.can_be_direct(T::DTYPE), "a convolution of another form");
+        let Some(registers) = geometry.registers(T::DTYPE) else { unreachable!("a convolution of another form") };
         let (is_f32, has_amx) = (T::DTYPE == DType::F32, instructions() == Some(Instructions::Amx));
         if (needed.x && !are_finite(weight)) || (needed.weight && !is_f32 && has_amx && !are_finite(x)) {
             return None;
         }
         let ([channels, ..], [outputs, ..], form) = (geometry.input, geometry.output, geometry.form());
         let of_weight = || match is_f32 {
-            true => OfWeight::F32(WeightGradient::new(form, channels, outputs)),
+            true => OfWeight::F32(WeightGradient::new(form, channels, outputs, registers)),
             false if has_amx => OfWeight::Bf16(PairedWeightGradient::new(form, channels, outputs)),
-            false => OfWeight::Widened(Widened(WeightGradient::new(form, channels, outputs))),
+            false => OfWeight::Widened(Widened(WeightGradient::new(form, channels, outputs, registers))),
         };
-        let input = needed.x.then(|| InputGradient::new(geometry, weight));
+        let input = needed.x.then(|| InputGradient::new(geometry, registers, weight));
         Some(Self { input, weight: needed.weight.then(of_weight) })
     }
 

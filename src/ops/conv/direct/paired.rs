@@ -69,7 +69,7 @@ impl PairedConvolution {
         }
         let offsets = planes.offsets(turned);
         let offsets: Vec<usize> = offsets.chunks_exact(kernel).step_by(pairs).flatten().copied().collect();
-        let places = planes.places();
+        let places = planes.places(LANES);
         let tile = (pairs - 1) * planes.of_channel() + places.len().next_multiple_of(GROUP) * LANES;
         assert!(offsets.iter().all(|offset| offset + tile <= planes.total()), "places beyond the planes");
         Self { channels, planes, outputs, pairs, weights, offsets, places }

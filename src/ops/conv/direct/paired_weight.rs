@@ -35,7 +35,7 @@ impl PairedWeightGradient {
         let planes = Planes::new(channels.next_multiple_of(WIDTH), form, GROUP);
         let mut offsets = planes.offsets(false);
         offsets.truncate(form.kernel[0] * form.kernel[1]);
-        let places = planes.places();
+        let places = planes.places(LANES);
         let end = places.len().next_multiple_of(GROUP) * LANES;
         assert!(offsets.iter().all(|offset| offset + end <= planes.of_channel()), "places beyond the planes");
         Self { planes, channels, outputs, offsets, places }

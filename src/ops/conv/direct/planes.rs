@@ -9,12 +9,13 @@
 //! A convolution that moves by two places has a plane for every other row and column of a channel, four in all; to a
 //! place of the kernel belongs one of them.
 
-use std::arch::x86_64::*;
 use std::ops::Range;
 
 use bytemuck::Pod;
 
-/// Numbers of f32 in a vector.
+use super::vector::Vector;
+
+/// Numbers of f32 in the widest vector.
 pub(super) const LANES: usize = 16;
 
 /// Numbers that the copy of a row may write beyond it.
@@ -54,7 +55,7 @@ struct Part {
     count: usize,
 }
 
-/// Sixteen places that are computed together.
+/// The places of a vector, which are computed together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Places {
     /// The lanes that are places of the result.
@@ -76,7 +77,7 @@ impl Planes {
         };
         let phases = kernel.map(|side| side.min(stride));
         let planes = Self { channels, form, pitch, phases, len: 0 };
-        let vectors = planes.vectors().next_multiple_of(group);
+        let vectors = planes.vectors(LANES).next_multiple_of(group);
         let end = (vectors * LANES + reach[0] * pitch + reach[1]).max((output[0] + reach[0]) * pitch);
         // A copy of a row may end with zeros beyond it.
         let len = (end + SPILLED).next_multiple_of(LANES);
@@ -99,24 +100,24 @@ impl Planes {
         self.form.output[0] * self.form.output[1]
     }
 
-    /// Returns the number of vectors with places of the result.
-    pub fn vectors(&self) -> usize {
+    /// Returns the number of vectors of `lanes` numbers with places of the result.
+    pub fn vectors(&self, lanes: usize) -> usize {
         let [height, width] = self.form.output;
-        ((height - 1) * self.pitch + width).div_ceil(LANES)
+        ((height - 1) * self.pitch + width).div_ceil(lanes)
     }
 
-    /// Returns the places of the result, vector by vector.
-    pub fn places(&self) -> Vec<Places> {
+    /// Returns the places of the result, in vectors of `lanes` numbers.
+    pub fn places(&self, lanes: usize) -> Vec<Places> {
         let [height, width] = self.form.output;
         let is_place = |place: usize| place / self.pitch < height && place % self.pitch < width;
         let mut next = 0;
         let vector = |vector: usize| {
-            let lanes = (0..LANES).filter(|lane| is_place(vector * LANES + lane));
-            let places = Places { mask: lanes.map(|lane| 1 << lane).sum(), position: next };
+            let of_result = (0..lanes).filter(|lane| is_place(vector * lanes + lane));
+            let places = Places { mask: of_result.map(|lane| 1 << lane).sum(), position: next };
             next += places.mask.count_ones() as usize;
             places
         };
-        (0..self.vectors()).map(vector).collect()
+        (0..self.vectors(lanes)).map(vector).collect()
     }
 
     /// Returns the offset of each tap: channel by channel, each with its kernel's rows. `turned` by half a turn, the
@@ -147,8 +148,7 @@ impl Planes {
 
     /// Writes planes: zeros, and pixels by `copy`, which gets the channel, the first pixel, the number of pixels, each
     /// a stride after the one before, and where to write them. It writes `lanes` elements there, zeros after the pixels.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
+    #[inline(always)]
     pub fn fill<E: Pod>(&self, planes: &mut [E], lanes: usize, copy: impl Fn(usize, usize, usize, &mut [E])) {
         let Form { image: [_, width], stride, .. } = self.form;
         assert!(planes.len() == self.total() && lanes <= SPILLED, "other planes");
@@ -177,29 +177,31 @@ impl Planes {
     }
 
     /// Copies the channels of an image to planes.
-    #[target_feature(enable = "avx512f")]
-    pub fn fill_from(&self, image: &[f32], planes: &mut [f32]) {
+    ///
+    /// # Safety
+    /// The processor has the instructions for `V`, which the caller enables.
+    #[inline(always)]
+    pub unsafe fn fill_from<V: Vector>(&self, image: &[f32], planes: &mut [f32]) {
         let Form { image: [height, width], stride, .. } = self.form;
         assert_eq!(image.len(), self.channels * height * width, "another image");
-        self.fill(planes, LANES, |channel, pixel, count, to| {
-            let from = &image[channel * height * width + pixel..][..stride * (count - 1) + 1];
-            // SAFETY: only numbers of `from` are read, and `to` has sixteen.
-            unsafe {
-                let first = _mm512_maskz_loadu_ps(tail_mask(from.len().min(LANES)), from.as_ptr());
-                let line = match stride {
-                    1 => first,
-                    _ => {
-                        let more = from.len().saturating_sub(LANES);
-                        let mask = if more == 0 { 0 } else { tail_mask(more) };
-                        let second = _mm512_maskz_loadu_ps(mask, from.as_ptr().wrapping_add(LANES));
-                        // Every other one of both.
-                        let even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
-                        _mm512_permutex2var_ps(first, even, second)
+        self.fill(
+            planes,
+            V::LANES,
+            #[inline(always)]
+            |channel, pixel, count, to| {
+                let from = &image[channel * height * width + pixel..][..stride * (count - 1) + 1];
+                let (first, more) = (from.len().min(V::LANES), from.len().saturating_sub(V::LANES));
+                assert!(to.len() == V::LANES && more <= V::LANES, "a line of another length");
+                // SAFETY: only numbers of `from` are read, and `to` has room for a vector.
+                unsafe {
+                    let mut line = V::load_some(from.as_ptr(), first);
+                    if stride == 2 {
+                        line = line.even(V::load_some(from.as_ptr().wrapping_add(V::LANES), more));
                     }
-                };
-                _mm512_storeu_ps(to.as_mut_ptr(), line);
-            }
-        });
+                    line.store(to.as_mut_ptr());
+                }
+            },
+        );
     }
 }
 

@@ -113,10 +113,10 @@ fn for_each_shape(work: impl Fn([usize; 4], [usize; 4], Conv2d)) {
 macro_rules! for_each_type {
     ($check:ident($($argument:expr),*)) => {
         let any = Geometry::new(Conv2d::default(), &[1, 1, 1, 1], &[1, 1, 1, 1], None).unwrap();
-        if any.can_be_direct(DType::F32) {
+        if any.registers(DType::F32).is_some() {
             $check::<f32>($($argument),*);
         }
-        if any.can_be_direct(DType::BF16) {
+        if any.registers(DType::BF16).is_some() {
             $check::<bf16>($($argument),*);
         }
     };
@@ -128,7 +128,7 @@ fn results_and_gradients_are_those_of_f64() {
         let checked = std::cell::Cell::new(0);
         for_each_shape(|x, weight, options| {
             let case = Case::<T>::new(x, weight, options);
-            if case.geometry.can_be_direct(T::DTYPE) {
+            if case.geometry.registers(T::DTYPE).is_some() {
                 case.check();
                 checked.set(checked.get() + 1);
             }
@@ -225,4 +225,36 @@ fn an_empty_batch_has_a_gradient_of_zeros() {
         assert_eq!((dweight, dbias), (vec![0.0; 5 * 27], vec![0.0; 5]));
     }
     for_each_type!(check());
+}
+
+/// On a processor that has both.
+#[test]
+fn both_registers_give_the_same_bits() {
+    if !Registers::Avx512.are_there() {
+        return;
+    }
+    for_each_shape(|x, weight, options| {
+        let case = Case::<f32>::new(x, weight, options);
+        let (geometry, [batch, channels, ..], [outputs, ..]) = (case.geometry, x, weight);
+        if geometry.registers(DType::F32).is_none() {
+            return;
+        }
+        let found = [Registers::Avx512, Registers::Avx2].map(|registers| {
+            let gradient = InputGradient::new(&geometry, registers, &case.weight);
+            let weights = WeightGradient::new(geometry.form(), channels, outputs, registers);
+            let mut sums = vec![0.0; weights.sums()];
+            let mut dx = vec![MaybeUninit::new(0.0); case.x.len()];
+            let images = case.x.chunks_exact(case.x.len() / batch).zip(case.dy.chunks_exact(case.dy.len() / batch));
+            for ((x, dy), dx) in images.zip(dx.chunks_exact_mut(case.x.len() / batch)) {
+                // SAFETY: the processor has the registers, and the image's parts have their sizes.
+                unsafe {
+                    weights.add(x, dy, &mut sums);
+                    gradient.of_image(dy, dx);
+                }
+            }
+            // SAFETY: as above; all of `dx` was written.
+            unsafe { (weights.weights(&sums), dx.into_iter().map(|x| x.assume_init()).collect::<Vec<f32>>()) }
+        });
+        assert!(found[0] == found[1], "{geometry:?}");
+    });
 }
