@@ -42,7 +42,7 @@ fn available() -> Result<Instructions> {
 }
 
 /// A type that a product is read or written in.
-pub(super) trait Number: Copy + Send {
+pub(crate) trait Number: Copy + Send {
     fn numbers(from: *const Self) -> Numbers;
 
     fn target(to: *mut Self) -> Target;

@@ -92,7 +92,7 @@ const WORTH_A_THREAD: usize = 1 << 19;
 const LONG: usize = 1 << 10;
 
 /// The fewest rows or columns of a part: with so many, parts have the bits of the whole.
-const NARROWEST: usize = 128;
+pub(super) const NARROWEST: usize = 128;
 
 /// Computes `left · right`, row-major, on all threads: the bits of Candle's product, which first fills its result with
 /// zeros. Where Candle was built to multiply with a library of the processor's maker, Candle's own product.
@@ -145,10 +145,17 @@ fn parts(rows: usize, inner: usize, columns: usize) -> usize {
 
 /// The first element of a product whose parts are written by different threads.
 #[derive(Clone, Copy)]
-struct Place<T>(*mut T);
+pub(super) struct Place<T>(pub *mut T);
 
 // SAFETY: threads write different elements.
 unsafe impl<T: Send> Sync for Place<T> {}
+
+impl<T> Place<T> {
+    /// Returns the address of the element of this number.
+    pub fn at(self, number: usize) -> *mut T {
+        self.0.wrapping_add(number)
+    }
+}
 
 /// Computes these rows and columns of a product.
 ///
@@ -166,7 +173,7 @@ unsafe fn multiply_part<T: Real>(
     let (left, right) = (left.rows(rows.start, rows.end), right.columns(columns.start, columns.end));
     // SAFETY: the part is within the product, and its factors are within theirs.
     unsafe {
-        multiply(left, right, into.0.add(rows.start * whole + columns.start), whole, false);
+        multiply(left, right, into.at(rows.start * whole + columns.start), whole, false);
     }
     if rows.is_empty() || columns.is_empty() {
         return;
@@ -186,12 +193,12 @@ unsafe fn multiply_part<T: Real>(
 
 /// A matrix in a slice.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'a, T> {
-    pub(super) elements: &'a [T],
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-    pub(super) row_stride: usize,
-    pub(super) column_stride: usize,
+pub(crate) struct Matrix<'a, T> {
+    pub(crate) elements: &'a [T],
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) row_stride: usize,
+    pub(crate) column_stride: usize,
 }
 
 impl<'a, T> Matrix<'a, T> {
@@ -205,7 +212,7 @@ impl<'a, T> Matrix<'a, T> {
         Self { elements: &self.elements[start * self.row_stride..], rows: end - start, ..self }
     }
 
-    fn assert_within(&self) {
+    pub(super) fn assert_within(&self) {
         let Self { elements, rows, columns, row_stride, column_stride } = self;
         assert!(lies_within(elements.len(), *rows, *columns, *row_stride, *column_stride), "a factor beyond its slice");
     }
@@ -235,7 +242,7 @@ pub(super) fn lies_within(len: usize, rows: usize, columns: usize, row_stride: u
 /// Writes `left · right` to `into`, whose rows begin `row_stride` apart, or adds it to `into`.
 ///
 /// The order of the additions depends only on the shapes and the processor.
-pub(super) fn product<T: Real>(
+pub(crate) fn product<T: Real>(
     left: Matrix<'_, T>,
     right: Matrix<'_, T>,
     into: &mut [T],
@@ -263,7 +270,13 @@ pub(super) fn assert_factors<L, R>(left: Matrix<'_, L>, right: Matrix<'_, R>) {
 /// # Safety
 /// Both factors lie within their slices. `into` has room for the product, which overlaps neither them nor itself, and
 /// has numbers where it is added to.
-unsafe fn multiply<T: Real>(left: Matrix<'_, T>, right: Matrix<'_, T>, into: *mut T, row_stride: usize, add: bool) {
+pub(super) unsafe fn multiply<T: Real>(
+    left: Matrix<'_, T>,
+    right: Matrix<'_, T>,
+    into: *mut T,
+    row_stride: usize,
+    add: bool,
+) {
     // SAFETY: as promised by the caller. `Real` is implemented only for f32 and f64, which `gemm` supports.
     unsafe {
         gemm::gemm(

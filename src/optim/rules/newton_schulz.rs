@@ -8,7 +8,7 @@ use super::super::number::{Number, Whole};
 use super::muon::MuonVariant;
 use super::paired::{Pair, paired};
 use crate::cpu;
-use crate::ops::{linear, linear_in_out};
+use crate::ops::{linear_in_out, product_with_transpose};
 
 /// An iteration `x <- a x + b (x xᵀ) x + c (x xᵀ)² x`.
 pub(super) struct NewtonSchulz<'a> {
@@ -62,51 +62,6 @@ impl NewtonSchulz<'_> {
     }
 }
 
-/// Returns `x xᵀ`. On the CPU, bands of rows begin at the diagonal, and the other half is copied.
-fn product_with_transpose(x: &Tensor) -> Result<Tensor> {
-    const BANDS: usize = 4;
-    /// Rows of a matrix whose bands are large enough for products as fast as that of the whole.
-    const WORTH_IT: usize = 256;
-    let rows = x.dim(0)?;
-    if rows < WORTH_IT || !cpu::is_sliceable(x) || x.dtype() != DType::F32 {
-        return Ok(linear(x, x, None)?.detach());
-    }
-    let mut product = vec![0f32; rows * rows];
-    let height = rows.div_ceil(BANDS);
-    for start in (0..rows).step_by(height) {
-        let (count, width) = (height.min(rows - start), rows - start);
-        let band = linear(&x.narrow(0, start, count)?, &x.narrow(0, start, width)?, None)?.detach();
-        cpu::read(&band, |band: &[f32]| {
-            for (row, band) in band.chunks_exact(width).enumerate() {
-                product[(start + row) * rows + start..][..width].copy_from_slice(band);
-            }
-            Ok(())
-        })?;
-    }
-    mirror(&mut product, rows, height);
-    Tensor::from_vec(product, (rows, rows), x.device())
-}
-
-/// Copies what is above the diagonal of bands of `height` to below it.
-fn mirror(matrix: &mut [f32], rows: usize, height: usize) {
-    let (done, mut rest) = matrix.split_at_mut(height.min(rows) * rows);
-    let mut above: Vec<&mut [f32]> = vec![done];
-    let mut start = height;
-    while start < rows {
-        let count = height.min(rows - start);
-        let (band, after) = rest.split_at_mut(count * rows);
-        for (number, earlier) in above.iter().enumerate() {
-            for (row, target) in band.chunks_exact_mut(rows).enumerate() {
-                let column = earlier.chunks_exact(rows).map(|earlier| earlier[start + row]);
-                target[number * height..].iter_mut().zip(column).for_each(|(below, above)| *below = above);
-            }
-        }
-        above.push(band);
-        rest = after;
-        start += count;
-    }
-}
-
 /// `of_x x + of_y y`, rounded to bf16 if `rounds`.
 #[derive(Clone, Copy)]
 struct Combined {
@@ -147,23 +102,4 @@ pub(super) fn rounded(tensor: &Tensor) -> Result<Tensor> {
 
 fn to_bf16(number: f64) -> f64 {
     bf16::from_f32(number as f32).to_f64()
-}
-
-#[cfg(test)]
-mod tests {
-    use candle_core::Device;
-
-    use super::*;
-
-    #[test]
-    fn a_product_of_bands_is_that_of_the_whole() {
-        for rows in [256, 301] {
-            let x = Tensor::rand(-1f32, 1.0, (rows, 33), &Device::Cpu).unwrap();
-            let product = product_with_transpose(&x).unwrap();
-            let apart = (&product - x.matmul(&x.t().unwrap()).unwrap()).unwrap().abs().unwrap();
-            assert!(apart.max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-5);
-            let of = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            assert_eq!(of(&product), of(&product.t().unwrap().contiguous().unwrap()));
-        }
-    }
 }

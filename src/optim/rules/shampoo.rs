@@ -9,7 +9,7 @@ use super::super::{BaseHyperparams, Momentum, OptimError, StateForm, Step, Updat
 use super::basis::{eigen, eigen_operations, product_operations};
 use super::moments::check_eps;
 use super::soap::{flat, product_of, to_host};
-use crate::ops::{linear, linear_in_out};
+use crate::ops::{matmul, product_with_transpose};
 
 /// Gradients by the roots of the sums of their products, one for each side of a matrix, like `Shampoo` of
 /// `pytorch-optimizer`: Gupta et al., ICML 2018, algorithm 1. Parameters of more than two dimensions are matrices of their
@@ -162,9 +162,8 @@ impl Shampoo {
             }
             let root = tensors.state(next + 1)?;
             direction = match number {
-                0 => linear_in_out(&root, &direction, None)?.detach(),
-                // It is symmetric.
-                _ => linear(&direction, &root, None)?.detach(),
+                0 => matmul(&root, &direction)?,
+                _ => matmul(&direction, &root)?,
             };
             next += 2;
         }
@@ -179,8 +178,8 @@ impl Shampoo {
         let scales = values.iter().map(|value| value.max(self.matrix_eps).powf(power / 2.0));
         let scaled = vectors.iter().zip(scales).flat_map(|(vector, scale)| vector.iter().map(move |x| x * scale));
         // One eigenvector a row: the product of its transpose with it.
-        let scaled = Tensor::from_vec(scaled.collect::<Vec<f64>>(), (side, side), &Device::Cpu)?.t()?.contiguous()?;
-        let root = linear(&scaled, &scaled, None)?.detach();
+        let scaled = Tensor::from_vec(scaled.collect::<Vec<f64>>(), (side, side), &Device::Cpu)?;
+        let root = product_with_transpose(&scaled.t()?)?;
         root.to_dtype(sum.dtype())?.to_device(sum.device())
     }
 }

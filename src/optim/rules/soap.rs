@@ -11,11 +11,11 @@ use super::super::{BaseHyperparams, Momentum, OptimError, StateForm, Step, Updat
 use super::basis::{Vectors, eigenvectors, orthonormal_operations, orthonormalize, product_operations};
 use super::moments::{self, STATES, corrections, default_eps};
 use super::paired::{Pair, paired};
-use crate::ops::{linear, linear_in_out};
+use crate::ops::{matmul, product_with_transpose};
 
 /// Adam in the axes of the mean products of gradients, like `SOAP` of `pytorch-optimizer`: Vyas et al., ICLR 2025,
-/// algorithm 3. Its first update only measures gradients. The axes are a part of the saved state. Parameters of more than
-/// two dimensions are matrices of their first dimension and the others.
+/// algorithm 3. Its first update only measures gradients. The axes are a part of the saved state. Parameters of more
+/// than two dimensions are matrices of their first dimension and the others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Soap {
@@ -279,7 +279,8 @@ impl Soap {
         Ok(())
     }
 
-    /// Updates the products of gradients and, when due, the axes; returns the mean squares in the order of the new axes.
+    /// Updates the products of gradients and, when due, the axes; returns the mean squares in the order of the new
+    /// axes.
     fn correct(
         &self,
         tensors: &Update<'_>,
@@ -307,44 +308,42 @@ impl Soap {
 
 /// Returns the product of a gradient with its transpose, over the other side.
 pub(super) fn product_of(gradient: &Tensor, side: usize) -> Result<Tensor> {
-    let gradient = if side == 0 { gradient.clone() } else { gradient.t()?.contiguous()? };
-    Ok(linear(&gradient, &gradient, None)?.detach())
+    product_with_transpose(&if side == 0 { gradient.clone() } else { gradient.t()? })
 }
 
 /// Returns a matrix in the axes of its sides, or back from them.
 fn turned(matrix: &Tensor, [rows, columns]: &[Option<Side>; 2], way: Way) -> Result<Tensor> {
     let mut turned = matrix.clone();
     if let Some(side) = rows {
-        let axes = if way == Way::Into { side.axes.t()?.contiguous()? } else { side.axes.clone() };
-        turned = linear_in_out(&axes, &turned, None)?;
+        let axes = if way == Way::Into { side.axes.t()? } else { side.axes.clone() };
+        turned = matmul(&axes, &turned)?;
     }
     if let Some(side) = columns {
-        turned = match way {
-            Way::Into => linear_in_out(&turned, &side.axes, None)?,
-            Way::Back => linear(&turned, &side.axes, None)?,
-        };
+        let axes = if way == Way::Into { side.axes.clone() } else { side.axes.t()? };
+        turned = matmul(&turned, &axes)?;
     }
-    Ok(turned.detach())
+    Ok(turned)
 }
 
 /// Returns the axes after a step of the power iteration, largest first, and the place of each among those before.
 fn next_axes(product: &Tensor, axes: &Tensor) -> Result<(Tensor, Tensor)> {
-    let images = linear_in_out(product, axes, None)?.detach();
+    let images = matmul(product, axes)?;
     let values = (axes * &images)?.sum(0)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
     let mut order: Vec<u32> = (0..values.len() as u32).collect();
     order.sort_by(|&a, &b| values[b as usize].total_cmp(&values[a as usize]));
     let order = Tensor::new(order, product.device())?;
     let images = to_host(&images.t()?.contiguous()?.index_select(&order, 0)?)?;
-    Ok((from_host(orthonormalize(images)?, product)?, order))
+    Ok((from_host(orthonormalize(images), product)?, order))
 }
 
+/// Returns the rows of a square matrix.
 pub(super) fn to_host(matrix: &Tensor) -> Result<Vectors> {
-    matrix.to_dtype(DType::F64)?.to_vec2::<f64>()
+    let numbers = matrix.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+    Ok(Vectors { length: matrix.dim(1)?, numbers })
 }
 
 /// Returns the matrix with these columns, like another.
 fn from_host(columns: Vectors, like: &Tensor) -> Result<Tensor> {
-    let shape = like.shape().clone();
-    let rows = Tensor::from_vec(columns.concat(), shape, &Device::Cpu)?;
+    let rows = Tensor::from_vec(columns.numbers, like.shape(), &Device::Cpu)?;
     rows.t()?.contiguous()?.to_dtype(like.dtype())?.to_device(like.device())
 }

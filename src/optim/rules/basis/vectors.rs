@@ -2,16 +2,40 @@
 
 use crate::cpu::vectorized;
 
-/// Vectors of equal length.
-pub(in crate::optim::rules) type Vectors = Vec<Vec<f64>>;
+/// Vectors of equal length, one after the other.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::optim::rules) struct Vectors {
+    pub length: usize,
+    pub numbers: Vec<f64>,
+}
+
+impl Vectors {
+    /// Returns `count` axes.
+    pub(super) fn axes(count: usize) -> Self {
+        let mut numbers = vec![0.0; count * count];
+        numbers.iter_mut().step_by(count + 1).for_each(|x| *x = 1.0);
+        Self { length: count, numbers }
+    }
+
+    /// Returns how many there are.
+    pub(super) fn count(&self) -> usize {
+        self.numbers.len() / self.length.max(1)
+    }
+
+    /// Returns each.
+    pub fn iter(&self) -> impl Iterator<Item = &[f64]> {
+        self.numbers.chunks_exact(self.length.max(1))
+    }
+
+    /// Returns vector number `place`.
+    #[inline(always)]
+    pub(super) fn at(&self, place: usize) -> &[f64] {
+        &self.numbers[place * self.length..][..self.length]
+    }
+}
 
 /// Sums at a time.
-const LANES: usize = 8;
-
-/// Returns the axis number `place` of `n`.
-pub(super) fn unit(n: usize, place: usize) -> Vec<f64> {
-    (0..n).map(|i| if i == place { 1.0 } else { 0.0 }).collect()
-}
+pub(super) const LANES: usize = 8;
 
 /// Returns the product of two vectors of equal length.
 pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -24,12 +48,30 @@ pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// The same within a function that is compiled for the processor.
 #[inline(always)]
 pub(super) fn dot_inline(a: &[f64], b: &[f64]) -> f64 {
-    let mut lanes = [0.0; LANES];
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..LANES {
-            lanes[lane] += a[lane] * b[lane];
+    let [product] = dots_inline([a], b);
+    product
+}
+
+/// Returns the products of some vectors with another, which is read once. All are of equal length.
+#[inline(always)]
+pub(super) fn dots_inline<const N: usize>(many: [&[f64]; N], one: &[f64]) -> [f64; N] {
+    let (whole, rest) = one.as_chunks::<LANES>();
+    let rows = many.map(|a| &a.as_chunks::<LANES>().0[..whole.len()]);
+    let mut lanes = [[0.0; LANES]; N];
+    for (place, b) in whole.iter().enumerate() {
+        for (lanes, row) in lanes.iter_mut().zip(rows) {
+            let a = &row[place];
+            for lane in 0..LANES {
+                lanes[lane] += a[lane] * b[lane];
+            }
         }
     }
-    lanes.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f64>()
+    let of_rest = |a: &[f64]| a[a.len() - rest.len()..].iter().zip(rest).map(|(a, b)| a * b).sum::<f64>();
+    std::array::from_fn(|i| lanes[i].iter().sum::<f64>() + of_rest(many[i]))
+}
+
+/// Adds a multiple of `one` to `sum`.
+#[inline(always)]
+pub(super) fn add_inline(sum: &mut [f64], multiple: f64, one: &[f64]) {
+    sum.iter_mut().zip(one).for_each(|(x, y)| *x += multiple * y);
 }

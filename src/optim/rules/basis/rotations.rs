@@ -1,19 +1,20 @@
-//! The implicit QL method, which finds the eigenvalues of a matrix of three diagonals: Golub and Van Loan, "Matrix
-//! Computations", section 8.3.3.
-//!
-//! The rotations follow from the diagonals alone, so the vectors are rotated by many at a time.
+//! The implicit QL method, which finds the eigenvalues of a small matrix of three diagonals by rotations: Golub and Van
+//! Loan, "Matrix Computations", section 8.3.3.
 
-use super::columns::{Columns, Sweep, Turn};
+/// The most rows of a matrix.
+pub(super) const MOST_ROWS: usize = 32;
 
-/// Rotations before the vectors are rotated: 16 MiB.
-const KEPT: usize = 1 << 20;
+/// Eigenvectors of a matrix, which has as many rows as there are.
+pub(super) type Rotated = Vec<[f64; MOST_ROWS]>;
 
-/// Brings a matrix of three diagonals to one, and rotates `vectors` along.
-pub(super) fn diagonalize(diagonal: &mut [f64], beside: &mut [f64], vectors: &mut Columns) {
+/// Brings a matrix of three diagonals to one, and returns its eigenvectors.
+#[inline(always)]
+pub(super) fn diagonalize(diagonal: &mut [f64], beside: &mut [f64]) -> Rotated {
     /// Far more than a number needs.
     const MOST: usize = 60;
     let n = diagonal.len();
-    let (mut sweeps, mut kept) = (Vec::new(), 0);
+    let mut vectors = vec![[0.0; MOST_ROWS]; n];
+    vectors.iter_mut().enumerate().for_each(|(place, vector)| vector[place] = 1.0);
     for first in 0..n {
         for _ in 0..MOST {
             let is_apart = |i: &usize| beside[*i].abs() <= f64::EPSILON * (diagonal[*i].abs() + diagonal[*i + 1].abs());
@@ -21,22 +22,15 @@ pub(super) fn diagonalize(diagonal: &mut [f64], beside: &mut [f64], vectors: &mu
             if last == first {
                 break;
             }
-            let sweep = chase(diagonal, beside, first, last);
-            kept += sweep.turns.len();
-            sweeps.push(sweep);
-            if kept >= KEPT {
-                vectors.rotate(&sweeps);
-                sweeps.clear();
-                kept = 0;
-            }
+            chase(diagonal, beside, first, last, &mut vectors);
         }
     }
-    vectors.rotate(&sweeps);
+    vectors
 }
 
 /// One sweep of rotations, from `last` up to `first`, shifted by an eigenvalue of the first two rows.
-fn chase(diagonal: &mut [f64], beside: &mut [f64], first: usize, last: usize) -> Sweep {
-    let mut turns = Vec::with_capacity(last - first);
+#[inline(always)]
+fn chase(diagonal: &mut [f64], beside: &mut [f64], first: usize, last: usize, vectors: &mut Rotated) {
     let half = (diagonal[first + 1] - diagonal[first]) / (2.0 * beside[first]);
     let root = half.hypot(1.0).copysign(half);
     let mut g = diagonal[last] - diagonal[first] + beside[first] / (half + root);
@@ -48,7 +42,7 @@ fn chase(diagonal: &mut [f64], beside: &mut [f64], first: usize, last: usize) ->
         if r == 0.0 {
             diagonal[i + 1] -= moved;
             beside[last] = 0.0;
-            return Sweep { first: last, turns };
+            return;
         }
         (sine, cosine) = (f / r, g / r);
         g = diagonal[i + 1] - moved;
@@ -56,10 +50,18 @@ fn chase(diagonal: &mut [f64], beside: &mut [f64], first: usize, last: usize) ->
         moved = sine * r;
         diagonal[i + 1] = g + moved;
         g = cosine * r - b;
-        turns.push(Turn { cosine, sine });
+        let (low, high) = vectors.split_at_mut(i + 1);
+        rotate(&mut low[i], &mut high[0], cosine, sine);
     }
     diagonal[first] -= moved;
     beside[first] = g;
     beside[last] = 0.0;
-    Sweep { first: last, turns }
+}
+
+/// Rotates two vectors.
+#[inline(always)]
+pub(super) fn rotate(low: &mut [f64], high: &mut [f64], cosine: f64, sine: f64) {
+    for (low, high) in low.iter_mut().zip(high) {
+        (*low, *high) = (cosine * *low - sine * *high, sine * *low + cosine * *high);
+    }
 }
