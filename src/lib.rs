@@ -106,6 +106,9 @@ pub mod shell;
 #[cfg(feature = "trainer")]
 pub mod starter;
 pub mod state;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod stdout;
 pub mod store;
 #[cfg(feature = "trainer")]
 pub mod sweep;
@@ -123,6 +126,8 @@ mod typeface;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod watch;
+#[cfg(feature = "trainer")]
+mod wrapped;
 #[cfg(feature = "trainer")]
 mod zip;
 

@@ -12,7 +12,8 @@ use super::format_kind::{COMMON, Format};
 use super::tables::{self, ReadTable};
 use super::tensors::{ReadTensors, TensorReader, beside};
 use super::{
-    DataConfig, DataError, Recalled, Split, Table, Vocabulary, documents, folder, idx, others, stream, survey, text,
+    DataConfig, DataError, Processes, Recalled, Split, Table, Vocabulary, documents, folder, idx, others, stream,
+    survey, text,
 };
 use crate::Notice;
 use crate::state::State;
@@ -117,12 +118,14 @@ impl Format {
     }
 }
 
-/// Opens the data set that `config` describes, with its split by `seed`. A table is transferred to `device`.
+/// Opens the data set that `config` describes, with its split by `seed`. A table is transferred to `device`;
+/// `processes` divide the work on data that is read whole first.
 pub(super) fn open(
     config: &DataConfig,
     seed: u64,
     device: &Device,
     recalled: Option<Recalled<'_>>,
+    processes: Option<&dyn Processes>,
 ) -> Result<(Box<dyn Source>, Split), DataError> {
     // A run has settled its options before; a program that opens data without one has not.
     let (settled, said) = match recalled {
@@ -133,7 +136,7 @@ pub(super) fn open(
     let format = Format::of(config)?;
     format.check(config)?;
     if stream::is_streamed(config) {
-        return stream::open(config, format, recalled);
+        return stream::open(config, format, recalled, processes);
     }
     // Data that an earlier version accepted must still be accepted on a resume.
     let nothing = State::default();
@@ -144,7 +147,7 @@ pub(super) fn open(
             let known = others::Known::of(config, format)?;
             recalled.map_or(Ok(()), |recalled| recalled.check(config, &known.fingerprint))?;
             let recalled = recalled.map(|recalled| Recalled { fingerprint: None, ..recalled });
-            let train = open(&config.training(), seed, device, recalled)?;
+            let train = open(&config.training(), seed, device, recalled, None)?;
             known.beside(train, config, device)
         }
         Format::Safetensors | Format::Npy | Format::Npz => read_tensors(config, format, seed, device, saved),

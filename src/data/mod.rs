@@ -22,7 +22,8 @@
 //! 6. `images.rs`: images in memory, from `idx.rs` (`idx_file.rs`). `folder`: images in files, each a
 //!    `picture.rs` (`pixels.rs`, `shaping.rs`);
 //!    `augment`: random changes at each step. `text`: tokens; `documents`: those of JSON Lines. `class_counts.rs`: the rows of each class, `sampling.rs`:
-//!    rows drawn by the weights of their classes. `stream`: data larger than memory, in shards.
+//!    rows drawn by the weights of their classes. `stream`: data larger than memory, in shards; `processes.rs`: counting them
+//!    together.
 //! 7. `feed.rs`: the data of a training loop, which combines all of these in `batches.rs`; `prefetcher.rs`: batches made in advance.
 //!    `batch_sizes.rs`, `epochs.rs`: the batch sizes of a run that was resumed with others, and the epochs by them.
 //! 8. `schema.rs`: the form of rows, saved in a checkpoint; `reader`: other rows, for a trained model.
@@ -81,6 +82,7 @@ mod pixels;
 mod prefetcher;
 #[cfg(feature = "peers")]
 mod preparation;
+mod processes;
 mod quotes;
 mod reader;
 mod recalled;
@@ -143,6 +145,7 @@ pub use own::{DatasetSpec, Stateless, register};
 pub use paths::Paths;
 #[cfg(feature = "peers")]
 pub(crate) use preparation::Preparation;
+pub(crate) use processes::Processes;
 pub(crate) use reader::lines_before_rows;
 pub use reader::{ReadRows, RowReader};
 pub(crate) use recalled::Recalled;

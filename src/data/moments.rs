@@ -72,7 +72,7 @@ fn words_of(ticks: i64, per_second: i64) -> Vec<String> {
 
 /// Returns a day, counted from 1970, as year, month and day: `civil_from_days` of Howard Hinnant's "chrono-Compatible
 /// Low-Level Date Algorithms".
-fn date(day: i64) -> String {
+pub(in crate::data) fn date(day: i64) -> String {
     let shifted = day + 719_468;
     let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;

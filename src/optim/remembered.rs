@@ -32,7 +32,7 @@ impl OptimizerConfig {
         let group_of = |name: &str| matchers.iter().position(|globs| globs.iter().any(|glob| glob.is_match(name)));
         let counts: Vec<usize> = of_groups.iter().map(States::per_weight).collect();
         let own_count = own.per_weight();
-        let (mut numbers, mut rest) = (0u64, parameters);
+        let (mut numbers, mut rest, mut largest) = (0u64, parameters, None::<(u64, u64, &str)>);
         let depends = own.depend_on_shape() || of_groups.iter().any(States::depend_on_shape);
         if depends || counts.iter().any(|count| *count != own_count) {
             for (name, shape) in tensors {
@@ -41,19 +41,28 @@ impl OptimizerConfig {
                 // Buffers are among the tensors; no more than there are parameters are counted.
                 if size <= rest {
                     rest -= size;
-                    numbers = numbers.saturating_add(states.numbers(shape));
+                    let own = states.numbers(shape);
+                    numbers = numbers.saturating_add(own);
+                    let of = |numbers: u64, weights: u64| u128::from(numbers) * u128::from(weights);
+                    if largest.is_none_or(|(most, weights, _)| of(own, weights) > of(most, size)) {
+                        largest = Some((own, size, name));
+                    }
                 }
             }
         }
         let own = own_count;
         let all = || counts.iter().copied().chain([own]);
         let (least, most) = (all().min().unwrap_or(own), all().max().unwrap_or(own));
-        let each = match least == most {
-            true if depends => format!("up to {most}"),
-            true => most.to_string(),
-            false => format!("{least} to {most}"),
+        // How many there are for each weight depends on the tensor; those of the one with the most are known.
+        let (most, each) = match largest.filter(|_| depends) {
+            Some((numbers, weights, name)) => {
+                let most = numbers.div_ceil(weights.max(1)) as usize;
+                (most, format!("up to {most} per weight (in `{name}`)"))
+            }
+            None if least == most => (most, format!("{most} per weight")),
+            None => (most, format!("{least} to {most} per weight")),
         };
-        let detail = format!("{each} per weight, by {}", self.kinds().join(" and "));
+        let detail = format!("{each}, by {}", self.kinds().join(" and "));
         Remembered { numbers: numbers.saturating_add(rest.saturating_mul(own as u64)), most, detail }
     }
 
@@ -101,7 +110,7 @@ impl States<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Adafactor, AdamW, GroupConfig, Muon, ScheduleFreeSgd, Sgd, Soap};
+    use super::super::{Adafactor, AdamW, GroupConfig, Muon, ScheduleFreeSgd, Sgd, Shampoo, Soap};
     use super::*;
 
     /// A factored parameter has a number for each row and column, and a vector one for each weight; buffers count for
@@ -112,7 +121,9 @@ mod tests {
         let remembered = |config: OptimizerConfig| config.remembered(5100, tensors());
         let factored = remembered(Adafactor::default().into());
         assert_eq!((factored.numbers, factored.most), (250, 1));
-        assert_eq!(factored.detail, "up to 1 per weight, by adafactor");
+        assert_eq!(factored.detail, "up to 1 per weight (in `b`), by adafactor");
+        // The largest number is that of a tensor of the model, whatever the rule needs for a larger one.
+        assert_eq!(remembered(Shampoo::default().into()).detail, "up to 201 per weight (in `b`), by shampoo");
         // Momentum for the matrix, and both moments of AdamW for the vector.
         assert_eq!(remembered(Muon::default().into()).numbers, 5200);
         // Both moments, and the products and axes of each side.

@@ -98,6 +98,10 @@ fn written(setting: &Setting) -> String {
         Setting::Numbers(numbers) => {
             format!("[{}]", numbers.iter().map(|it| number(*it)).collect::<Vec<_>>().join(", "))
         }
+        Setting::Partly(numbers) => {
+            let one = |value: &Option<f64>| value.map_or_else(|| NOTHING.to_owned(), number);
+            format!("[{}]", numbers.iter().map(one).collect::<Vec<_>>().join(", "))
+        }
         Setting::Text(text) | Setting::Other(text) => text.clone(),
     }
 }

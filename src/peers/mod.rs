@@ -21,7 +21,6 @@ pub mod trainers;
 pub mod translate;
 pub mod tree;
 pub mod verify;
-pub(crate) mod wrapped;
 pub mod write;
 
 pub use error::PeerError;

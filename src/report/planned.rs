@@ -1,6 +1,6 @@
 //! A configuration as a run would interpret it, with a forecast of its memory and its time.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,9 +12,14 @@ use crate::figures::{self, counted, span};
 use crate::memory::{self, Size};
 use crate::schedule::Trajectory;
 use crate::train::{Agenda, Control, Forecast, KeepConfig, Session, Setting, TrainError, from_file};
+use crate::wrapped::wrapped_to;
 
 /// Height of the picture of the schedule, in rows.
 const ROWS: usize = 10;
+
+/// The width of its lines, and what begins those that continue another.
+const WIDTH: usize = 80;
+const INDENT: &str = "            ";
 
 /// Most steps that are drawn.
 const DRAWN: u64 = 1000;
@@ -123,10 +128,24 @@ fn picture(session: &Session) -> String {
 
 impl fmt::Display for Planned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { check, forecast, picture, .. } = self;
-        write!(f, "{check}{picture}")?;
+        write_wrapped(f, &self.check.to_string())?;
+        f.write_str(&self.picture)?;
+        let mut text = String::new();
+        self.write_forecast(&mut text)?;
+        write_wrapped(f, &text)
+    }
+}
+
+/// Writes lines of which the long ones continue below their own words.
+fn write_wrapped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    text.lines().try_for_each(|line| writeln!(f, "{}", wrapped_to(WIDTH, line, INDENT)))
+}
+
+impl Planned {
+    fn write_forecast(&self, f: &mut String) -> fmt::Result {
+        let forecast = &self.forecast;
         for Rest { group, steps } in &self.rests {
-            let (count, total) = (steps.end - steps.start, check.length.steps);
+            let (count, total) = (steps.end - steps.start, self.check.length.steps);
             let last = steps.end - 1;
             writeln!(f, "rate 0      group {group}: steps {} to {last}, {count} of {total}", steps.start)?;
         }
@@ -150,10 +169,8 @@ impl fmt::Display for Planned {
         }
         Ok(())
     }
-}
 
-impl Planned {
-    fn write_saves(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write_saves(&self, f: &mut String) -> fmt::Result {
         let (forecast, PlannedSaves { made, kept, is_estimate }) = (&self.forecast, self.saves);
         write!(f, "checkpoint  {}", Size(forecast.checkpoint_bytes))?;
         match forecast.save_seconds {
@@ -166,7 +183,7 @@ impl Planned {
         writeln!(f, "            {about}{made} in the run; {stay}, with {disk}")
     }
 
-    fn write_time(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write_time(&self, f: &mut String) -> fmt::Result {
         let (Some(step), Some(run)) = (self.forecast.step_seconds, self.run_seconds) else { return Ok(()) };
         let flops = self.check.model.flops_per_step as f64 / step;
         let speed = if flops > 0.0 { format!(" ({}/s)", figures::flops(flops as u64)) } else { String::new() };

@@ -123,12 +123,13 @@ pub fn configuration(data: &Path, written: &Path, requests: Requests) -> Result<
     let files = files_at(data)?;
     let (pattern, data) = (data, files.first().map_or(data, PathBuf::as_path));
     let survey = survey(data, requests.skip_lines).map_err(|error| of_lines_above(data, error))?;
-    let survey = survey.ok_or_else(|| StarterError::Unknown { path: data.into() })?;
+    let mut survey = survey.ok_or_else(|| StarterError::Unknown { path: data.into() })?;
     refuse_without_meaning(&survey, data, requests)?;
     let mut lines = Lines::new();
     if pattern != data {
         refuse_pattern(&survey, data)?;
         lines.decide(format!("files: {} of the pattern; the first, {}, shows the rest", files.len(), data.display()));
+        add_rows(&mut survey, files.get(1..).unwrap_or_default(), requests.skip_lines)?;
     }
     let length = match &survey {
         Survey::Table(table) => table::describe(&mut lines, table, data, written, requests)?,
@@ -151,6 +152,30 @@ pub fn configuration(data: &Path, written: &Path, requests: Requests) -> Result<
     };
     lines.training(&length);
     Ok(lines.into_starter())
+}
+
+/// Adds the rows of the other files of a pattern to those of the first one, where they are counted.
+fn add_rows(whole: &mut Survey, others: &[PathBuf], skip_lines: usize) -> Result<(), StarterError> {
+    if let Survey::Documents(documents) = whole {
+        documents.has_more |= !others.is_empty();
+    }
+    if !matches!(whole, Survey::Table(_) | Survey::Tensors(_)) {
+        return Ok(());
+    }
+    for path in others {
+        match (&mut *whole, survey(path, skip_lines).map_err(|error| of_lines_above(path, error))?) {
+            (Survey::Table(whole), Some(Survey::Table(table))) => whole.rows += table.rows,
+            (Survey::Tensors(whole), Some(Survey::Tensors(tensors))) => {
+                for one in whole {
+                    let other = tensors.iter().find(|other| other.name == one.name);
+                    let rows = other.and_then(|other| other.shape.first().copied()).unwrap_or_default();
+                    one.shape.iter_mut().take(1).for_each(|all| *all += rows);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Adds a remedy if lines above the table are the probable cause of an error.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -23,7 +24,12 @@ use super::run_dir::place::is_run;
 use super::session::Session;
 use super::{Setting, TrainError};
 use crate::checkpoint::Checkpoint;
+use crate::data::{Data, DataError, Fingerprint, Processes};
 use crate::distributed::{self, Communicator, SingleProcess};
+
+/// The names of the identity of the data, and of what a process has found in it.
+pub(super) const CONTENT: &str = "content of data";
+const FOUND: &str = "found";
 
 /// The beginning of a run, as its first process tells the others.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -130,24 +136,70 @@ impl Joining {
         Ok(Origin::deserialize(told).map_err(wrong)?)
     }
 
+    /// Refuses processes that were given other configurations, before their data is read.
+    pub fn same_configuration(&self, config: &Config) -> Result<(), TrainError> {
+        if self.is_alone() {
+            return Ok(());
+        }
+        self.agree(&self.point(&Word::Ready(config.in_common()))?)
+    }
+
+    /// Refuses facts of a process that are not those of the first one. All processes have this error.
+    fn agree(&self, all: &[Value]) -> Result<(), TrainError> {
+        let (world, mut others) = (self.communicator.world(), all.iter().enumerate().skip(1));
+        let difference = others.find_map(|(rank, other)| {
+            let (key, first, own) = differences(&all[0], other).into_iter().next()?;
+            Some(RanksError::Differ { rank, world, key, own: written(&own), first: written(&first) })
+        });
+        difference.map_or(Ok(()), |difference| {
+            self.failed.set(true);
+            Err(difference.into())
+        })
+    }
+
     /// Returns the session if all processes have the same one.
     pub fn same(&self, session: Session) -> Result<Session, TrainError> {
         if self.is_alone() {
             return Ok(session);
         }
-        let world = self.communicator.world();
-        let all = self.point(&Word::Ready(session.identity()))?;
-        let mut others = all.iter().enumerate().skip(1);
-        let Some(difference) = others.find_map(|(rank, other)| {
-            let (key, first, own) = differences(&all[0], other).into_iter().next()?;
-            Some(RanksError::Differ { rank, world, key, own: written(&own), first: written(&first) })
-        }) else {
-            // Each knows how this ends: there is no point to pass after it.
-            session.connect().inspect_err(|_| self.failed.set(true))?;
-            return Ok(session);
+        self.agree(&self.point(&Word::Ready(session.identity()))?)?;
+        // Each knows how this ends: there is no point to pass after it.
+        session.connect().inspect_err(|_| self.failed.set(true))?;
+        Ok(session)
+    }
+
+    /// Opens the data that a configuration describes, together with the other processes.
+    pub fn open(&self, config: &Config, device: &Device) -> Result<Data, TrainError> {
+        if self.is_alone() {
+            return Ok(Data::open(&config.data, config.seed, device)?);
+        }
+        Data::open_among(&config.data, config.seed, device, self).map_err(|error| match error {
+            DataError::Processes(error) => {
+                error.downcast::<TrainError>().map_or_else(|error| DataError::Processes(error).into(), |error| *error)
+            }
+            error => error.into(),
+        })
+    }
+}
+
+impl Processes for Joining {
+    fn rank(&self) -> usize {
+        self.communicator.rank()
+    }
+
+    fn world(&self) -> usize {
+        self.communicator.world()
+    }
+
+    fn gather(&self, content: &Fingerprint, own: Value) -> Result<Vec<Value>, DataError> {
+        let gathered = || -> Result<Vec<Value>, TrainError> {
+            let mut all = self.point(&Word::Ready(json!({CONTENT: content, FOUND: own})))?;
+            let found = all.iter_mut().map(|word| word.get_mut(FOUND).map(Value::take).unwrap_or_default()).collect();
+            // The content is compared alone.
+            self.agree(&all)?;
+            Ok(found)
         };
-        self.failed.set(true);
-        Err(difference.into())
+        gathered().map_err(|error| DataError::Processes(error.into()))
     }
 }
 

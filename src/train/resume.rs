@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use super::TrainError;
-use super::config::changes::written;
+use super::config::changes::written_or_default;
 use super::config::load::{self, Setting};
 use super::config::paths::base_of;
 use super::config::{Config, written_config};
@@ -260,9 +262,11 @@ fn session(
     messages.extend(other_machine(checkpoint, &session.written_by()));
     let step = checkpoint.step();
     if let Some(latest) = changes_at(&session, step) {
+        let config = json!(session.config().complete());
         for change in latest["changes"].as_array().into_iter().flatten() {
             let key = change["key"].as_str().unwrap_or_default();
-            let (from, to) = (written(&change["from"]), written(&change["to"]));
+            let of_key = |value| written_or_default(&config, key, value);
+            let (from, to) = (of_key(&change["from"]), of_key(&change["to"]));
             messages.push(format!("{key} was {from} and is {to} from step {step} on"));
         }
     }

@@ -1,6 +1,6 @@
 //! Documents of JSON Lines: rows, what is learned of them, and errors with their lines.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use rekindle::data::{Data, Dataset};
 
 use crate::common::data::{folder, gzip, open, refusal};
@@ -124,6 +124,12 @@ fn what_is_wrong_with_a_record_is_said_with_its_line() {
     assert_eq!(refused("\n\n", ""), "a.jsonl holds no rows of data");
     assert_eq!(refused("{\"text\": \"a\"}\n", "cache = \"c\""), "`data.cache` does not apply to JSON Lines; remove it");
     assert!(refused("{\"text\": \"\u{fffd}", "").contains("line 1: not JSON"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    std::fs::write(&path, b"{\"text\": \"a\"}\n{\"text\": \"\xff\"}\n").unwrap();
+    let config = format!("path = '{}'\ntokens = 'bytes'\ncontext = 4", path.display());
+    let error = Data::open(&toml::from_str(&config).unwrap(), 1, &Device::Cpu).unwrap_err().to_string();
+    assert!(error.ends_with("a.jsonl, line 2: not UTF-8 text; save the file as UTF-8"), "{error}");
 }
 
 #[test]

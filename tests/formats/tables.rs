@@ -153,6 +153,11 @@ fn a_missing_value_is_an_error_unless_it_is_replaced() {
     assert!(said("a,y\n-,0\n1,0\n", "missing = \"mean\"").ends_with(
         "\"1\" is a number, and the column began with words; name it in `data.categories` if all are names"
     ));
+    let other = said("a,y\n,0\n1,0\n", "missing = \"mean\"\nmissing_values = [\"-\"]");
+    assert!(
+        other.ends_with("the field is empty; if that is a missing value, add \"\" to `data.missing_values`"),
+        "{other}"
+    );
     let folder = folder(&[("a.csv", b"a,y\n-,0\n1,1\n".to_vec())]);
     let options = "missing = \"mean\"\nmissing_values = [\"-\"]\nstandardize = false\nbatch_size = \"all\"";
     let data = open(&folder.path().join("a.csv"), options).unwrap();

@@ -454,3 +454,32 @@ fn a_number_beyond_64_bits_is_told_with_its_key_and_the_range() {
         place.train_refuses(&["config.toml", "--set", setting], &[told, range]);
     }
 }
+
+/// One mistake has one message, whether the number has a sign or not.
+#[test]
+fn a_whole_number_below_the_smallest_is_refused_in_one_way() {
+    let place = Workplace::new();
+    for key in ["prodigy slice_p", "soap precondition_frequency", "shampoo precondition_frequency"] {
+        let (kind, key) = key.split_once(' ').unwrap();
+        for value in ["-1", "0"] {
+            let setting = format!("optimizer={{kind='{kind}', lr=1.0, {key}={value}}}");
+            let told = format!("--set: optimizer.{key}: must be a whole number, at least 1, not {value}");
+            assert_setting_refused(&place, &setting, &[&told]);
+        }
+    }
+}
+
+/// The checkpoint's configuration was sound.
+#[test]
+fn a_wrong_setting_of_a_resume_is_blamed_on_itself() {
+    let place = Workplace::new();
+    let adamw = CONFIG.replace("kind = \"sgd\"", "kind = \"adamw\"").replace("momentum = 0.9\n", "");
+    fs::write(place.path("config.toml"), adamw).unwrap();
+    place.train(&["config.toml", "--out", "run"]).says(0, &[]);
+    for setting in ["optimizer.betas=[2.0, 0.9]", "optimizer.lr=-1", "schedule=cosine(0)"] {
+        let told = place.train(&["--resume", "run", "--set", setting]);
+        // A schedule is named by itself.
+        told.says(2, if setting.starts_with("schedule") { &["schedule: `cosine`"] } else { &["--set"] });
+        assert!(!told.err.contains("the checkpoint's configuration"), "{setting}: {}", told.err);
+    }
+}

@@ -180,6 +180,9 @@ fn a_first_configuration_takes_a_pattern_of_files() {
     }
     let told = place.train(&["init", "part-*.csv"]);
     told.says(0, &["wrote part.toml", "files: 2 of the pattern; the first, part-1.csv, shows the rest"]);
+    // Both files have as many.
+    let rows = lines("a,kind", |i| i.to_string()).lines().count() - 1;
+    told.says(0, &[&format!("{} rows, 2 columns", 2 * rows), &format!("of {} rows are set aside", 2 * rows)]);
     let config: Value = toml::from_str(&fs::read_to_string(place.path("part.toml")).unwrap()).unwrap();
     assert_eq!(config["data"]["path"], "part-*.csv");
     place.train(&["check", "part.toml"]).says(0, &[]);

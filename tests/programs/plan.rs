@@ -53,6 +53,11 @@ fn a_plan_shows_memory_time_and_saves_and_leaves_no_file() {
     ] {
         assert!(told.out.contains(line), "{line}: {}", told.out);
     }
+    // The picture between them is as wide as the terminal.
+    let (above, picture) = told.out.split_once("\nlearning rate").unwrap();
+    let (_, below) = picture.split_once(" step").unwrap();
+    let mut lines = above.lines().chain(below.lines());
+    assert!(lines.all(|line| line.chars().count() <= 80), "{}", told.out);
     let told = place.train(&["--plan", "tiny.toml", "--json", "--failures-every", "6h", "--out", "elsewhere/run"]);
     let plan: Value = serde_json::from_str(&told.out).unwrap();
     assert_eq!((&plan["length"]["steps"], &plan["failure_seconds"]), (&40.into(), &21_600.0.into()));

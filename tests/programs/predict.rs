@@ -418,6 +418,23 @@ fn a_reader_of_predictions_may_go_away() {
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
 }
 
+/// Rust would write the rows to nowhere.
+#[test]
+fn predictions_for_a_closed_stdout_are_an_error() {
+    let lab = lab();
+    for command in ["predict run --data data.csv", "eval run"] {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("exec {} {command} >&-", common::programs::TRAIN)]).current_dir(lab.path(""));
+        let ended: common::Ended = shell.output().unwrap().into();
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains("the result cannot be written to stdout: Bad file descriptor"),
+            "{}",
+            ended.stderr
+        );
+    }
+}
+
 #[cfg(feature = "parquet")]
 #[test]
 fn predictions_can_be_parquet() {

@@ -12,6 +12,11 @@ fn an_unknown_command_is_answered_with_the_one_that_was_meant() {
     place.train_refuses(&["evl", "run"], &["there is no command `evl`", "did you mean `train eval run`?"]);
     place.train_refuses(&["resume", "run"], &["`train --resume run`"]);
     place.train_refuses(&["check-it", "x y"], &["did you mean `train check 'x y'`?"]);
+    // Also alone, and before an option that the command has.
+    place.train_refuses(&["swep"], &["there is no command `swep`", "did you mean `train sweep`?"]);
+    place.train_refuses(&["swep", "sweep.toml", "--jobs", "2"], &["did you mean `train sweep sweep.toml`?"]);
+    place.inspect_refuses(2, &["verfy"], &["there is no command `verfy`", "did you mean `inspect verify`?"]);
+    place.train_refuses(&["config"], &["cannot read the configuration config"]);
 }
 
 #[test]

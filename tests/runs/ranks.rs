@@ -336,7 +336,7 @@ fn a_lost_rank_with_a_shared_optimizer_leaves_the_last_checkpoint() {
     let message = thread::scope(|scope| {
         let [first, second] = ranks(2).try_into().ok().unwrap();
         let lab = &lab;
-        let second = Rank { exchanges: Cell::new(6 + 3 * 7 + 2 + 2), ..second };
+        let second = Rank { exchanges: Cell::new(8 + 3 * 7 + 2 + 2), ..second };
         scope.spawn(move || train(lab, "2", "run", Some(second), NEVER).unwrap_err());
         train(lab, "2", "run", Some(first), NEVER).unwrap_err().to_string()
     });
@@ -387,8 +387,8 @@ fn a_rank_that_has_ended_is_an_error_with_the_step_and_loses_nothing() {
     let message = thread::scope(|scope| {
         let [first, second] = ranks(2).try_into().ok().unwrap();
         let lab = &lab;
-        // Three times two exchanges before the first step, four in each, and two in the validation.
-        let second = Rank { exchanges: Cell::new(6 + 3 * 4 + 2), ..second };
+        // Four times two exchanges before the first step, four in each, and two in the validation.
+        let second = Rank { exchanges: Cell::new(8 + 3 * 4 + 2), ..second };
         scope.spawn(move || train(lab, "2", "run", Some(second), NEVER).unwrap_err());
         train(lab, "2", "run", Some(first), NEVER).unwrap_err().to_string()
     });
@@ -484,8 +484,8 @@ fn a_rank_that_is_lost_at_any_exchange_of_a_step_leaves_the_state_before_it() {
         let run = format!("lost-{exchanges}");
         thread::scope(|scope| {
             let [first, second] = ranks(2).try_into().ok().unwrap();
-            // Six exchanges are before the first step.
-            let second = Rank { exchanges: Cell::new(6 + exchanges), ..second };
+            // Eight exchanges are before the first step.
+            let second = Rank { exchanges: Cell::new(8 + exchanges), ..second };
             let (lab, run) = (&lab, &run);
             scope.spawn(move || train(lab, "2", run, Some(second), NEVER).unwrap_err());
             train(lab, "2", run, Some(first), NEVER).unwrap_err();

@@ -3,9 +3,10 @@
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use rekindle::report::{LeftOut, LogError, LogFormat, export_log, export_log_to};
+use rekindle::stdout;
 
 /// Arguments of `inspect log`.
 #[derive(Args)]
@@ -54,7 +55,7 @@ pub fn write(log: &Log) -> Result<()> {
         None if format == LogFormat::Parquet && io::stdout().is_terminal() => {
             anyhow::bail!("a Parquet file cannot be shown on the terminal; name a file with --output")
         }
-        None => export_log(&log.run, format, io::stdout()),
+        None => export_log(&log.run, format, stdout::stdout().context("the log cannot be written to stdout")?),
     };
     match written {
         Ok(left_out) => {

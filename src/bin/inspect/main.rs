@@ -28,7 +28,7 @@ use rekindle::peers::PeerError;
 use rekindle::peers::import::ImportError;
 use rekindle::report::{RunStatus, Runs};
 use rekindle::train::{TrainError, file_size_limit_is_an_error, resume};
-use rekindle::{store, threads};
+use rekindle::{stdout, store, threads};
 
 /// Show the status of a run: step, current and next rates, optimizer, tensors, integrity.
 #[derive(Parser)]
@@ -209,8 +209,12 @@ fn show_standing(path: &Path, cli: &Cli) -> anyhow::Result<String> {
 
 /// Prints to stdout. A reader that closes the pipe early is not an error.
 fn print(bytes: &[u8]) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let out = stdout::stdout().map(|out| out.lock());
+    let written = out.and_then(|mut out| out.write_all(bytes).and_then(|()| out.flush()));
+    match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.map_err(|error| anyhow!("the result cannot be written to stdout: {error}")),
     }

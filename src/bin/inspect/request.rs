@@ -14,17 +14,37 @@ use crate::Cli;
 
 /// Returns the arguments of this process. If they are wrong, prints a message and exits.
 pub fn parse() -> Cli {
-    let error = match Cli::try_parse() {
-        Ok(cli) => return cli,
-        Err(error) => error,
-    };
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     let places: Vec<String> = words.filter(|word| !word.starts_with('-')).collect();
-    if let Some(better) = better(&places, &error) {
-        drop(writeln!(std::io::stderr(), "error: {better}"));
-        std::process::exit(2);
+    let parsed = Cli::try_parse();
+    let message = match &parsed {
+        Ok(cli) => cli.path.as_deref().and_then(mistyped),
+        Err(error) => better(&places, error),
+    };
+    match (message, parsed) {
+        (None, Ok(cli)) => cli,
+        (Some(message), _) => {
+            drop(writeln!(std::io::stderr(), "error: {message}"));
+            std::process::exit(2);
+        }
+        (None, Err(error)) => error.exit(),
     }
-    error.exit()
+}
+
+/// Handles a word that is nearly that of a command, and no file.
+fn mistyped(path: &Path) -> Option<String> {
+    let first = path.to_str().filter(|_| path.extension().is_none() && !path.exists())?;
+    let commands = commands();
+    let near = nearest(first, commands.iter().map(String::as_str)).filter(|near| *near != first)?;
+    Some(format!(
+        "there is no command `{first}`, and no file; did you mean `inspect {near}`? the commands are {}",
+        commands.join(", ")
+    ))
+}
+
+/// Returns the names of all commands.
+fn commands() -> Vec<String> {
+    Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
 }
 
 /// Returns a message that says what to type, if one applies.
@@ -32,7 +52,7 @@ fn better(places: &[String], error: &clap::Error) -> Option<String> {
     if let Some(text) = plain::of_argument(error) {
         return Some(text);
     }
-    let commands: Vec<String> = Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
+    let commands = commands();
     match (places, error.kind()) {
         ([], ErrorKind::MissingRequiredArgument) => Some(
             "give what to look at: `inspect RUN`, a run directory, a checkpoint or a folder of runs; `inspect --help` \

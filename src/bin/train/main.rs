@@ -25,7 +25,7 @@ mod until;
 mod warnings;
 mod which;
 
-use std::io::{self, Write};
+use std::io::{self, Stdout, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ use rekindle::train::{
     Console, Control, Progress, Run, Setting, Sink, Sinks, TrainError, file_size_limit_is_an_error, from_file, joining,
 };
 use rekindle::trained::TrainedError;
-use rekindle::{shell, threads};
+use rekindle::{shell, stdout, threads};
 
 use self::hooks::with_hooks;
 use self::init_from::InitFrom;
@@ -292,8 +292,13 @@ fn print(text: &str) -> Result<(), TrainedError> {
 
 /// Writes all of `text` to stdout and flushes it.
 fn write_out(text: &str) -> Result<(), TrainedError> {
-    let mut out = io::stdout().lock();
+    let mut out = out()?.lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|source| TrainedError::Stdout { source })
+}
+
+/// Returns stdout, if it is not closed.
+fn out() -> Result<Stdout, TrainedError> {
+    stdout::stdout().map_err(|source| TrainedError::Stdout { source })
 }
 
 /// Prints why there is no result, and returns the exit code.

@@ -97,7 +97,7 @@ fn rows(
     let format = if arguments.json { TableFormat::JsonLines } else { TableFormat::Csv };
     let table = match &arguments.output {
         Some(path) => TableWriter::create(trained, path, arguments.top_k)?,
-        None => TableWriter::to(trained, format, arguments.top_k, Box::new(io::stdout()))?,
+        None => TableWriter::to(trained, format, arguments.top_k, Box::new(crate::out()?))?,
     };
     let written = write(&mut rows, table, control);
     rows.notices().iter().for_each(|notice| console.message(&notice.to_string()));
@@ -124,7 +124,7 @@ fn texts(
     end_cleanly(control, "texts");
     let table = match &arguments.output {
         Some(path) => ScoreTable::create(path)?,
-        None => ScoreTable::to(arguments.json, Box::new(io::stdout()))?,
+        None => ScoreTable::to(arguments.json, Box::new(crate::out()?))?,
     };
     let written = write_scores(&mut scores, table, control);
     scores.notices().iter().for_each(|notice| console.message(&notice.to_string()));

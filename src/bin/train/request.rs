@@ -30,17 +30,42 @@ const VALUED: [&str; 9] = [
 /// were started with the same arguments may be `quiet`.
 pub fn parse(quiet: bool) -> Arguments {
     let given: Vec<OsString> = std::env::args_os().collect();
-    let error = match Arguments::try_parse_from(&given) {
-        Ok(arguments) => return arguments,
-        Err(error) if quiet => std::process::exit(error.exit_code()),
-        Err(error) => error,
-    };
     let words: Vec<String> = given.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    if let Some(better) = better(&words, &error) {
-        drop(writeln!(io::stderr(), "error: {better}"));
-        std::process::exit(2);
+    let parsed = Arguments::try_parse_from(&given);
+    let message = match &parsed {
+        Ok(_) => mistyped(&places(&words)),
+        Err(error) => better(&words, error),
+    };
+    match (message, parsed) {
+        (None, Ok(arguments)) => arguments,
+        (_, parsed) if quiet => std::process::exit(parsed.err().map_or(2, |error| error.exit_code())),
+        (Some(message), _) => {
+            drop(writeln!(io::stderr(), "error: {message}"));
+            std::process::exit(2);
+        }
+        (None, Err(error)) => error.exit(),
     }
-    error.exit()
+}
+
+/// Handles a first word that is nearly that of a command, and no file.
+fn mistyped(places: &[&str]) -> Option<String> {
+    let (first, rest) = places.split_first()?;
+    let commands = commands();
+    let is_other = commands.iter().any(|name| name == first) || Path::new(first).extension().is_some();
+    if is_other || Path::new(first).exists() {
+        return None;
+    }
+    let near = nearest(first, commands.iter().map(String::as_str))?;
+    let shown: String = rest.first().map(|second| format!(" {}", shell::path(Path::new(second)))).unwrap_or_default();
+    Some(format!(
+        "there is no command `{first}`, and no file; did you mean `train {near}{shown}`? the commands are {}",
+        commands.join(", ")
+    ))
+}
+
+/// Returns the names of all commands.
+fn commands() -> Vec<String> {
+    Arguments::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
 }
 
 /// Returns a message that says what to type, if one applies.
@@ -61,7 +86,10 @@ pub fn better(words: &[String], error: &clap::Error) -> Option<String> {
     }
     let (places, resumes) = (places(words), words.iter().any(|word| word.starts_with("--resume")));
     let first = places.first().copied();
-    let commands: Vec<String> = Arguments::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
+    let commands = commands();
+    if let Some(text) = mistyped(&places).filter(|_| !resumes && first != Some("resume")) {
+        return Some(text);
+    }
     if let Some(option) = unknown(error) {
         let has_settings = |name: &str| ["check", "find-lr", "prove"].contains(&name);
         let is_of_run = first.is_none_or(|first| has_settings(first) || !commands.iter().any(|name| name == first));
@@ -182,9 +210,7 @@ fn too_many(first: &str, second: Option<&str>, resumes: bool, commands: &[String
         return Some(format!("a run is resumed with an option: `train --resume {shown}`"));
     }
     if !Path::new(first).exists() && !first.ends_with(".toml") {
-        let near = nearest(first, commands.iter().map(String::as_str));
-        let meant = near.map(|name| format!("did you mean `train {name} {shown}`? ")).unwrap_or_default();
-        return Some(format!("there is no command `{first}`; {meant}the commands are {}", commands.join(", ")));
+        return Some(format!("there is no command `{first}`; the commands are {}", commands.join(", ")));
     }
     if second.contains('=') {
         return Some(format!("{second}: a setting comes after `--set`: `train {first} --set {shown}`"));

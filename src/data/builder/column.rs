@@ -70,6 +70,7 @@ impl ColumnBuilder {
         };
         let value = match value {
             Value::Text(text) if is_missing(text) => Value::Missing,
+            Value::Text("") if known.is_some() => return Err(Problem::EmptyUnlisted),
             Value::Text("") => return Err(Problem::Empty),
             value => value,
         };

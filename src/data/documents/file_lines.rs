@@ -10,6 +10,9 @@ use crate::data::error::TextError;
 use crate::data::{DataError, file};
 use crate::plain;
 
+/// The fault of a line that is no text.
+pub(in crate::data) const NOT_TEXT: &str = "not UTF-8 text; save the file as UTF-8";
+
 /// Opens the file at `path`, packed or not.
 ///
 /// # Errors
@@ -79,7 +82,7 @@ impl FileLines {
         if line.len() > LONGEST_LINE {
             return Err(self.wrong(format!("a record of more than {LONGEST_LINE} bytes")));
         }
-        String::from_utf8(line).map(Some).map_err(|_| self.wrong("not text in UTF-8".to_owned()))
+        String::from_utf8(line).map(Some).map_err(|_| self.wrong(NOT_TEXT.to_owned()))
     }
 
     /// Returns the error of the last line.

@@ -25,6 +25,7 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+pub(super) use self::file_lines::NOT_TEXT;
 pub(super) use self::lines::DocumentLines;
 pub use self::prompts::{Prompt, PromptForm, Prompts};
 use self::records::Fields;

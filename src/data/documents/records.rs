@@ -107,8 +107,8 @@ impl Fields {
     ) -> Result<(), E> {
         let mut lines = Lines { file, fields: self, before: 0 };
         let mut begun = String::new();
-        file.text(|_, piece: &str| -> Result<(), E> {
-            let mut rest = piece;
+        file.pieces(|_, piece| -> Result<(), E> {
+            let mut rest = lines.as_text(piece)?;
             while let Some((line, after)) = rest.split_once('\n') {
                 rest = after;
                 if begun.is_empty() {
@@ -146,6 +146,16 @@ impl Lines<'_> {
         }
         self.before += 1;
         Ok(())
+    }
+
+    /// Returns the next lines of the file as text, or the error with the first one that is none.
+    fn as_text<'a>(&self, bytes: &'a [u8]) -> Result<&'a str, DataError> {
+        std::str::from_utf8(bytes).or_else(|error| {
+            self.file.require_readable()?;
+            let ends = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() as u64;
+            let (path, line) = (self.file.path.clone(), self.before + ends + 1);
+            Err(TextError::Record { path, line, reason: file_lines::NOT_TEXT.to_owned() }.into())
+        })
     }
 
     fn wrong(&self, reason: String) -> DataError {

@@ -335,6 +335,9 @@ pub enum DataError {
     /// A user-defined data set cannot read its rows.
     #[error(transparent)]
     Own(Box<dyn std::error::Error + Send + Sync>),
+    /// The processes of the run cannot open the data together.
+    #[error(transparent)]
+    Processes(Box<dyn std::error::Error + Send + Sync>),
     /// The device failed.
     #[error("the data cannot be transferred to the device: {0}")]
     Device(candle_core::Error),

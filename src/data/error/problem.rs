@@ -13,6 +13,9 @@ pub enum Problem {
     /// The field is empty.
     #[error("the field is empty; set `data.missing` to choose a replacement for missing values")]
     Empty,
+    /// The field is empty, and the words for missing values are others.
+    #[error("the field is empty; if that is a missing value, add \"\" to `data.missing_values`")]
+    EmptyUnlisted,
     /// The label is missing.
     #[error("the label is missing; add it, or remove the row")]
     NoLabel,

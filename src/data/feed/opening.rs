@@ -5,7 +5,7 @@ use candle_core::Device;
 use super::Data;
 use crate::data::dataset::Source;
 use crate::data::files::Counts;
-use crate::data::{BatchSizes, DataConfig, DataError, Order, Recalled, Split, format};
+use crate::data::{BatchSizes, DataConfig, DataError, Order, Processes, Recalled, Split, format};
 
 impl Data {
     /// Opens the data that `config` describes, for `device`; `seed` determines the split and the order.
@@ -13,7 +13,17 @@ impl Data {
     /// # Errors
     /// Errors of the options or the file, with option, line and column.
     pub fn open(config: &DataConfig, seed: u64, device: &Device) -> Result<Self, DataError> {
-        Self::open_as(config, seed, device, None)
+        Self::open_as(config, seed, device, None, None)
+    }
+
+    /// The same in each of several processes, which divide the work on data that is read whole first.
+    pub(crate) fn open_among(
+        config: &DataConfig,
+        seed: u64,
+        device: &Device,
+        processes: &dyn Processes,
+    ) -> Result<Self, DataError> {
+        Self::open_as(config, seed, device, None, Some(processes))
     }
 
     /// Opens the data for the run of a checkpoint, with its description of the data.
@@ -23,7 +33,7 @@ impl Data {
         device: &Device,
         recalled: Recalled<'_>,
     ) -> Result<Self, DataError> {
-        Self::open_as(config, seed, device, Some(recalled))
+        Self::open_as(config, seed, device, Some(recalled), None)
     }
 
     fn open_as(
@@ -31,8 +41,9 @@ impl Data {
         seed: u64,
         device: &Device,
         recalled: Option<Recalled<'_>>,
+        processes: Option<&dyn Processes>,
     ) -> Result<Self, DataError> {
-        let (source, split) = format::open(config, seed, device, recalled)?;
+        let (source, split) = format::open(config, seed, device, recalled, processes)?;
         Self::of(source, split, config, seed, device, recalled.and_then(|recalled| recalled.batch_sizes))
     }
 

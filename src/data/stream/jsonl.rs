@@ -1,7 +1,7 @@
 //! JSON Lines in shards: each line of a block is a document.
 
 use super::tokens::{At, Wording};
-use crate::data::documents::{DocumentLines, LONGEST_LINE, Shape, Stream};
+use crate::data::documents::{DocumentLines, LONGEST_LINE, NOT_TEXT, Shape, Stream};
 use crate::data::error::TextError;
 use crate::data::options::RowPacking;
 use crate::data::text::Vocabulary;
@@ -33,8 +33,7 @@ impl Wording for Jsonl {
     fn tokens(&self, bytes: &[u8], at: At<'_>, vocabulary: &Vocabulary) -> Result<(Stream, usize), DataError> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let before = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() as u64;
-            let reason = "not UTF-8 text; save the file as UTF-8".to_owned();
-            TextError::Record { path: at.path.to_owned(), line: at.lines + before + 1, reason }
+            TextError::Record { path: at.path.to_owned(), line: at.lines + before + 1, reason: NOT_TEXT.to_owned() }
         })?;
         self.lines.tokens(text, (at.path, at.lines), vocabulary, self.separator)
     }

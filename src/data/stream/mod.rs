@@ -45,8 +45,11 @@ use super::dataset::Source;
 use super::error::StreamError;
 use super::files::{Counts, Part};
 use super::format_kind::Format;
+use super::processes::Division;
 use super::shard_order::Shards;
-use super::{Batch, BatchSize, DataConfig, DataError, Dataset, Fingerprint, Input, Paths, Recalled, Split, TargetKind};
+use super::{
+    Batch, BatchSize, DataConfig, DataError, Dataset, Fingerprint, Input, Paths, Processes, Recalled, Split, TargetKind,
+};
 use crate::Notice;
 use crate::memory::{self, Need, Size};
 use crate::state::{State, StateError, Stateful};
@@ -104,6 +107,7 @@ pub(super) fn open(
     config: &DataConfig,
     format: Format,
     recalled: Option<Recalled<'_>>,
+    processes: Option<&dyn Processes>,
 ) -> Result<(Box<dyn Source>, Split), DataError> {
     check(config, format)?;
     let listed = listing::of(config)?;
@@ -119,7 +123,8 @@ pub(super) fn open(
         Format::Text | Format::Jsonl => {
             let files = tokens::open_files(&listed)?;
             let known = of_same(&files)?;
-            Streamed::of(Tokens::open(files, config, format, recalled)?, known, config)
+            let division = Division { processes, content: &known.fingerprint() };
+            Streamed::of(Tokens::open(files, config, format, recalled, division)?, known, config)
         }
         _ => {
             let (numbers, files) = Numbers::open(&listed, config, format)?;

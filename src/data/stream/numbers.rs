@@ -74,7 +74,7 @@ impl Numbers {
             Format::Npz => npz::open,
             _ => safetensors::open,
         };
-        let shards = at_once(listed.len(), AT_ONCE, |at| match listed.get(at) {
+        let shards = at_once(0..listed.len(), AT_ONCE, |at| match listed.get(at) {
             Some((part, object)) => open(*part, object.clone(), config),
             None => Err(DataError::NothingToVisit),
         })?;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::DataError;
 use crate::data::error::StreamError;
 use crate::data::files::Part;
+use crate::data::moments::date;
 use crate::regular;
 use crate::store::{self, Object, Reader, Store};
 
@@ -39,6 +40,15 @@ pub(super) struct Stamp {
     pub modified: Option<String>,
 }
 
+/// Returns a time in seconds since 1970 as a date and a time of the day.
+fn in_utc(modified: &str) -> String {
+    let (whole, fraction) = modified.split_once('.').unwrap_or((modified, "0"));
+    let Ok(seconds) = whole.parse::<i64>() else { return format!("{modified} s after 1970-01-01") };
+    let (day, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let [hour, minute, second] = [second / 3600, second / 60 % 60, second % 60];
+    format!("{} {hour:02}:{minute:02}:{second:02}.{fraction} UTC", date(day))
+}
+
 impl Stamp {
     fn of_file(file: &Metadata) -> Self {
         let since = file.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
@@ -50,7 +60,7 @@ impl Stamp {
     pub fn in_words(&self) -> String {
         match self {
             Self { e_tag: Some(e_tag), .. } => format!("with ETag {e_tag}"),
-            Self { modified: Some(modified), .. } => format!("modified {modified} s after 1970-01-01"),
+            Self { modified: Some(modified), .. } => format!("modified {}", in_utc(modified)),
             _ => String::new(),
         }
     }

@@ -6,12 +6,16 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use candle_core::Device;
+use serde_json::Value;
 
 use super::jsonl::Jsonl;
-use super::tokens::{Reader, TokenBlock, Wording};
+use super::tokens::{At, Reader, TokenBlock, Wording};
 use super::*;
+use crate::data::documents::{Shape, Stream};
 use crate::data::{Data, Share, Vocabulary};
 use crate::store::{Memory, Object, Store, Version};
 
@@ -154,12 +158,18 @@ fn reader(shards: Vec<Arc<Shard>>, context: usize, options: Option<&str>) -> Rea
     Reader { shards, wording, vocabulary }
 }
 
+/// The rows of all shards, counted by this process alone.
+fn counted(reader: Reader, size: u64) -> Result<Tokens, DataError> {
+    let content = Known::of(&reader.shards).fingerprint();
+    Tokens::counted(reader, size, Division { processes: None, content: &content })
+}
+
 /// The inputs and the targets of a row.
 type Row = (Vec<u32>, Vec<u32>);
 
 /// The rows of all blocks of about `size` bytes, and the number of blocks.
 fn rows(reader: Reader, size: u64) -> (Vec<Row>, usize) {
-    let tokens = Tokens::counted(reader, size).unwrap();
+    let tokens = counted(reader, size).unwrap();
     let (mut rows, mut blocks) = (Vec::new(), 0);
     for (shard, (_, count)) in tokens.shards().into_iter().enumerate() {
         let mut next = 0;
@@ -229,18 +239,91 @@ fn a_record_that_cannot_be_read_is_named_by_its_line_in_any_block() {
     let lines = format!("{}{{\"txt\": 1}}\n", "{\"text\": \"a\"}\n".repeat(50));
     for size in [10, 100, 1 << 20] {
         let reader = reader(vec![shard(folder.path(), "a", &lines)], 4, Some(""));
-        let message = Tokens::counted(reader, size).map(drop).unwrap_err().to_string();
+        let message = counted(reader, size).map(drop).unwrap_err().to_string();
         assert!(message.contains("a, line 51: no field `text`"), "{message}");
     }
     let cut_short = reader(vec![shard(folder.path(), "a", "{\"text\": \"a\"}\n{\"text\"")], 4, Some(""));
-    let message = Tokens::counted(cut_short, 4).map(drop).unwrap_err().to_string();
+    let message = counted(cut_short, 4).map(drop).unwrap_err().to_string();
     assert!(message.contains("a, line 2: not JSON"), "{message}");
     let lines = ["{\"text\": \"a\"}\n".repeat(50).as_bytes(), b"{\"text\": \"\xff\"}\n"].concat();
     for size in [10, 1 << 20] {
         let reader = reader(vec![shard(folder.path(), "b", &lines)], 4, Some(""));
-        let message = Tokens::counted(reader, size).map(drop).unwrap_err().to_string();
+        let message = counted(reader, size).map(drop).unwrap_err().to_string();
         assert!(message.contains("b, line 51: not UTF-8"), "{message}");
     }
+}
+
+/// One of two processes, with a way to the other one and from it.
+struct One {
+    rank: usize,
+    to: Sender<Value>,
+    from: Receiver<Value>,
+}
+
+impl Processes for One {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn world(&self) -> usize {
+        2
+    }
+
+    fn gather(&self, _: &Fingerprint, own: Value) -> Result<Vec<Value>, DataError> {
+        self.to.send(own.clone()).unwrap();
+        let other = self.from.recv_timeout(Duration::from_secs(60)).unwrap();
+        Ok(if self.rank == 0 { vec![own, other] } else { vec![other, own] })
+    }
+}
+
+/// Words whose blocks are counted.
+struct Tallied(text::Text, Arc<AtomicU64>);
+
+impl Wording for Tallied {
+    fn longest_line(&self) -> u64 {
+        self.0.longest_line()
+    }
+
+    fn tokens(&self, bytes: &[u8], at: At<'_>, vocabulary: &Vocabulary) -> Result<(Stream, usize), DataError> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.tokens(bytes, at, vocabulary)
+    }
+
+    fn shape(&self) -> Shape {
+        self.0.shape()
+    }
+
+    fn filler(&self) -> u32 {
+        self.0.filler()
+    }
+
+    fn document_start(&self) -> Option<u32> {
+        self.0.document_start()
+    }
+}
+
+/// Each block is tokenized by one process, and all of them know what one alone would count.
+#[test]
+fn processes_divide_the_blocks_to_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = "some words in a line\n".repeat(40);
+    let shards = ["a", "b", "c"].map(|name| shard(folder.path(), name, &lines)).to_vec();
+    let content = Known::of(&shards).fingerprint();
+    let count = |processes: Option<&dyn Processes>| {
+        let tally = Arc::new(AtomicU64::new(0));
+        let mut reader = reader(shards.clone(), 8, None);
+        reader.wording = Box::new(Tallied(text::Text { context: 8 }, Arc::clone(&tally)));
+        let tokens = Tokens::counted(reader, 100, Division { processes, content: &content }).unwrap();
+        (tokens.save().tensors, tally.load(Ordering::SeqCst))
+    };
+    let (alone, blocks) = count(None);
+    let ((to_second, from_first), (to_first, from_second)) = (channel(), channel());
+    let both = [One { rank: 0, to: to_second, from: from_second }, One { rank: 1, to: to_first, from: from_first }];
+    let found = std::thread::scope(|scope| {
+        both.map(|one| scope.spawn(move || count(Some(&one)))).map(|thread| thread.join().unwrap())
+    });
+    assert_eq!((blocks, found.each_ref().map(|(_, own)| *own)), (27, [13, 14]));
+    assert!(found.iter().all(|(index, _)| *index == alone));
 }
 
 /// A file that was written to is another one, also in the middle of a run.
@@ -248,12 +331,16 @@ fn a_record_that_cannot_be_read_is_named_by_its_line_in_any_block() {
 fn a_file_that_changes_during_a_run_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let one = shard(folder.path(), "a", "{\"text\": \"abc\"}\n");
-    let tokens = Tokens::counted(reader(vec![Arc::clone(&one)], 4, Some("")), 100).unwrap();
+    let tokens = counted(reader(vec![Arc::clone(&one)], 4, Some("")), 100).unwrap();
     assert!(tokens.read(0, 0..1).is_ok());
     let path: PathBuf = one.path.clone();
     fs::write(&path, "{\"text\": \"abd\"}\n").unwrap();
     let file = fs::File::options().write(true).open(&path).unwrap();
-    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_millis(1_709_251_199_250)).unwrap();
     let message = tokens.read(0, 0..1).map(drop).unwrap_err().to_string();
-    assert!(message.contains("has changed since the run began") && message.contains("is modified 0.0"), "{message}");
+    assert!(
+        message.contains("has changed since the run began")
+            && message.contains("is modified 2024-02-29 23:59:59.250000000 UTC"),
+        "{message}"
+    );
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
+use serde::{Deserialize, Serialize};
+
 use super::AT_ONCE;
 use super::at_once::at_once;
 use super::cuts;
@@ -22,6 +24,7 @@ use crate::data::error::{StreamError, TextError};
 use crate::data::files::Part;
 use crate::data::format_kind::Format;
 use crate::data::packing::Packing;
+use crate::data::processes::Division;
 use crate::data::text::of_vocabulary;
 use crate::data::{Batch, DataConfig, DataError, Input, Recalled, TargetKind, Unknown, Vocabulary};
 use crate::state::{State, StateError};
@@ -85,7 +88,7 @@ pub(super) struct TokenBlock {
 }
 
 /// Counts over blocks.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Counted {
     rows: usize,
     /// Documents whose ends are in no row, and those with nothing to learn.
@@ -97,7 +100,7 @@ struct Counted {
 
 /// Opens all shards, several at once.
 pub(super) fn open_files(listed: &[(Part, Object)]) -> Result<Vec<Arc<Shard>>, DataError> {
-    at_once(listed.len(), AT_ONCE, |at| {
+    at_once(0..listed.len(), AT_ONCE, |at| {
         let (part, object) = listed.get(at).cloned().ok_or(DataError::NothingToVisit)?;
         let (shard, beginning) = Shard::open(part, object)?;
         match Packing::of(&beginning) {
@@ -114,6 +117,7 @@ impl Tokens {
         config: &DataConfig,
         format: Format,
         recalled: Option<Recalled<'_>>,
+        division: Division<'_>,
     ) -> Result<Self, DataError> {
         let context = config.context.map(NonZeroUsize::get).ok_or(TextError::NoContext)?;
         let vocabulary = Vocabulary::given(config, recalled)?.ok_or(StreamError::Characters)?;
@@ -128,7 +132,7 @@ impl Tokens {
         let reader = Reader { shards, wording, vocabulary };
         let tokens = match recalled.and_then(|recalled| recalled.memory) {
             Some(memory) => Self { index: Index::load(memory, &reader.shards)?, reader, notices: Vec::new() },
-            None => Self::counted(reader, BLOCK)?,
+            None => Self::counted(reader, BLOCK, division)?,
         };
         let has_rows = |part| tokens.shards().iter().any(|(of, rows)| *of == part && *rows > 0);
         let is_named = |part| tokens.reader.shards.iter().any(|shard| shard.part == part);
@@ -139,8 +143,8 @@ impl Tokens {
     }
 
     /// Counts the rows of all shards, in blocks of about `size` bytes.
-    pub fn counted(reader: Reader, size: u64) -> Result<Self, DataError> {
-        let (index, notices) = reader.count(size)?;
+    pub fn counted(reader: Reader, size: u64, division: Division<'_>) -> Result<Self, DataError> {
+        let (index, notices) = reader.count(size, division)?;
         Ok(Self { reader, index, notices })
     }
 }
@@ -151,11 +155,13 @@ impl Reader {
     }
 
     /// Returns the blocks of about `size` bytes of all shards with their numbers of rows, and notes on them.
-    fn count(&self, size: u64) -> Result<(Index, Vec<Notice>), DataError> {
+    fn count(&self, size: u64, division: Division<'_>) -> Result<(Index, Vec<Notice>), DataError> {
         let longest = self.wording.longest_line();
-        let ends = at_once(self.shards.len(), AT_ONCE, |at| {
-            let shard = self.shards.get(at).ok_or(DataError::NothingToVisit)?;
-            cuts::ends(shard.bytes, size, longest, |range| shard.read(range))
+        let ends = division.of(self.shards.len(), |own| {
+            at_once(own, AT_ONCE, |at| {
+                let shard = self.shards.get(at).ok_or(DataError::NothingToVisit)?;
+                cuts::ends(shard.bytes, size, longest, |range| shard.read(range))
+            })
         })?;
         let starts = |ends: &[u64]| [0].into_iter().chain(ends.iter().copied()).collect::<Vec<u64>>();
         let blocks: Vec<(&Shard, Range<u64>)> = self
@@ -166,14 +172,16 @@ impl Reader {
             .collect();
         // A block from a store is waited for.
         let threads = thread::available_parallelism().map_or(1, usize::from).max(4);
-        let progress = Progress::new(blocks.len());
-        let counted = at_once(blocks.len(), threads, |at| {
-            let (shard, bytes) = blocks.get(at).cloned().ok_or(DataError::NothingToVisit)?;
-            let (_, counted) = self.block(shard, bytes)?;
-            progress.step(|percent| {
-                tracing::info!("the rows of {} are counted, once for the run: {percent} %", self.path().display());
-            });
-            Ok(counted)
+        let counted = division.of(blocks.len(), |own| {
+            let progress = Progress::new(own.len());
+            at_once(own, threads, |at| {
+                let (shard, bytes) = blocks.get(at).cloned().ok_or(DataError::NothingToVisit)?;
+                let (_, counted) = self.block(shard, bytes)?;
+                progress.step(|percent| {
+                    tracing::info!("the rows of {} are counted, once for the run: {percent} %", self.path().display());
+                });
+                Ok(counted)
+            })
         })?;
         let notices = self.notices(&counted)?;
         Ok((Index::new(ends, counted.iter().map(|counted| counted.rows)), notices))

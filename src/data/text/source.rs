@@ -84,13 +84,18 @@ impl TextFile {
         shown
     }
 
+    /// Refuses a file that is packed in a way that this build does not read.
+    pub fn require_readable(&self) -> Result<(), DataError> {
+        let packing = file::unpacked(&self.path).map_or(Packing::None, |(_, packing)| packing);
+        file::require_readable(&self.path, packing)
+    }
+
     /// Like [`TextFile::pieces`], for text.
     pub fn text<E: From<DataError>>(&self, mut see: impl FnMut(u64, &str) -> Result<(), E>) -> Result<(), E> {
         self.pieces(|before, bytes| match std::str::from_utf8(bytes) {
             Ok(text) => see(before, text),
             Err(error) => {
-                let packing = file::unpacked(&self.path).map_or(Packing::None, |(_, packing)| packing);
-                file::require_readable(&self.path, packing)?;
+                self.require_readable()?;
                 let byte = before + error.valid_up_to() as u64;
                 Err(DataError::from(TextError::NotText { path: self.path.clone(), byte }).into())
             }

@@ -74,10 +74,13 @@ impl UpdateRule for Asgd {
 
     fn update(&self, tensors: &Update<'_>, step: &Step) -> Result<()> {
         let n = step.updates_before as f64;
-        let [rate] = if step.updates_before == 0 { [step.lr] } else { tensors.numbers(1)? };
+        // PyTorch keeps the rate in f32.
+        let rounded = |rate: f64| f64::from(rate as f32);
+        let [rate] = if step.updates_before == 0 { [rounded(step.lr)] } else { tensors.numbers(1)? };
         let share = if step.updates_before == 0 { 1.0 } else { 1.0 / (n - self.t0).max(1.0) };
         Numbers { rate, shrink: 1.0 - self.lambd * rate, decay: step.weight_decay, share }.update(tensors)?;
-        tensors.set_numbers(1, [step.lr / (1.0 + self.lambd * step.lr * (n + 1.0)).powf(self.alpha)])
+        let next = step.lr / (1.0 + self.lambd * step.lr * (n + 1.0)).powf(self.alpha);
+        tensors.set_numbers(1, [rounded(next)])
     }
 }
 

@@ -10,7 +10,7 @@ use super::super::formula::{Formula, Summed};
 use super::super::number::Number;
 use super::super::{BaseHyperparams, OptimError, StateForm, Step, Update, UpdateRule};
 use super::moments::{self, corrections, default_betas, default_eps};
-use super::variants::is_default;
+use super::variants::{at_least_1, is_default};
 
 /// AdamW that estimates its rate from the distance to the first weights, like the package `prodigyopt`: Mishchenko and
 /// Defazio, ICML 2024, algorithm 4. The estimate is one for all parameters of a group; the learning rate, usually 1, and
@@ -57,7 +57,7 @@ pub struct Prodigy {
     pub safeguard_warmup: bool,
     /// The estimate is made from every number of a tensor whose place is a multiple of this, at least 1: the states `s` and
     /// `p0` have only these. `prodigyopt` recommends 11 where memory is short.
-    #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[serde(default = "one", deserialize_with = "at_least_1", skip_serializing_if = "is_one")]
     #[schemars(range(min = 1))]
     pub slice_p: usize,
 }

@@ -9,6 +9,7 @@ use super::super::{BaseHyperparams, Momentum, OptimError, StateForm, Step, Updat
 use super::basis::{eigen, eigen_operations, product_operations};
 use super::moments::check_eps;
 use super::soap::{flat, product_of, to_host};
+use super::variants::at_least_1;
 use crate::ops::{matmul, product_with_transpose};
 
 /// Gradients by the roots of the sums of their products, one for each side of a matrix, like `Shampoo` of
@@ -34,7 +35,7 @@ pub struct Shampoo {
     pub matrix_eps: f64,
     /// Number of updates from one computation of the roots to the next. Directions that are new since then have roots of
     /// `matrix_eps`, with which steps are large.
-    #[serde(default = "default_precondition_frequency")]
+    #[serde(default = "default_precondition_frequency", deserialize_with = "at_least_1")]
     #[schemars(range(min = 1))]
     pub precondition_frequency: u64,
     /// The largest side that has a sum of products; a larger one stays as it is.

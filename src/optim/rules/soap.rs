@@ -11,6 +11,7 @@ use super::super::{BaseHyperparams, Momentum, OptimError, StateForm, Step, Updat
 use super::basis::{Vectors, eigenvectors, orthonormal_operations, orthonormalize, product_operations};
 use super::moments::{self, STATES, corrections, default_eps};
 use super::paired::{Pair, paired};
+use super::variants::at_least_1;
 use crate::ops::{matmul, product_with_transpose};
 
 /// Adam in the axes of the mean products of gradients, like `SOAP` of `pytorch-optimizer`: Vyas et al., ICLR 2025,
@@ -39,7 +40,7 @@ pub struct Soap {
     #[schemars(range(min = 0.0))]
     pub weight_decay: f64,
     /// Number of updates from one correction of the axes to the next.
-    #[serde(default = "default_precondition_frequency")]
+    #[serde(default = "default_precondition_frequency", deserialize_with = "at_least_1")]
     #[schemars(range(min = 1))]
     pub precondition_frequency: u64,
     /// The largest side that has axes; a larger one keeps the axes of its weights.

@@ -1,9 +1,11 @@
 //! Settings by which a rule computes as another framework does under the same name.
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::super::{OptimError, Step};
 
@@ -152,6 +154,12 @@ impl fmt::Display for Decoupled {
             Self::Composer => "\"composer\"",
         })
     }
+}
+
+/// Reads a number that is at least 1.
+pub(super) fn at_least_1<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<T, D::Error> {
+    let number = NonZeroU64::deserialize(deserializer)?.get();
+    T::try_from(number).map_err(|_| D::Error::custom(format!("{number} is too large")))
 }
 
 /// Whether a setting need not be written: programs from before it existed can then read the others.

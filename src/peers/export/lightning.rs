@@ -40,6 +40,7 @@ pub(super) fn write(
     lines.push("# in the LightningModule:".to_owned());
     lines.push("def configure_optimizers(self):".to_owned());
     lines.push(format!("    model = {of_module}"));
+    lines.push(format!("    {}", recipe::NAMED));
     lines.extend(recipe::parts(&parts.optimizer, &parts.schedule).iter().map(|line| format!("    {line}")));
     let interval = if parts.schedule.per_epoch { "epoch" } else { "step" };
     lines.push(match parts.schedule.state {

@@ -80,6 +80,33 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
+    /// Returns those of each class of PyTorch, in the order of the groups.
+    fn all(source: &Source<'a>) -> Result<Vec<Self>, ExportError> {
+        let mut kinds: Vec<&str> = Vec::new();
+        for group in &source.groups {
+            if !kinds.contains(&group.kind.as_str()) {
+                kinds.push(&group.kind);
+            }
+        }
+        let of_kind = |kind: &str| source.groups.iter().filter(|group| group.kind == kind).cloned().collect();
+        kinds.into_iter().map(|kind| Self::of(source, of_kind(kind))).collect()
+    }
+
+    /// Returns those of a run with one class of PyTorch.
+    fn single(source: &Source<'a>, groups: Vec<SourceGroup<'a>>) -> Result<Self, ExportError> {
+        let differs = |group: &&SourceGroup<'_>| groups.first().is_some_and(|first| first.kind != group.kind);
+        if let Some(other) = groups.iter().find(differs) {
+            let thing = format!("the group of {} with the rule `{}`", other.parameters.join(" "), other.kind);
+            let first = &groups[0].kind;
+            let reason = format!(
+                "the others have `{first}`, and an optimizer of PyTorch has one rule; \
+                 --to torch writes an optimizer for each"
+            );
+            return Err(ExportError::refused(thing, reason));
+        }
+        Self::of(source, groups)
+    }
+
     fn of(source: &Source<'a>, groups: Vec<SourceGroup<'a>>) -> Result<Self, ExportError> {
         if source.hyperparameters.get("layer_decay").is_some_and(|layers| !layers.is_null()) {
             let reason = "each layer has another rate, and would need a group of PyTorch for it";
@@ -105,14 +132,14 @@ fn write(
     }
     match target {
         Target::Torch => write_run(checkpoint, target, weights, writing, |source, writing| {
-            torch::write(source, &Parts::of(source, source.groups.clone())?, writing)
+            torch::write(source, &Parts::all(source)?, writing)
         }),
         Target::Transformers => write_run(checkpoint, target, weights, writing, |source, writing| {
-            transformers::write(source, &Parts::of(source, transformers::groups(source)?)?, writing)
+            transformers::write(source, &Parts::single(source, transformers::groups(source)?)?, writing)
         }),
         Target::Lightning { attribute } => write_run(checkpoint, target, weights, writing, |source, writing| {
             let prefix = if attribute.is_empty() { String::new() } else { format!("{attribute}.") };
-            lightning::write(source, &Parts::of(source, source.groups.clone())?, &prefix, writing)
+            lightning::write(source, &Parts::single(source, source.groups.clone())?, &prefix, writing)
         }),
         Target::Safetensors => write_run(checkpoint, target, weights, writing, |source, writing| {
             let out = writing.place().to_owned();

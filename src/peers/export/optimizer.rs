@@ -6,9 +6,9 @@ use super::error::ExportError;
 use super::optimizer_classes::{CLASSES, Class, Otherwise, UNSET};
 use super::python;
 use super::source::{Source, SourceGroup, stored};
-use crate::peers::wrapped::{CODE, wrapped_to};
 use crate::peers::write::{Item, Stored};
 use crate::state::Dtype;
+use crate::wrapped::{CODE, wrapped_to};
 
 /// Settings of ours that are read elsewhere, or say the same in every class.
 const HANDLED: &[&str] = &["kind", "parameters", "groups", "decay", "lr", "weight_decay", "momentum", "betas"];
@@ -28,6 +28,8 @@ pub(super) struct GroupRates {
 
 /// An optimizer as PyTorch saves it, and the code that makes one like it.
 pub(super) struct TorchOptimizer<'a> {
+    /// The class.
+    pub name: &'static str,
     /// The `state_dict`.
     pub state: Item<'a>,
     /// The expression that makes the optimizer; parameters are named in `named`, a dict.
@@ -48,17 +50,7 @@ pub(super) fn optimizer<'a>(
     groups: &[SourceGroup<'a>],
     rates: &[GroupRates],
 ) -> Result<TorchOptimizer<'a>, ExportError> {
-    let class = CLASSES.iter().find(|class| class.kind == source.kind).ok_or_else(|| {
-        let known: Vec<&str> = CLASSES.iter().map(|class| class.kind).collect();
-        let reason = match source.kind.as_str() {
-            "muon" => {
-                "torch.optim.Muon updates matrices alone, so that a run of it needs two optimizers there".to_owned()
-            }
-            _ => format!("PyTorch has no such optimizer; it has {}", known.join(", ")),
-        };
-        let reason = format!("{reason}; --to safetensors writes the weights alone");
-        ExportError::refused(format!("optimizer.kind = {:?}", source.kind), reason)
-    })?;
+    let class = class_of(groups.first().map_or(&source.kind, |group| &group.kind))?;
     let (mut saved, mut states, mut code, mut id) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for (group, rates) in groups.iter().zip(rates) {
         let settings = settings(class, source, group, rates)?;
@@ -82,7 +74,19 @@ pub(super) fn optimizer<'a>(
     }
     let state = Item::dict([("state", Item::Dict(states)), ("param_groups", Item::List(saved))]);
     let code = format!("torch.optim.{}([\n{}])", class.name, code.concat());
-    Ok(TorchOptimizer { state, code })
+    Ok(TorchOptimizer { name: class.name, state, code })
+}
+
+/// Returns the class for a rule of ours.
+fn class_of(kind: &str) -> Result<&'static Class, ExportError> {
+    CLASSES.iter().find(|class| class.kind == kind).ok_or_else(|| {
+        let known: Vec<&str> = CLASSES.iter().map(|class| class.kind).collect();
+        let reason = format!(
+            "PyTorch has no such optimizer; it has {}; --to safetensors writes the weights alone",
+            known.join(", ")
+        );
+        ExportError::refused(format!("optimizer.kind = {kind:?}"), reason)
+    })
 }
 
 /// Returns the state of a parameter; `None` where it has none yet, or never has any.
@@ -108,7 +112,7 @@ fn parameter_state<'a>(class: &Class, source: &Source<'a>, group: &SourceGroup<'
 
 /// Returns the rate of ASGD's next update, and the share of the next weights in their average, in f32 as PyTorch keeps them.
 fn averaging(source: &Source<'_>, group: &SourceGroup<'_>, name: &str) -> Vec<(&'static str, Item<'static>)> {
-    let start = setting(source, group, "t0").and_then(Value::as_f64).unwrap_or(1e6);
+    let start = group.setting(source, "t0").and_then(Value::as_f64).unwrap_or(1e6);
     let share = 1.0 / (source.updates_of(name) as f64 - start).max(1.0);
     let rate = source
         .state(name, "eta")
@@ -124,17 +128,13 @@ fn scalar(number: f32) -> Item<'static> {
 
 /// Returns the product of NAdam's momenta over all `updates`, in f32 as PyTorch multiplies it.
 fn mu_product(source: &Source<'_>, group: &SourceGroup<'_>, updates: u64) -> Item<'static> {
-    let number = |key: &str, default| setting(source, group, key).and_then(Value::as_f64).unwrap_or(default);
+    let number = |key: &str, default| group.setting(source, key).and_then(Value::as_f64).unwrap_or(default);
     let (beta1, decay) = (group.momentum.unwrap_or(0.9), number("momentum_decay", 4e-3));
     let product = (1..=updates).fold(1.0f32, |product, step| {
         let mu = beta1 * (1.0 - 0.5 * 0.96f64.powf(step as f64 * decay));
         (f64::from(product) * mu) as f32
     });
     scalar(product)
-}
-
-fn setting<'a>(source: &Source<'a>, group: &SourceGroup<'a>, key: &str) -> Option<&'a Value> {
-    group.own.and_then(|own| own.get(key)).or_else(|| source.hyperparameters.get(key))
 }
 
 /// A setting of a group.
@@ -145,6 +145,8 @@ enum Set {
     Number(f64),
     Is(bool),
     Pair(f64, f64),
+    Numbers([f64; 3]),
+    Word(String),
     Eps(Option<f64>, f64),
 }
 
@@ -156,6 +158,8 @@ impl From<Set> for Item<'_> {
             Set::Number(value) => Self::Float(value),
             Set::Is(value) => Self::Bool(value),
             Set::Pair(first, second) => Self::Tuple(vec![Self::Float(first), Self::Float(second)]),
+            Set::Numbers(numbers) => Self::Tuple(numbers.map(Self::Float).into()),
+            Set::Word(word) => Self::text(word),
             Set::Eps(first, second) => Self::Tuple(vec![first.map_or(Self::None, Self::Float), Self::Float(second)]),
         }
     }
@@ -168,21 +172,35 @@ fn settings(
     group: &SourceGroup<'_>,
     rates: &GroupRates,
 ) -> Result<Vec<(String, Set)>, ExportError> {
-    refuse_others(class, source.hyperparameters)?;
-    group.own.map_or(Ok(()), |own| refuse_others(class, own))?;
-    let momentum = rates.momentum.or(group.momentum);
+    refuse_others_of(source, group)?;
+    let betas = group.setting(source, "betas").map(|betas| (betas[0].as_f64(), betas[1].as_f64()));
+    let momentum = match betas.filter(|_| group.is_beside_muon()) {
+        Some((beta1, _)) => beta1,
+        None => rates.momentum.or(group.momentum),
+    };
     let mut found = vec![("lr".to_owned(), Set::Number(rates.lr))];
     if has_betas(class.kind) {
-        let second = setting(source, group, "betas").and_then(|betas| betas.get(1)?.as_f64()).unwrap_or(0.999);
+        let second = betas.and_then(|(_, beta2)| beta2).unwrap_or(0.999);
         found.push(("betas".to_owned(), Set::Pair(momentum.unwrap_or(0.9), second)));
-    } else if matches!(class.kind, "sgd" | "rmsprop") {
+    } else if matches!(class.kind, "sgd" | "rmsprop" | "muon") {
         found.push(("momentum".to_owned(), Set::Number(momentum.unwrap_or_default())));
     }
     for (name, ours, default) in class.settings {
-        let set = setting(source, group, ours);
+        let set = group.setting(source, ours);
         let pair = set.and_then(|set| Some((set.get(0)?.as_f64()?, set.get(1)?.as_f64()?)));
         let value = match *default {
-            Otherwise::Int(value) => set.and_then(Value::as_f64).map_or(Set::Int(value), Set::Number),
+            Otherwise::Int(value) => match (set.and_then(Value::as_i64), set.and_then(Value::as_f64)) {
+                (Some(whole), _) => Set::Int(whole),
+                (None, number) => number.map_or(Set::Int(value), Set::Number),
+            },
+            Otherwise::Numbers(numbers) => {
+                let given = set.and_then(|set| Some([set.get(0)?, set.get(1)?, set.get(2)?].map(Value::as_f64)));
+                Set::Numbers(match given {
+                    Some([Some(first), Some(second), Some(third)]) => [first, second, third],
+                    _ => numbers,
+                })
+            }
+            Otherwise::Word => set.and_then(Value::as_str).map_or(Set::None, |word| Set::Word(word.to_owned())),
             Otherwise::Number(value) => Set::Number(set.and_then(Value::as_f64).unwrap_or(value)),
             Otherwise::Is(value) => Set::Is(set.and_then(Value::as_bool).unwrap_or(value)),
             Otherwise::Pair(first, second) => {
@@ -202,9 +220,25 @@ fn settings(
     }
     found.extend(class.off.iter().map(|name| ((*name).to_owned(), Set::Is(false))));
     let is_fused = matches!(class.kind, "sgd" | "adam" | "adamw" | "adagrad");
-    let unset = UNSET.iter().filter(|name| **name != "fused" || is_fused);
+    let unset = UNSET.iter().filter(|name| class.kind != "muon" && (**name != "fused" || is_fused));
     found.extend(unset.map(|name| ((*name).to_owned(), Set::None)));
     Ok(found)
+}
+
+/// Refuses the settings of a group that no class of PyTorch has.
+fn refuse_others_of(source: &Source<'_>, group: &SourceGroup<'_>) -> Result<(), ExportError> {
+    let class = class_of(&group.rule)?;
+    if group.rule == source.kind {
+        refuse_others(class, source.hyperparameters)?;
+    }
+    group.own.map_or(Ok(()), |own| refuse_others(class, own))?;
+    let of_rule = group.own.or_else(|| Some(source.hyperparameters).filter(|_| group.rule == source.kind));
+    let ratio = of_rule.and_then(|settings| settings.get("adamw_lr_ratio")?.as_f64()).unwrap_or(1.0);
+    if group.is_beside_muon() && ratio != 1.0 {
+        let reason = "the schedule would need other rates; --to safetensors writes the weights alone";
+        return Err(ExportError::refused(format!("optimizer.adamw_lr_ratio = {ratio}"), reason));
+    }
+    Ok(())
 }
 
 /// Refuses a setting of ours that the class does not have, unless it is off.
@@ -232,6 +266,8 @@ fn group_code(group: &SourceGroup<'_>, base: Option<f64>, settings: &[(String, S
         Set::Int(value) => Some(value.to_string()),
         Set::Number(value) => Some(python::number(*value)),
         Set::Pair(first, second) => Some(format!("({}, {})", python::number(*first), python::number(*second))),
+        Set::Numbers(numbers) => Some(format!("({})", numbers.map(python::number).join(", "))),
+        Set::Word(word) => Some(python::text(word)),
         Set::Eps(first, second) => {
             let first = first.map_or_else(|| "None".to_owned(), python::number);
             Some(format!("({first}, {})", python::number(*second)))

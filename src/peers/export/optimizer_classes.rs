@@ -27,11 +27,14 @@ pub(super) enum Otherwise {
     Number(f64),
     Is(bool),
     Pair(f64, f64),
+    Numbers([f64; 3]),
+    /// A word, or none.
+    Word,
     /// A pair of small numbers, of which the first is that of the type of the weights if it is not set.
     Eps(f64),
 }
 
-use Otherwise::{Eps, Int, Is, Number, Pair};
+use Otherwise::{Eps, Int, Is, Number, Numbers, Pair, Word};
 
 /// Settings that have no counterpart in ours, and are off in every class.
 const OFF: &[&str] = &["maximize", "capturable", "differentiable"];
@@ -143,6 +146,23 @@ pub(super) const CLASSES: &[Class] = &[
         name: "ASGD",
         settings: &[("lambd", "lambd", Number(1e-4)), ("alpha", "alpha", Number(0.75)), ("t0", "t0", Number(1e6))],
         states: &["ax"],
+        ..USUAL
+    },
+    Class {
+        kind: "muon",
+        name: "Muon",
+        settings: &[
+            ("nesterov", "nesterov", Is(true)),
+            ("ns_coefficients", "ns_coefficients", Numbers([3.4445, -4.775, 2.0315])),
+            ("eps", "eps", Number(1e-7)),
+            ("ns_steps", "ns_steps", Int(5)),
+            ("adjust_lr_fn", "adjust_lr", Word),
+        ],
+        // Those of the parameters that are no matrices, which another class updates.
+        idle: &["adamw_lr_ratio", "adamw_betas", "adamw_eps"],
+        off: &[],
+        states: &["momentum_buffer"],
+        counts: false,
         ..USUAL
     },
     Class {

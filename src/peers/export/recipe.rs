@@ -2,9 +2,13 @@
 
 use serde_json::Value;
 
+use super::Parts;
 use super::optimizer::TorchOptimizer;
 use super::schedule::TorchSchedule;
 use super::source::Source;
+
+/// The line that names the parameters.
+pub(super) const NAMED: &str = "named = dict(model.named_parameters())";
 
 /// Returns the expression for the model of the run, or a comment that says which one is needed.
 pub(super) fn model(source: &Source<'_>) -> Vec<String> {
@@ -44,9 +48,24 @@ fn mlp(source: &Source<'_>, config: &Value) -> String {
     format!("torch.nn.Sequential({})", layers.join(&format!(", {activation}, ")))
 }
 
-/// Returns the lines that make an optimizer and a scheduler like the run's.
+/// Returns the lines that make several optimizers, each with a scheduler if the rates need one.
+pub(super) fn several(all: &[Parts<'_>]) -> Vec<String> {
+    let (mut lines, mut calls) = (Vec::new(), Vec::new());
+    for Parts { optimizer, schedule, .. } in all {
+        let name = optimizer.name.to_lowercase();
+        lines.push(format!("def {name}():"));
+        lines.extend(parts(optimizer, schedule).iter().map(|line| format!("    {line}")));
+        let scheduler = if schedule.state.is_some() { "scheduler" } else { "None" };
+        lines.push(format!("    return optimizer, {scheduler}"));
+        calls.push(format!("{name}()"));
+    }
+    lines.push(format!("optimizers, schedulers = zip({})", calls.join(", ")));
+    lines
+}
+
+/// Returns the lines that make an optimizer and a scheduler like the run's, of the parameters in `named`.
 pub(super) fn parts(optimizer: &TorchOptimizer<'_>, schedule: &TorchSchedule) -> Vec<String> {
-    let mut lines = vec!["named = dict(model.named_parameters())".to_owned()];
+    let mut lines = Vec::new();
     lines.extend(format!("optimizer = {}", optimizer.code).lines().map(str::to_owned));
     if schedule.state.is_some() {
         lines.extend(schedule.functions.lines().map(str::to_owned));

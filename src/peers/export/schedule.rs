@@ -78,8 +78,12 @@ pub(super) fn schedule(source: &Source<'_>, groups: &[SourceGroup<'_>]) -> Resul
         rates: of_groups(groups, &found.rates())?,
         momenta: groups.iter().map(|group| found.momentum_at(found.t(), group.ours)).collect(),
         memory: state.json.get("memory").unwrap_or(&Value::Null),
-        has_betas: super::optimizer::has_betas(&source.kind),
+        has_betas: super::optimizer::has_betas(groups.first().map_or(&source.kind, |group| &group.kind)),
     };
+    if placing.momenta.iter().any(Option::is_some) && groups.iter().any(SourceGroup::is_beside_muon) {
+        let reason = "it moves the momentum of matrices, and would move the first beta of the others in PyTorch";
+        return Err(ExportError::refused(format!("the schedule {}", found.schedule()), reason));
+    }
     let mut translated = placing.translate()?;
     translated.per_epoch = per_epoch;
     translated.notes.extend(other_schedules(source, &outline, groups, &mut translated.rates));

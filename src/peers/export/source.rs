@@ -40,6 +40,10 @@ pub(in crate::peers) struct Source<'a> {
 pub(in crate::peers) struct SourceGroup<'a> {
     /// Names in the order of registration.
     pub parameters: Vec<&'a str>,
+    /// Our rule.
+    pub rule: String,
+    /// The rule whose class updates them in PyTorch: `adamw` for what `muon` does not make orthogonal.
+    pub kind: String,
     /// Index of the group in our checkpoint, which has its rates.
     pub ours: usize,
     /// Base rate.
@@ -52,6 +56,25 @@ pub(in crate::peers) struct SourceGroup<'a> {
     pub own: Option<&'a Map<String, Value>>,
     /// Whether the parameters are never updated.
     pub is_frozen: bool,
+}
+
+impl<'a> SourceGroup<'a> {
+    /// Whether these are the parameters that `muon` updates as AdamW does.
+    pub fn is_beside_muon(&self) -> bool {
+        self.rule != self.kind
+    }
+
+    /// Returns a setting of the rule, under the name that it has in `kind`.
+    pub fn setting(&self, source: &Source<'a>, key: &str) -> Option<&'a Value> {
+        let key = match key {
+            key if !self.is_beside_muon() => key,
+            "betas" => "adamw_betas",
+            "eps" => "adamw_eps",
+            _ => return None,
+        };
+        let of_all = Some(source.hyperparameters).filter(|_| self.rule == source.kind);
+        self.own.and_then(|own| own.get(key)).or_else(|| of_all?.get(key))
+    }
 }
 
 /// The saved state of an optimizer of ours, as far as it is exported.
@@ -207,22 +230,26 @@ fn groups<'a>(
     let mut found = Vec::new();
     for (ours, group) in saved.groups.iter().enumerate() {
         let is_frozen = group.kind.as_deref().unwrap_or(&saved.kind) == "frozen";
-        if let Some(kind) = group.kind.as_ref().filter(|kind| **kind != saved.kind && !is_frozen) {
-            let thing = format!("the group of {} with the rule `{kind}`", group.parameters.join(" "));
-            let reason = format!("an optimizer of PyTorch has one rule for all its groups, here `{}`", saved.kind);
-            return Err(ExportError::refused(thing, reason));
-        }
+        let rule = group.kind.as_ref().filter(|_| !is_frozen).unwrap_or(&saved.kind);
         let own = ours.checked_sub(unclaimed).and_then(|index| configured.get(index)?.as_object());
         let own = own.filter(|_| group.kind.is_some() && !is_frozen);
         let is_member = |name: &&str| group.parameters.iter().any(|parameter| parameter == name);
         let all = weights.iter().filter(|(name, _)| is_member(name));
         let splits = group.decay == "matrices" && group.weight_decay != 0.0;
-        let (decayed, not): (Vec<_>, Vec<_>) = all.partition(|(_, tensor)| !splits || tensor.shape.len() >= 2);
+        let (decayed, not): (Vec<&(&str, &HostTensor)>, Vec<_>) =
+            all.partition(|(_, tensor)| !splits || tensor.shape.len() >= 2);
         for (members, weight_decay) in [(decayed, group.weight_decay), (not, 0.0)] {
-            if !members.is_empty() {
-                let parameters = members.into_iter().map(|&(name, _)| name).collect();
-                let (lr, momentum) = (group.lr, group.momentum);
-                found.push(SourceGroup { parameters, ours, lr, weight_decay, momentum, own, is_frozen });
+            let (own_kind, vectors): (Vec<&(&str, &HostTensor)>, Vec<_>) =
+                members.into_iter().partition(|(_, tensor)| rule != "muon" || tensor.shape.len() == 2);
+            for (members, kind) in [(own_kind, rule.as_str()), (vectors, "adamw")] {
+                if !members.is_empty() {
+                    let parameters = members.into_iter().map(|&(name, _)| name).collect();
+                    let (lr, momentum) = (group.lr, group.momentum);
+                    let (rule, kind) = (rule.clone(), kind.to_owned());
+                    let group =
+                        SourceGroup { parameters, rule, kind, ours, lr, weight_decay, momentum, own, is_frozen };
+                    found.push(group);
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Exported;
-use crate::peers::wrapped::wrapped;
+use crate::wrapped::wrapped;
 
 impl fmt::Display for Exported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

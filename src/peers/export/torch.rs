@@ -1,5 +1,6 @@
 //! A checkpoint of a PyTorch script: one file with the states of model, optimizer and scheduler.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::ExportError;
@@ -9,11 +10,21 @@ use super::source::{Source, stored};
 use super::writing::Writing;
 use super::{Parts, python};
 use crate::peers::write::Item;
+use crate::train::{FreezeConfig, Moment};
 
 /// Writes the file.
-pub(super) fn write(source: &Source<'_>, parts: &Parts<'_>, writing: &mut Writing) -> Result<(), ExportError> {
-    let mut entries = vec![("model", weights(source, "")), ("optimizer", parts.optimizer.state.clone())];
-    entries.extend(parts.schedule.state.clone().map(|state| ("scheduler", state)));
+pub(super) fn write(source: &Source<'_>, all: &[Parts<'_>], writing: &mut Writing) -> Result<(), ExportError> {
+    let [parts, others @ ..] = all else { return Err(ExportError::refused("the run", "it trains no parameter")) };
+    let mut entries = vec![("model", weights(source, ""))];
+    if others.is_empty() {
+        entries.push(("optimizer", parts.optimizer.state.clone()));
+        entries.extend(parts.schedule.state.clone().map(|state| ("scheduler", state)));
+    } else {
+        let states = all.iter().map(|parts| parts.optimizer.state.clone());
+        entries.push(("optimizers", Item::List(states.collect())));
+        let states: Vec<Item<'_>> = all.iter().filter_map(|parts| parts.schedule.state.clone()).collect();
+        entries.extend((!states.is_empty()).then_some(("schedulers", Item::List(states))));
+    }
     entries.extend(scaler(source).map(|scaler| ("scaler", scaler)));
     entries.push(("epoch", count(source.epochs())));
     entries.push(("step", count(source.step())));
@@ -23,17 +34,38 @@ pub(super) fn write(source: &Source<'_>, parts: &Parts<'_>, writing: &mut Writin
     lines.push(recipe::imports(&parts.schedule, &[]));
     lines.push(format!("saved = torch.load({})", python::text(&path.display().to_string())));
     lines.extend(recipe::model(source));
-    lines.extend(recipe::parts(&parts.optimizer, &parts.schedule));
+    lines.push(recipe::NAMED.to_owned());
+    if others.is_empty() {
+        lines.extend(recipe::parts(&parts.optimizer, &parts.schedule));
+    } else {
+        lines.extend(recipe::several(all));
+    }
     lines.push("model.load_state_dict(saved[\"model\"])".to_owned());
-    lines.push("optimizer.load_state_dict(saved[\"optimizer\"])".to_owned());
+    let mut load = |name: &str| {
+        lines.extend(match others.is_empty() {
+            true => vec![format!("{name}.load_state_dict(saved[\"{name}\"])")],
+            false => vec![
+                format!("for own, state in zip({name}s, saved[\"{name}s\"]):"),
+                "    own.load_state_dict(state)".to_owned(),
+            ],
+        });
+    };
+    load("optimizer");
     if parts.schedule.state.is_some() {
-        lines.push("scheduler.load_state_dict(saved[\"scheduler\"])".to_owned());
+        load("scheduler");
     }
     if scaler(source).is_some() {
         lines.push("scaler = torch.amp.GradScaler()".to_owned());
         lines.push("scaler.load_state_dict(saved[\"scaler\"])".to_owned());
     }
     lines.extend(clipping(source));
+    if !others.is_empty() {
+        let names: Vec<&str> = all.iter().map(|parts| parts.optimizer.name).collect();
+        writing.notes.push(format!(
+            "the optimizers are {}, each with a scheduler of its rates: step all of them after each update",
+            names.join(" and ")
+        ));
+    }
     writing.notes.extend(notes(source, &parts.schedule));
     Ok(())
 }
@@ -83,6 +115,13 @@ pub(super) fn notes(source: &Source<'_>, schedule: &TorchSchedule) -> Vec<String
     notes
 }
 
+/// Whether parameters are frozen in the next update, or will be.
+fn freezes(source: &Source<'_>) -> bool {
+    let freezes = Vec::<FreezeConfig>::deserialize(source.config("/train/freeze")).unwrap_or_default();
+    let end = |until: Moment| until.in_steps(source.total.unwrap_or(u64::MAX), &source.run_epochs);
+    freezes.iter().any(|freeze| freeze.until.is_none_or(|until| end(until) > source.step()))
+}
+
 /// Returns remarks on what a run does to its gradients, apart from the clipping of their norm, and on what it freezes.
 pub(super) fn gradients(source: &Source<'_>) -> Vec<String> {
     let mut found = Vec::new();
@@ -106,7 +145,7 @@ pub(super) fn gradients(source: &Source<'_>) -> Vec<String> {
     if source.config("/train/gradient_noise").is_object() {
         found.push("left: the noise on gradients, which no file of PyTorch has".to_owned());
     }
-    if source.config("/train/freeze").as_array().is_some_and(|frozen| !frozen.is_empty()) {
+    if freezes(source) {
         found.push("left: which parameters are frozen; set `requires_grad` there".to_owned());
     }
     found

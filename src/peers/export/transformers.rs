@@ -10,7 +10,7 @@ use super::recipe;
 use super::source::{Source, SourceGroup};
 use super::torch;
 use super::writing::Writing;
-use crate::peers::wrapped::{CODE, wrapped_to};
+use crate::wrapped::{CODE, wrapped_to};
 
 /// Writes the folder.
 pub(super) fn write(source: &Source<'_>, parts: &Parts<'_>, writing: &mut Writing) -> Result<(), ExportError> {
@@ -39,6 +39,7 @@ pub(super) fn write(source: &Source<'_>, parts: &Parts<'_>, writing: &mut Writin
     let optimizers = if arguments.scheduler.is_some() {
         ""
     } else {
+        lines.push(recipe::NAMED.to_owned());
         lines.extend(recipe::parts(&parts.optimizer, &parts.schedule));
         let scheduler = if parts.schedule.state.is_some() { "scheduler" } else { "None" };
         writing.notes.push("the Trainer has no such schedule or optimizer by name: it is given both".to_owned());

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::peers::Peer;
-use crate::peers::wrapped::wrapped;
+use crate::wrapped::wrapped;
 
 /// The account of an import, in sentences.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -10,7 +10,7 @@ use super::updates::{self, Counts, Made};
 use super::weights::{Matched, Ours};
 use crate::parameters::Parameters;
 use crate::peers::Peer;
-use crate::peers::translate::{self, RateSchedule, RuleGroup, UpdateRule};
+use crate::peers::translate::{self, RateSchedule, RuleGroup, RuleParameter, UpdateRule};
 use crate::schedule::Schedule;
 
 /// Everything of the peer in our names.
@@ -143,10 +143,22 @@ fn ids(peer: &Peer, rules: &[UpdateRule], matched: &Matched, given: &ParamNames)
             .map(|parameter| Id {
                 id: parameter.id.clone(),
                 name: given.get(&parameter.id).cloned().flatten().or_else(|| parameter.name.as_ref().and_then(named)),
-                shape: parameter.states.first().map(|(_, state)| state.shape().to_vec()),
+                shape: shape(parameter),
             })
             .collect(),
         weight_decay: group.hyperparameters.get("weight_decay").and_then(serde_json::Value::as_f64).unwrap_or(0.0),
     };
     rules.iter().flat_map(|rule| rule.groups.iter().map(group)).collect()
+}
+
+/// Returns the shape of a parameter as its states tell it. Adafactor's `row_var` is `[.., rows, 1]`, and its `col_var`
+/// `[.., 1, columns]`.
+fn shape(parameter: &RuleParameter) -> Option<Vec<usize>> {
+    let of = |name: &str| parameter.states.iter().find(|(state, _)| *state == name).map(|(_, tensor)| tensor.shape());
+    match (of("row_var"), of("col_var")) {
+        (Some(rows), Some(columns)) => {
+            Some(rows.iter().zip(columns).map(|(rows, columns)| *rows.max(columns)).collect())
+        }
+        _ => parameter.states.first().map(|(_, tensor)| tensor.shape().to_vec()),
+    }
 }

@@ -14,8 +14,8 @@ use super::written::{quoted, table};
 use super::{param_names, weights};
 use crate::model::{Input, ModelConfig};
 use crate::peers::peer::Clipping;
-use crate::peers::wrapped::wrapped;
 use crate::peers::{self, Peer};
+use crate::wrapped::wrapped;
 
 /// Returns the text of a configuration for the checkpoint at `path`, to be completed by a person.
 ///

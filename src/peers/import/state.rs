@@ -20,7 +20,11 @@ use crate::state::{Dtype, HostTensor};
 use crate::train::{Session, Taken};
 
 /// States that are means, sums or maxima of squares or sizes.
-const SQUARES: [&str; 5] = ["exp_avg_sq", "max_exp_avg_sq", "exp_inf", "square_avg", "sum"];
+const SQUARES: [&str; 8] =
+    ["exp_avg_sq", "max_exp_avg_sq", "exp_inf", "square_avg", "sum", "row_var", "col_var", "variance"];
+
+/// States that are numbers in f64, whatever the type of the weights is.
+const NUMBERS: [&str; 1] = ["eta"];
 
 /// Brings a session at its start to the state of the peer.
 ///
@@ -101,14 +105,25 @@ fn moments(session: &Session, found: &Found) -> Result<BTreeMap<String, HostTens
         let dtype = if host_dtype(var.dtype()) == Dtype::F64 { Dtype::F64 } else { Dtype::F32 };
         let is_turned = turns.get(name.as_str()).copied().unwrap_or(false);
         for (state, tensor) in states {
+            let (state, is_number) = (if is_turned { other_side(state) } else { *state }, NUMBERS.contains(state));
+            let dtype = if is_number { Dtype::F64 } else { dtype };
             let host = turned(tensor, is_turned).and_then(|tensor| to_host(&tensor, dtype));
-            let host = host.and_then(|host| numbers::finite(host, SQUARES.contains(state)));
+            let host = host.and_then(|host| numbers::finite(host, SQUARES.contains(&state)));
             let name = format!("{name}.{state}");
             let host = host.map_err(|reason| failed(&name, reason))?;
             moments.insert(name, host);
         }
     }
     Ok(moments)
+}
+
+/// Returns the name of a state in a matrix that is turned: rows of one are columns of the other.
+fn other_side(state: &'static str) -> &'static str {
+    match state {
+        "row_var" => "col_var",
+        "col_var" => "row_var",
+        same => same,
+    }
 }
 
 /// Returns the memory of a schedule that follows a metric.

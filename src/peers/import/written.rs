@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::figures::exact;
-use crate::peers::wrapped::wrapped;
+use crate::wrapped::wrapped;
 
 /// The widest list that stays on one line.
 const WIDE: usize = 100;

@@ -11,6 +11,8 @@ pub enum Setting {
     Number(f64),
     /// Numbers, such as betas or milestones.
     Numbers(Vec<f64>),
+    /// Numbers of which some have no value, such as `eps` of PyTorch's Adafactor.
+    Partly(Vec<Option<f64>>),
     /// A word.
     Text(String),
     /// Something else, as text.

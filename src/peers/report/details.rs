@@ -127,6 +127,7 @@ fn setting(value: &Setting) -> Value {
         Setting::Bool(value) => json!(value),
         Setting::Number(value) => number(*value),
         Setting::Numbers(values) => values.iter().copied().map(number).collect(),
+        Setting::Partly(values) => values.iter().map(|value| value.map_or(Value::Null, number)).collect(),
         Setting::Text(text) | Setting::Other(text) => json!(text),
     }
 }

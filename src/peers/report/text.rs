@@ -8,9 +8,9 @@ use super::status::{PeerStatus, groups, shared};
 use crate::figures::{counted, exact};
 use crate::peers::Peer;
 use crate::peers::peer::{Clipping, Form, Group, Optimizer, RateOf, Setting};
-use crate::peers::wrapped::wrapped;
 use crate::report::run_status_text::{course, some_of, write_tensors};
 use crate::report::{GroupStatus, layers_text};
+use crate::wrapped::wrapped;
 
 impl fmt::Display for PeerStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -135,6 +135,10 @@ fn word(value: &Setting) -> Option<String> {
             let shown: Vec<String> = numbers.iter().take(MOST_NUMBERS).map(|number| exact(*number)).collect();
             let more = if numbers.len() > MOST_NUMBERS { ", …" } else { "" };
             Some(format!("[{}{more}]", shown.join(", ")))
+        }
+        Setting::Partly(numbers) => {
+            let number = |number: &Option<f64>| number.map_or_else(|| "none".to_owned(), exact);
+            Some(format!("[{}]", numbers.iter().take(MOST_NUMBERS).map(number).collect::<Vec<_>>().join(", ")))
         }
         Setting::Text(text) | Setting::Other(text) => Some(format!("{text:?}")),
     }

@@ -25,6 +25,7 @@ pub(super) fn setting(value: Ref<'_>) -> Setting {
             .or_else(|| value.number().map(Setting::Number))
             .or_else(|| value.numbers().map(Setting::Numbers))
             .or_else(|| counted(value).map(Setting::Numbers))
+            .or_else(|| partly(value).map(Setting::Partly))
             .or_else(|| member(value).map(|word| Setting::Text(word.to_owned())))
             .unwrap_or_else(|| Setting::Other(text(value))),
     }
@@ -46,6 +47,10 @@ pub(super) fn words(setting: &Setting) -> String {
         Setting::Numbers(numbers) => {
             let numbers: Vec<String> = numbers.iter().map(|number| number_text(*number)).collect();
             format!("[{}]", numbers.join(", "))
+        }
+        Setting::Partly(numbers) => {
+            let number = |number: &Option<f64>| number.map_or_else(|| "null".to_owned(), number_text);
+            format!("[{}]", numbers.iter().map(number).collect::<Vec<_>>().join(", "))
         }
         Setting::Text(word) | Setting::Other(word) => word.clone(),
     }
@@ -80,6 +85,12 @@ fn counted(value: Ref<'_>) -> Option<Vec<f64>> {
     }
     numbers.sort_by(f64::total_cmp);
     Some(numbers)
+}
+
+/// Returns the numbers of a list in which some have no value.
+fn partly(value: Ref<'_>) -> Option<Vec<Option<f64>>> {
+    let items = value.items()?.map(|item| if item.is_null() { Some(None) } else { item.number().map(Some) });
+    items.collect::<Option<Vec<Option<f64>>>>().filter(|numbers| numbers.iter().any(Option::is_some))
 }
 
 /// Returns a value in a few words.
@@ -163,6 +174,9 @@ mod tests {
             ..Object::default()
         }));
         let mixed = maker.add(Value::List(vec![first, word]));
+        let nothing = maker.add(Value::Null);
+        let eps = maker.add(Value::Tuple(vec![nothing, first]));
+        assert_eq!(setting(maker.tree.at(eps)), Setting::Partly(vec![None, Some(0.9)]));
         assert_eq!(setting(maker.tree.at(betas)), Setting::Numbers(vec![0.9, 0.999]));
         assert_eq!(setting(maker.tree.at(member)), Setting::Text("cosine".to_owned()));
         assert_eq!(setting(maker.tree.at(mixed)), Setting::Other("[0.9, cosine]".to_owned()));

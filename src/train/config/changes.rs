@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::complete::complete;
-use super::dotted::is_data_path;
+use super::dotted::{is_data_path, lookup, segments};
+use super::keys::{Table, tables};
+use super::load::Setting;
 use super::paths::base_of;
 use super::run_config::Config;
 use crate::checkpoint::Checkpoint;
@@ -16,6 +18,32 @@ use crate::train::TrainError;
 /// Formats a value of a configuration for a message. A missing value has its default, which `null` would not express.
 pub(crate) fn written(value: &Value) -> String {
     if value.is_null() { "not set".to_owned() } else { value.to_string() }
+}
+
+/// Formats a value that a setting of `config` has now, or had: one that is not written is shown as the default that it is.
+pub(crate) fn written_or_default(config: &Value, key: &str, value: &Value) -> String {
+    match default_of(config, key).filter(|_| value.is_null()) {
+        Some(default) => format!("{default} (the default)"),
+        None => written(value),
+    }
+}
+
+/// Returns the value of a setting that a complete configuration leaves out as a default. Of some it is known by no name: it
+/// is the one that vanishes when it is written.
+fn default_of(config: &Value, key: &str) -> Option<Value> {
+    let (path, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let kind = &lookup(config, &segments(path))?["kind"];
+    let path = path.split_once('[').map_or(path.to_owned(), |(list, _)| format!("{list}[]"));
+    let of_key = |table: &Table| table.path == path && table.kind.as_deref().is_none_or(|of| kind == of);
+    let key_of = |table: Table| table.keys.into_iter().find(|key| key.name == name);
+    let found = tables().into_iter().filter(of_key).find_map(key_of)?;
+    let words = found.words.iter().filter_map(|(word, _)| serde_json::from_str(word).ok());
+    let dotted = key.replace('[', ".").replace(']', "");
+    [json!(false), json!(0.0), json!([])].into_iter().chain(words).find(|value| {
+        let setting = Setting::of(&dotted, value.clone());
+        let mut written = config.clone();
+        setting.apply(&mut written).is_ok() && lookup(&complete(&written), &segments(key)).is_none()
+    })
 }
 
 /// Settings that determine a run's position or shape.
@@ -85,18 +113,18 @@ fn is_open(key: &str, asked: &Value) -> bool {
 
 /// Refuses a configuration, in a checkpoint's form, that differs from the saved one in a fixed setting.
 pub(super) fn refuse_fixed(saved: &Value, asked: &Value) -> Result<(), TrainError> {
-    let (saved, asked) = (complete(saved), complete(asked));
-    let fixed = Fixed::of(&saved);
+    let (all_saved, all_asked) = (complete(saved), complete(asked));
+    let fixed = Fixed::of(&all_saved);
     let is_refused = |(key, _, asked): &(String, Value, Value)| fixed.has(key) && !is_open(key, asked);
-    let all = differences(&saved, &asked).into_iter().chain(differences_of_groups(&saved, &asked));
+    let all = differences(&all_saved, &all_asked).into_iter().chain(differences_of_groups(&all_saved, &all_asked));
     let mut refused: Vec<_> = all.filter(is_refused).collect();
     // Another kind has other settings, whose differences would be less helpful.
     refused.sort_by_key(|(key, ..)| !key.ends_with(".kind"));
     match refused.into_iter().next() {
         Some((what, saved, asked)) => Err(TrainError::Refused {
+            saved: written_or_default(&all_saved, &what, &saved),
+            asked: written_or_default(&all_asked, &what, &asked),
             what,
-            saved: written(&saved),
-            asked: written(&asked),
             remedy: "; start a new run for that".to_owned(),
         }),
         None => Ok(()),
@@ -150,6 +178,20 @@ fn collect_differences(key: String, old: &Value, new: &Value, found: &mut Vec<(S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_setting_that_is_not_written_is_told_with_its_default() {
+        let config = complete(&json!({
+            "data": {"path": "a.csv"}, "model": {"kind": "mlp", "hidden": [2]}, "schedule": "constant()",
+            "optimizer": {"kind": "adamw", "lr": 0.1}, "train": {"steps": 3},
+        }));
+        let told = |key: &str| written_or_default(&config, key, &Value::Null);
+        assert_eq!(told("optimizer.caution"), "false (the default)");
+        assert_eq!(told("optimizer.mu_dtype"), "\"f32\" (the default)");
+        assert_eq!(told("train.freeze"), "[] (the default)");
+        assert_eq!(told("train.clip_norm"), "not set", "it has no value then");
+        assert_eq!(written_or_default(&config, "optimizer.caution", &json!(true)), "true");
+    }
 
     #[test]
     fn what_the_state_of_an_update_rule_means_cannot_change() {

@@ -1,11 +1,12 @@
 //! A configuration with every default written out, as in the `config.toml` of a run, so that a version with other
 //! defaults interprets it in the same way.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::every::Interval;
 use super::run_config::{Config, TrainConfig};
 use crate::data::{Format, Task};
+use crate::device;
 use crate::schedule::Schedule;
 
 impl Config {
@@ -41,6 +42,14 @@ impl Config {
             table.insert(key.to_owned(), complete_schedule(schedule)?);
         }
         toml::to_string(&table)
+    }
+
+    /// Returns what all processes of a run must have in common.
+    pub(in crate::train) fn in_common(&self) -> Value {
+        let mut config = json!(self.complete());
+        // Each process may have another device of the same kind.
+        config["device"] = device::kind(&self.device).into();
+        config
     }
 }
 

@@ -57,6 +57,11 @@ impl Setting {
         Ok(Self { key, value })
     }
 
+    /// Sets a key to a value; null resets it.
+    pub(super) fn of(key: &str, value: Value) -> Self {
+        Self { key: key.to_owned(), value }
+    }
+
     /// Sets the device to `name`, whatever that looks like as a value of TOML.
     pub fn of_device(name: &str) -> Self {
         Self { key: "device".to_owned(), value: Value::String(name.to_owned()) }
@@ -84,7 +89,7 @@ impl Setting {
     }
 
     /// Applies the setting to `config`, a table.
-    fn apply(&self, config: &mut Value) -> Result<(), TrainError> {
+    pub(super) fn apply(&self, config: &mut Value) -> Result<(), TrainError> {
         for (set, removed) in EXCLUSIVE {
             if self.key == set {
                 remove(config, removed);
@@ -214,8 +219,12 @@ pub fn from_checkpoint(saved: &Value, settings: &[Setting], folder: &Path) -> Re
     // Checked first, because otherwise another kind of optimizer, for example, would only give missing fields.
     let check = |asked: &Value| refuse_fixed(saved, asked);
     let checks = (check, |_: &Config| Ok(()));
-    build(without_what_followed(saved, settings), settings, folder, checks, |_| {
-        "the checkpoint's configuration".to_owned()
+    let own = without_what_followed(saved, settings);
+    let is_sound =
+        || build(own.clone(), &[], folder, (|_: &Value| Ok(()), |_: &Config| Ok(())), |_| String::new()).is_ok();
+    build(own.clone(), settings, folder, checks, |_| match !settings.is_empty() && is_sound() {
+        true => "--set".to_owned(),
+        false => "the checkpoint's configuration".to_owned(),
     })
 }
 

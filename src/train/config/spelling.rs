@@ -42,9 +42,20 @@ pub(super) fn question(config: &Value, field: &str, is_near: bool) -> Option<Str
 
 /// Whether a configuration of the kinds in `config` has this table. Schedules report their parameters themselves.
 fn is_there(table: &Table, config: &Value) -> bool {
-    let kind = lookup(config, &segments(&table.path)).and_then(|found| found["kind"].as_str());
-    let is_of_kind = table.kind.is_none() || kind.is_none() || kind == table.kind.as_deref();
+    let kinds = match table.path.strip_suffix("[]") {
+        Some(list) => kinds_in(config, list),
+        None => Vec::from_iter(lookup(config, &segments(&table.path)).and_then(|found| found["kind"].as_str())),
+    };
+    let is_of_kind = table.kind.as_deref().is_none_or(|kind| kinds.is_empty() || kinds.contains(&kind));
     table.path != "schedule" && is_of_kind
+}
+
+/// Returns the kinds of the tables in a list; one without a kind has that of the table that the list is in.
+fn kinds_in<'a>(config: &'a Value, list: &str) -> Vec<&'a str> {
+    let kind = |found: Option<&'a Value>| found.and_then(|found| found["kind"].as_str());
+    let around = list.rsplit_once('.').map_or("", |(around, _)| around);
+    let items = lookup(config, &segments(list)).and_then(Value::as_array).into_iter().flatten();
+    kind(lookup(config, &segments(around))).into_iter().chain(items.filter_map(|item| kind(Some(item)))).collect()
 }
 
 /// Returns the dotted keys that end in `name`. Those of a list of tables are only used if there are no others.
@@ -96,6 +107,10 @@ mod tests {
         assert_eq!(asked("epocs"), "did you mean `train.epochs`?");
         assert_eq!(asked("optim"), "did you mean `optimizer.lr`?");
         assert_eq!(asked("depths"), "", "only a resnet has it");
+        assert_eq!(asked("optimizer.mu_dtype"), "", "and this adam and adamw");
+        let mixed = json!({"optimizer": {"kind": "sgd", "groups": [{"kind": "adam"}]}});
+        let told = question(&mixed, "optimizer.mu_dtype", false).unwrap();
+        assert_eq!(told, "did you mean `optimizer.groups[].mu_dtype`?");
         assert_eq!(asked("x"), "");
     }
 }

@@ -36,6 +36,7 @@ use super::config::{Config, SCHEDULES};
 use super::early_stopping::EarlyStopping;
 use super::given::Given;
 use super::intervals::Validations;
+use super::joining::CONTENT;
 use super::metrics::{EpochMean, Measured};
 use super::record::StepRecord;
 use super::schedulers::Schedulers;
@@ -140,6 +141,7 @@ impl Session {
         given: Given,
     ) -> Result<Self, TrainError> {
         let (device, no_gpu) = config.settle_device(recalled.is_some(), given.joining.communicator().local_rank())?;
+        given.joining.same_configuration(&config)?;
         let mut resumed = Vec::from_iter(no_gpu);
         if given.dataset.is_none() && recalled.is_none() {
             let (settled, said) = config.data.settled()?;
@@ -152,7 +154,7 @@ impl Session {
                 Data::of_source(source, &config.data, config.seed, &device, batch_sizes)?
             }
             (None, Some(recalled)) => Data::reopen(&config.data, config.seed, &device, recalled)?,
-            (None, None) => Data::open(&config.data, config.seed, &device)?,
+            (None, None) => given.joining.open(&config, &device)?,
         };
         if given.model.is_none() {
             documents::settle_model(&mut config, &data)?;
@@ -254,15 +256,12 @@ impl Session {
 
     /// Returns what all processes of the run must have in common.
     pub(in crate::train) fn identity(&self) -> Value {
-        let mut config = json!(self.config.complete());
-        // Each process may have another device of the same kind.
-        config["device"] = device::kind(&self.config.device).into();
         let mut build = json!(self.written_by());
         for own in ["device", "threads", "created"] {
             build[own] = Value::Null;
         }
-        let mut identity = config;
-        identity["content of data"] = json!(self.data.fingerprint());
+        let mut identity = self.config.in_common();
+        identity[CONTENT] = json!(self.data.fingerprint());
         identity["build"] = build;
         identity["step"] = self.step.into();
         identity

@@ -15,7 +15,7 @@ use crate::peers::peer::{Group, Named};
 use crate::peers::tensor::Tensor;
 use crate::peers::translate::{RuleParameter, optimizer};
 use crate::report::RunStatus;
-use crate::state::HostTensor;
+use crate::state::{Dtype, HostTensor};
 use crate::train::Weights;
 
 /// A run to compare.
@@ -65,6 +65,8 @@ enum Held<'a> {
     Ours(&'a HostTensor),
     /// With whether it is stored as `[in, out]`, which is turned.
     Peer(&'a Tensor, bool),
+    /// A number of the peer that is a tensor here.
+    Number(f64),
 }
 
 impl Held<'_> {
@@ -73,6 +75,9 @@ impl Held<'_> {
             Self::Ours(tensor) => Ok(tensor.clone()),
             Self::Peer(tensor, true) if tensor.shape().len() == 2 => host(&tensor.permuted(&[1, 0])?),
             Self::Peer(tensor, _) => host(tensor),
+            Self::Number(number) => {
+                Ok(HostTensor { dtype: Dtype::F64, shape: vec![1], bytes: number.to_le_bytes().into() })
+            }
         }
     }
 
@@ -81,6 +86,7 @@ impl Held<'_> {
             Self::Ours(tensor) => tensor.shape.clone(),
             Self::Peer(tensor, true) if tensor.shape().len() == 2 => tensor.shape().iter().rev().copied().collect(),
             Self::Peer(tensor, _) => tensor.shape().to_vec(),
+            Self::Number(_) => vec![1],
         }
     }
 }
@@ -166,6 +172,8 @@ fn of_ours(checkpoint: &Checkpoint) -> Stands<'_> {
     stands.weights = source.weights.iter().map(|(name, tensor)| ours(name, tensor)).collect();
     for group in &source.groups {
         let rates = status.groups.get(group.ours);
+        let beta1 =
+            group.setting(&source, "betas").filter(|_| group.is_beside_muon()).and_then(|betas| betas[0].as_f64());
         for name in &group.parameters {
             let prefix = format!("{name}.");
             let states = checkpoint.state("optimizer").map(|state| &state.tensors).into_iter().flatten();
@@ -178,7 +186,7 @@ fn of_ours(checkpoint: &Checkpoint) -> Stands<'_> {
                 lr: rates.and_then(|group| group.lr),
                 next: rates.map(|group| group.next_lrs.clone()).unwrap_or_default(),
                 weight_decay: Some(group.weight_decay),
-                momentum: rates.and_then(|group| group.momentum).or(group.momentum),
+                momentum: beta1.or_else(|| rates.and_then(|group| group.momentum)).or(group.momentum),
                 states: states.collect(),
             });
         }
@@ -257,5 +265,12 @@ fn states<'a>(
         (state, Numbers { name: whole, tensor: Held::Peer(tensor, in_out) })
     };
     let is_tensor = |(_, tensor): &&(String, Tensor)| !tensor.shape().is_empty();
-    parameter.states.iter().filter(is_tensor).map(state).collect()
+    let of_rule = translated.into_iter().flat_map(|rule| &rule.states);
+    let numbers = of_rule.filter_map(|(state, tensor)| {
+        let theirs = parameter.numbers.iter().any(|(name, _)| name == state);
+        let number = tensor.scalar().filter(|_| theirs)?;
+        let tensor = Held::Number(number);
+        Some(((*state).to_owned(), Numbers { name: format!("{name}.{state}"), tensor }))
+    });
+    parameter.states.iter().filter(is_tensor).map(state).chain(numbers).collect()
 }

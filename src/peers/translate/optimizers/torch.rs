@@ -1,9 +1,13 @@
 //! PyTorch's optimizers, whose formulas ours have.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::{Hyperparameters, Optimizer, Refusal, StateNames, UpdateRule, groups, unknown};
 use crate::peers::peer::Setting;
+use crate::peers::tensor::{Storage, Tensor};
+use crate::state::Dtype;
 
 const MOMENTS: StateNames =
     &[("exp_avg", &["exp_avg"]), ("exp_avg_sq", &["exp_avg_sq"]), ("max_exp_avg_sq", &["max_exp_avg_sq"])];
@@ -13,6 +17,8 @@ const SQUARES: StateNames =
     &[("square_avg", &["square_avg"]), ("momentum_buffer", &["momentum_buffer"]), ("grad_avg", &["grad_avg"])];
 const SUM: StateNames = &[("sum", &["sum"])];
 const DELTAS: StateNames = &[("square_avg", &["square_avg"]), ("acc_delta", &["acc_delta"])];
+const AVERAGE: StateNames = &[("ax", &["ax"])];
+const FACTORS: StateNames = &[("row_var", &["row_var"]), ("col_var", &["col_var"]), ("variance", &["variance"])];
 const SIGNS: StateNames = &[("prev", &["prev"]), ("step_size", &["step_size"])];
 
 /// Translates one of PyTorch's optimizers.
@@ -43,13 +49,12 @@ pub(super) fn rule(optimizer: &Optimizer, base_lrs: &[Option<f64>]) -> Result<Up
         "Adagrad" => translate("adagrad", SUM, adagrad),
         "Adadelta" => translate("adadelta", DELTAS, adadelta),
         "Rprop" => translate("rprop", SIGNS, rprop),
+        "ASGD" => with_rates(translate("asgd", AVERAGE, asgd)?, optimizer),
+        "Muon" => translate("muon", MOMENTUM, muon),
+        "Adafactor" => translate("adafactor", FACTORS, adafactor),
         "unknown" => Err(Refusal::cannot(
             "optimizer",
             "its class cannot be told by the settings and states in the file, so its arithmetic is not known",
-        )),
-        "ASGD" | "Adafactor" => Err(Refusal::cannot(
-            format!("optimizer {}", optimizer.class),
-            "its states are written for PyTorch and not read; the run can be continued from the weights alone",
         )),
         _ => Err(unknown(optimizer, "; the run can be continued with another one from the weights alone")),
     }
@@ -115,6 +120,84 @@ fn adadelta(hyperparameters: &mut Hyperparameters<'_>) -> Result<(), Refusal> {
 fn rprop(hyperparameters: &mut Hyperparameters<'_>) -> Result<(), Refusal> {
     hyperparameters.take_pair("etas", "etas")?;
     hyperparameters.take_pair("step_sizes", "step_sizes")
+}
+
+fn asgd(hyperparameters: &mut Hyperparameters<'_>) -> Result<(), Refusal> {
+    hyperparameters.take("lambd", "lambd", None)?;
+    hyperparameters.take("alpha", "alpha", None)?;
+    hyperparameters.take("t0", "t0", None)?;
+    hyperparameters.take("weight_decay", "weight_decay", None)
+}
+
+/// Adds the rate of ASGD's next update, which is a number of each parameter's state.
+fn with_rates(mut rule: UpdateRule, optimizer: &Optimizer) -> Result<UpdateRule, Refusal> {
+    for (group, peer) in rule.groups.iter_mut().zip(&optimizer.groups) {
+        let trained = group.parameters.iter_mut().zip(&peer.parameters).filter(|(own, _)| !own.states.is_empty());
+        for (own, parameter) in trained {
+            let rate = parameter.numbers.iter().find(|(name, _)| name == "eta").map(|(_, rate)| *rate);
+            let number = |rate: f64| Tensor::contiguous(Dtype::F64, vec![1], Storage::owned(rate.to_le_bytes().into()));
+            match rate.map(number) {
+                Some(Ok(rate)) => own.states.push(("eta", rate)),
+                _ => {
+                    let reason =
+                        format!("parameter {} has no such number, which is the rate of its next update", own.id);
+                    return Err(Refusal::cannot("ASGD eta", reason));
+                }
+            }
+        }
+    }
+    Ok(rule)
+}
+
+fn muon(hyperparameters: &mut Hyperparameters<'_>) -> Result<(), Refusal> {
+    for key in ["momentum", "weight_decay", "eps"] {
+        hyperparameters.take(key, key, None)?;
+    }
+    hyperparameters.take_flag("nesterov", "nesterov")?;
+    let steps = hyperparameters.number("ns_steps")?.unwrap_or(5.0);
+    hyperparameters.put("ns_steps", json!(steps as u64));
+    match hyperparameters.group.setting("ns_coefficients").and_then(Setting::numbers) {
+        Some(numbers) if numbers.len() == 3 => hyperparameters.put("ns_coefficients", json!(numbers)),
+        _ => return Err(hyperparameters.refuse("ns_coefficients", "they are not three numbers")),
+    }
+    match hyperparameters.group.setting("adjust_lr_fn") {
+        None | Some(Setting::Null) => {}
+        Some(Setting::Text(word)) => hyperparameters.put("adjust_lr", json!(word)),
+        Some(other) => return Err(hyperparameters.refuse("adjust_lr_fn", format!("{other:?} is no name of a way"))),
+    }
+    Ok(())
+}
+
+fn adafactor(hyperparameters: &mut Hyperparameters<'_>) -> Result<(), Refusal> {
+    hyperparameters.take("beta2_decay", "beta2_decay", None)?;
+    hyperparameters.take("d", "clip_threshold", None)?;
+    hyperparameters.take("weight_decay", "weight_decay", None)?;
+    let Some(Setting::Partly(eps)) = hyperparameters.group.setting("eps") else {
+        return hyperparameters.take_pair("eps", "eps");
+    };
+    let [None, Some(second)] = eps[..] else {
+        return Err(hyperparameters.refuse("eps", "its second number is missing"));
+    };
+    let first = epsilon(hyperparameters)?;
+    // Those of our rule, if none are given.
+    if (first, second) != (f64::from(f32::EPSILON), 1e-3) {
+        hyperparameters.put("eps", json!([first, second]));
+    }
+    Ok(())
+}
+
+/// Returns the smallest step of the type of the weights, which is that of their states, from 1 on.
+fn epsilon(hyperparameters: &Hyperparameters<'_>) -> Result<f64, Refusal> {
+    let states = hyperparameters.group.parameters.iter().flat_map(|parameter| &parameter.states);
+    let types: BTreeSet<Dtype> = states.map(|(_, tensor)| tensor.dtype()).collect();
+    let mut types = types.into_iter();
+    match (types.next(), types.next()) {
+        (None | Some(Dtype::F32), None) => Ok(f64::from(f32::EPSILON)),
+        (Some(Dtype::F64), None) => Ok(f64::EPSILON),
+        (Some(Dtype::BF16), None) => Ok(half::bf16::EPSILON.into()),
+        (Some(Dtype::F16), None) => Ok(half::f16::EPSILON.into()),
+        _ => Err(hyperparameters.refuse("eps", "it follows from the type of the weights, of which there are several")),
+    }
 }
 
 /// NAdam's `mu_product` is the product of all momenta so far. Ours computes it from the number of updates, so a file whose
