@@ -1,4 +1,4 @@
-//! The convolution of planes of f32: some outputs at up to three vectors of places at a time, whose sums stay in registers.
+//! The convolution of planes of f32: some outputs at a few vectors of places at a time, whose sums stay in registers.
 
 use std::arch::x86_64::{__m256, __m512};
 use std::ops::Range;
@@ -136,7 +136,7 @@ impl Convolution {
     ) {
         assert!(O == self.block() && blocks.end <= self.blocks().end, "blocks beyond the last");
         assert!(finish.bias.is_none_or(|bias| bias.len() == self.weights.outputs), "a bias of another length");
-        let each = (VISITED / self.planes.channels / V::LANES).max(3);
+        let each = (VISITED / self.planes.channels / V::LANES).max(V::PLACES);
         for chunk in (0..self.places.len()).step_by(each) {
             let end = self.places.len().min(chunk + each);
             for block in blocks.clone() {
@@ -148,9 +148,9 @@ impl Convolution {
                     unsafe {
                         first += match end - first {
                             1 => self.vectors::<V, O, 1>(planes, block, first, finish, y),
+                            3 | 5.. if V::PLACES == 3 => self.vectors::<V, O, 3>(planes, block, first, finish, y),
                             // Twice two take less time than three and one.
-                            2 | 4 => self.vectors::<V, O, 2>(planes, block, first, finish, y),
-                            _ => self.vectors::<V, O, 3>(planes, block, first, finish, y),
+                            _ => self.vectors::<V, O, 2>(planes, block, first, finish, y),
                         }
                     }
                 }

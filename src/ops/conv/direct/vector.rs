@@ -34,8 +34,7 @@ impl Registers {
         }
     }
 
-    /// Returns the outputs that are computed together: with three vectors of places, so many sums leave registers for the
-    /// numbers that are multiplied.
+    /// Returns the outputs that are computed together.
     pub fn outputs(self) -> usize {
         match self {
             Self::Avx512 => 8,
@@ -52,6 +51,11 @@ impl Registers {
 pub(super) trait Vector: Copy {
     /// Numbers in a register.
     const LANES: usize;
+
+    /// The most vectors of places whose sums are computed together: with the outputs of [`Registers::outputs`] they leave
+    /// registers for the numbers that are multiplied. With three of AVX2 the compiler moves sums to memory, and takes twice
+    /// as long.
+    const PLACES: usize;
 
     unsafe fn zero() -> Self;
 
@@ -89,6 +93,7 @@ pub(super) trait Vector: Copy {
 
 impl Vector for __m512 {
     const LANES: usize = 16;
+    const PLACES: usize = 3;
 
     #[inline(always)]
     unsafe fn zero() -> Self {
@@ -160,6 +165,7 @@ impl Vector for __m512 {
 
 impl Vector for __m256 {
     const LANES: usize = 8;
+    const PLACES: usize = 2;
 
     #[inline(always)]
     unsafe fn zero() -> Self {

@@ -112,8 +112,7 @@ impl WeightGradient {
             self.planes.fill_from::<__m256>(x, planes);
             turn::<__m256>(dy, self.planes.positions(), turned);
             let pieces = |image: &Image<'_>, sums: &mut [f32], (pairs, are_adjacent)| match (pairs, are_adjacent) {
-                (true, true) => self.taps::<__m256, 2, 2, 3>(image, sums),
-                (true, false) => self.taps::<__m256, 2, 6, 1>(image, sums),
+                (true, _) => self.taps::<__m256, 2, 4, 1>(image, sums),
                 (false, true) => self.taps::<__m256, 1, 4, 3>(image, sums),
                 (false, false) => self.taps::<__m256, 1, 8, 1>(image, sums),
             };
