@@ -10,7 +10,7 @@ use crate::common::Lab;
 fn lab(packing: &str) -> Lab {
     let data = "path = \"a.jsonl\"\nprompt = \"q\"\nanswer = \"a\"\ncontext = 16\nbatch_size = 8\nvalidation = 0.2";
     let model = "kind = \"gpt\"\nlayers = 1\nheads = 2\nwidth = 32";
-    let train = "train = { steps = 150 }\noptimizer = { kind = \"adamw\", lr = 1e-2 }\n\
+    let train = "train = { steps = 400 }\noptimizer = { kind = \"adamw\", lr = 5e-3 }\n\
                  validation = { every = \"50 steps\", metrics = [\"perplexity\", \"bits_per_byte\"] }";
     let lab = Lab::in_memory(&format!("{train}\n[data]\n{data}\n{packing}\n[model]\n{model}\n"));
     let pair = |i: u8| {
