@@ -1,5 +1,5 @@
 //! The library in a user's training loop: `examples/custom_loop.rs` and `examples/gan.rs`, killed and run again, have the
-//! same bits. The only tests that need no feature: `.ci/check` runs them without any.
+//! same bits. The only tests that need no feature: `cargo test --release --no-default-features --test custom_loop`.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;

@@ -35,17 +35,20 @@ pub(crate) fn for_chunks<T: Send>(
     work: impl Fn(usize, &mut [T]) + Sync,
 ) {
     let length = length.max(1);
-    if effort <= WORTH_A_THREAD || target.len() <= length {
-        target.chunks_mut(length).enumerate().for_each(|(i, chunk)| work(i, chunk));
-        return;
-    }
     let (whole, start) = (target.len(), Start(target.as_mut_ptr()));
-    workers::for_each(whole.div_ceil(length), |i| {
+    let compute = |i: usize| {
         let first = i * length;
         // SAFETY: the chunk is within `target`, which is borrowed for the whole call, and no other task has it.
         let chunk = unsafe { std::slice::from_raw_parts_mut(start.at(first), length.min(whole - first)) };
         work(i, chunk);
-    });
+    };
+    run(whole.div_ceil(length), effort > WORTH_A_THREAD, &compute);
+}
+
+/// Calls `work` with each number below `tasks`, on several threads if `parallel`. It takes a reference, so that `work`
+/// is compiled once and not for each way to call it.
+fn run(tasks: usize, parallel: bool, work: &(dyn Fn(usize) + Sync)) {
+    if parallel { workers::for_each(tasks, work) } else { (0..tasks).for_each(work) }
 }
 
 /// The address of the first element of a slice, whose chunks are written by different tasks.
@@ -62,11 +65,9 @@ impl<T> Start<T> {
 
 /// Returns the result of `work` for each number below `tasks`, in order, on several threads if `parallel`.
 pub(crate) fn map_tasks<R: Send>(tasks: usize, parallel: bool, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
-    if !parallel {
-        return (0..tasks).map(work).collect();
-    }
     let mut results: Vec<Option<R>> = (0..tasks).map(|_| None).collect();
-    for_chunks(&mut results, 1, usize::MAX, |task, result| result[0] = Some(work(task)));
+    let effort = if parallel { usize::MAX } else { 0 };
+    for_chunks(&mut results, 1, effort, |task, result| result[0] = Some(work(task)));
     results.into_iter().flatten().collect()
 }
 

@@ -110,7 +110,7 @@ pub(crate) fn update_and_sum<T: Element, const N: usize, const K: usize>(
     gradient: &Tensor,
     update: impl Fn([&mut [T]; N], &[T]) -> [f64; K] + Sync,
 ) -> Result<[f64; K]> {
-    update_chunks(tensors, gradient, CHUNK, |_, elements, gradient| update(elements, gradient))
+    update_chunks(tensors, gradient, CHUNK, &|_, elements, gradient| update(elements, gradient))
 }
 
 /// The same for whole rows of `width` elements; `update` also gets the number of its first row.
@@ -122,15 +122,16 @@ pub(crate) fn update_rows_and_sum<T: Element, const N: usize, const K: usize>(
 ) -> Result<[f64; K]> {
     let rows = (CHUNK / width.max(1)).max(1);
     let update = |chunk: usize, elements: [&mut [T]; N], gradient: &[T]| update(chunk * rows, elements, gradient);
-    update_chunks(tensors, gradient, rows * width.max(1), update)
+    update_chunks(tensors, gradient, rows * width.max(1), &update)
 }
 
-/// Calls `update` with the number and the elements of each chunk of `length`, and adds its sums in order.
+/// Calls `update` with the number and the elements of each chunk of `length`, and adds its sums in order. It takes a
+/// reference, so that it is compiled for each number of tensors and not for each rule.
 fn update_chunks<T: Element, const N: usize, const K: usize>(
     tensors: [&Tensor; N],
     gradient: &Tensor,
     length: usize,
-    update: impl Fn(usize, [&mut [T]; N], &[T]) -> [f64; K] + Sync,
+    update: &(dyn Fn(usize, [&mut [T]; N], &[T]) -> [f64; K] + Sync),
 ) -> Result<[f64; K]> {
     read::<T, _>(gradient, |gradient| {
         let elements = std::array::from_fn(|_| Default::default());

@@ -77,11 +77,11 @@ fn of_this_thread() -> &'static Workers {
 
 /// Calls `work` with each number below `tasks`, on several threads, and returns after the last one. Calls within a task,
 /// or while another thread has the workers, compute on their own thread.
-pub(crate) fn for_each(tasks: usize, work: impl Fn(usize) + Sync) {
+pub(crate) fn for_each(tasks: usize, work: &(dyn Fn(usize) + Sync)) {
     let workers = of_this_thread();
     let caller = (tasks > 1 && workers.count > 0).then(|| workers.caller.try_lock().ok()).flatten();
     match caller {
-        Some(caller) => workers.compute(caller, List { count: tasks, work: &work }),
+        Some(caller) => workers.compute(caller, List { count: tasks, work }),
         None => (0..tasks).for_each(work),
     }
 }
@@ -278,8 +278,8 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..50 {
                         let counts = counts(6 * 5);
-                        for_each(6, |outer| {
-                            for_each(5, |inner| {
+                        for_each(6, &|outer| {
+                            for_each(5, &|inner| {
                                 counts[outer * 5 + inner].fetch_add(1, Ordering::Relaxed);
                             });
                         });
@@ -329,7 +329,7 @@ mod tests {
         let here = thread::current().id();
         with_threads(1, || {
             assert_eq!(threads(), 1);
-            for_each(10, |_| assert_eq!(thread::current().id(), here));
+            for_each(10, &|_| assert_eq!(thread::current().id(), here));
         });
     }
 }

@@ -117,7 +117,7 @@ pub(super) fn product_of_factors<T: Real>(
     let fill = |product: &mut [MaybeUninit<T>]| {
         let product = Place(product.as_mut_ptr().cast());
         let parts = parts(rows, inner, columns);
-        workers::for_each(parts, |part| {
+        workers::for_each(parts, &|part| {
             let of = |count: usize, parts: usize| count * part / parts..count * (part + 1) / parts;
             let (rows, columns) =
                 if rows > columns { (of(rows, parts), 0..columns) } else { (0..rows, of(columns, parts)) };

@@ -72,7 +72,7 @@ fn fill_tiles<T: Real>(factor: Matrix<'_, T>, product: Place<T>) {
     let bands = rows / NARROWEST;
     let bounds = |band: usize| [rows * band / bands, rows * (band + 1) / bands];
     let tiles: Vec<(usize, usize)> = (0..bands).flat_map(|band| (0..=band).map(move |other| (band, other))).collect();
-    workers::for_each(tiles.len(), |tile| {
+    workers::for_each(tiles.len(), &|tile| {
         let (band, other) = tiles[tile];
         let ([start, end], [first, last]) = (bounds(band), bounds(other));
         let (left, right) = (factor.rows(start, end), factor.rows(first, last).transposed());

@@ -189,7 +189,7 @@ pub(super) fn has_kernel(operation: &impl Op, inputs: &[Tensor]) -> bool {
 }
 
 fn forward<T: Real>(operation: &impl Op, inputs: &[Tensor]) -> Result<Storage> {
-    let elements = with_operands(inputs, |inputs| operation.forward::<T>(inputs))?;
+    let elements = with_operands(inputs, &|inputs| operation.forward::<T>(inputs))?;
     Ok(Storage::Cpu(T::to_cpu_storage_owned(elements)))
 }
 
@@ -214,7 +214,7 @@ impl<O: Op> Differentiable for O {
 fn backward<T: Real>(operation: &impl Op, inputs: &[Tensor], y: &Tensor, dy: &Tensor) -> Result<Vec<Option<Tensor>>> {
     let (read_y, read_dy) = (Reading::of(y), Reading::of(dy));
     let (on_y, on_dy) = (read_y.operand()?, read_dy.operand()?);
-    let gradients = with_operands(inputs, |inputs| operation.backward::<T>(inputs, on_y, on_dy))?;
+    let gradients = with_operands(inputs, &|inputs| operation.backward::<T>(inputs, on_y, on_dy))?;
     let mut tensors = Vec::with_capacity(inputs.len());
     for (x, gradient) in inputs.iter().zip(gradients) {
         tensors.push(gradient.into_tensor(x, dy)?);

@@ -53,10 +53,11 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Calls `work` with these tensors as operands. The usual small number of operands needs no allocation.
+/// Calls `work` with these tensors as operands. The usual small number of operands needs no allocation. It takes a
+/// reference, so that `work` is compiled once and not for each number.
 pub(super) fn with_operands<T: WithDType, R>(
     tensors: &[Tensor],
-    work: impl FnOnce(&[Operand<'_, T>]) -> Result<R>,
+    work: &dyn Fn(&[Operand<'_, T>]) -> Result<R>,
 ) -> Result<R> {
     match tensors {
         [x] => work(&[Reading::of(x).operand()?]),

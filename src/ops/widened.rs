@@ -36,7 +36,7 @@ fn of_one_type(inputs: &[Tensor]) -> Option<DType> {
 }
 
 fn forward_in_one_pass<H: Half>(operation: &impl Op, inputs: &[Tensor]) -> Result<Option<Storage>> {
-    let found = with_operands::<H, _>(inputs, |inputs| Ok(operation.forward_in_half(inputs)))?;
+    let found = with_operands::<H, _>(inputs, &|inputs| Ok(operation.forward_in_half(inputs)))?;
     Ok(found.map(|elements| Storage::Cpu(H::to_cpu_storage_owned(elements))))
 }
 
@@ -48,7 +48,7 @@ fn backward_in_one_pass<H: Half>(
 ) -> Result<Option<Vec<Option<Tensor>>>> {
     let (read_y, read_dy) = (Reading::of(y), Reading::of(dy));
     let (on_y, on_dy) = (read_y.operand()?, read_dy.operand()?);
-    let found = with_operands::<H, _>(inputs, |inputs| Ok(operation.backward_in_half(inputs, on_y, on_dy)))?;
+    let found = with_operands::<H, _>(inputs, &|inputs| Ok(operation.backward_in_half(inputs, on_y, on_dy)))?;
     let tensors = |gradients: Vec<Gradient<H>>| {
         inputs.iter().zip(gradients).map(|(x, gradient)| gradient.into_tensor(x, dy)).collect()
     };
