@@ -125,13 +125,16 @@ pub(crate) fn update_rows_and_sum<T: Element, const N: usize, const K: usize>(
     update_chunks(tensors, gradient, rows * width.max(1), &update)
 }
 
+/// Updates the elements of a chunk of this number with their gradient, and returns sums over the chunk.
+type Update<'a, T, const N: usize, const K: usize> = &'a (dyn Fn(usize, [&mut [T]; N], &[T]) -> [f64; K] + Sync);
+
 /// Calls `update` with the number and the elements of each chunk of `length`, and adds its sums in order. It takes a
 /// reference, so that it is compiled for each number of tensors and not for each rule.
 fn update_chunks<T: Element, const N: usize, const K: usize>(
     tensors: [&Tensor; N],
     gradient: &Tensor,
     length: usize,
-    update: &(dyn Fn(usize, [&mut [T]; N], &[T]) -> [f64; K] + Sync),
+    update: Update<'_, T, N, K>,
 ) -> Result<[f64; K]> {
     read::<T, _>(gradient, |gradient| {
         let elements = std::array::from_fn(|_| Default::default());
