@@ -100,7 +100,7 @@ fn an_unneeded_gradient_is_not_computed() {
     let inputs = [x, weight.into_inner(), bias.into_inner()];
     let y = numbers(&[2, 1, 2, 2], 3);
     let gradients = with_operands::<f64, _>(&inputs, &|inputs| {
-        with_operands(&[y.clone(), y], &|y| Op::backward(&Conv2d::default(), inputs, y[0], y[1]))
+        with_operands(&[y.clone(), y.clone()], &|y| Op::backward(&Conv2d::default(), inputs, y[0], y[1]))
     });
     let lengths = gradients.unwrap().into_iter().map(|gradient| match gradient {
         Gradient::Elements(elements) => elements.len(),
