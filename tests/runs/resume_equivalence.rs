@@ -1,6 +1,8 @@
 //! The promise: a run that is interrupted after any of its steps and resumed in a new process has the same bits.
 //! Weights, moments, the memory of the schedule, every rate and every line of the log are compared as files.
 
+use std::thread;
+
 use crate::common::{
     ADAMW_AND_SGD, ADAMW_IN_TWO_GROUPS, EVERY_STEP, Lab, StopAfterOne, assert_same_bits, rates, small,
 };
@@ -52,10 +54,17 @@ fn two_rules_in_one_run_interrupted_after_any_step_come_to_the_same_bits() {
 /// The other rules, and those of above as other frameworks compute them.
 #[test]
 fn every_other_rule_interrupted_after_any_step_has_the_same_bits() {
-    for optimizer in FOREIGN {
-        Lab::in_memory(&small(optimizer, "late(1, in_f32(cosine(12)))", EVERY_STEP))
-            .assert_any_step_can_be_the_last(STEPS);
-    }
+    // The longest of these tests would otherwise go on alone.
+    thread::scope(|scope| {
+        for some in FOREIGN.chunks(FOREIGN.len().div_ceil(4)) {
+            scope.spawn(|| {
+                for optimizer in some {
+                    Lab::in_memory(&small(optimizer, "late(1, in_f32(cosine(12)))", EVERY_STEP))
+                        .assert_any_step_can_be_the_last(STEPS);
+                }
+            });
+        }
+    });
 }
 
 /// Errors of a single resume may be too small to see; many resumes add them up.

@@ -213,7 +213,7 @@ fn a_run_killed_again_and_again_and_resumed_on_other_machines_has_the_same_bits(
     let Some(scene) = Scene::new(&config) else { return };
     let whole = scene.whole();
     let mut newest = std::collections::BTreeSet::new();
-    for (number, share) in Stream::new(SEED, "kills").uniform(0, 12).into_iter().enumerate() {
+    for (number, share) in Stream::new(SEED, "kills").uniform(0, 8).into_iter().enumerate() {
         let is_begun = scene.kept().join("config.toml").exists();
         let arguments: &[&str] = if is_begun { &["--resume", RUN] } else { &["../config.toml", "--out", RUN] };
         let lock = || fs::read(scene.kept().join("lock")).ok();
@@ -232,7 +232,7 @@ fn a_run_killed_again_and_again_and_resumed_on_other_machines_has_the_same_bits(
         // The next machine has no state of this one.
         let _ = fs::remove_dir_all(scene.scratch());
     }
-    assert!(newest.len() >= 4, "seed {SEED}: the kills hit hardly any work: {newest:?}");
+    assert!(newest.len() >= 3, "seed {SEED}: the kills hit hardly any work: {newest:?}");
     scene.train(&["--resume", RUN]).well();
     scene.assert_is(&whole);
 }
