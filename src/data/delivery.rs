@@ -131,7 +131,8 @@ mod tests {
                     Err(error) => assert!(number == 30 && matches!(error, DataError::NoSuchRow { .. }), "{error}"),
                 }
             }
-            assert_eq!(delivery.is_slow(), !time.is_zero());
+            // On a busy machine a quick one may be slow too.
+            assert!(delivery.is_slow() || time.is_zero());
         }
     }
 
