@@ -55,9 +55,10 @@ fn two_rules_in_one_run_interrupted_after_any_step_come_to_the_same_bits() {
 #[test]
 fn every_other_rule_interrupted_after_any_step_has_the_same_bits() {
     // The longest of these tests would otherwise go on alone.
+    let rules = FOREIGN;
     thread::scope(|scope| {
-        for some in FOREIGN.chunks(FOREIGN.len().div_ceil(4)) {
-            scope.spawn(|| {
+        for some in rules.chunks(rules.len().div_ceil(4)) {
+            scope.spawn(move || {
                 for optimizer in some {
                     Lab::in_memory(&small(optimizer, "late(1, in_f32(cosine(12)))", EVERY_STEP))
                         .assert_any_step_can_be_the_last(STEPS);
